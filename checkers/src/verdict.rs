@@ -1,0 +1,95 @@
+//! What a checker says, and how several answers become one.
+
+use serde::Serialize;
+
+/// The four answers, in rising severity: merging takes the worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// The history keeps the promise.
+    Valid,
+    /// Too little happened to prove anything.
+    Vacuous,
+    /// The checker could not decide; the reason says why.
+    Unknown,
+    /// The promise was broken; there is evidence.
+    Invalid,
+}
+
+impl Verdict {
+    /// The documented exit code of a single run or check.
+    #[must_use]
+    pub const fn exit_code(self) -> i32 {
+        match self {
+            Self::Valid => 0,
+            Self::Invalid => 1,
+            Self::Unknown => 2,
+            Self::Vacuous => 3,
+        }
+    }
+
+    /// The word used in reports and JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Valid => "valid",
+            Self::Vacuous => "vacuous",
+            Self::Unknown => "unknown",
+            Self::Invalid => "invalid",
+        }
+    }
+}
+
+/// One checker's answer.
+#[derive(Clone, Debug, Serialize)]
+pub struct Check {
+    /// Which checker, e.g. `linearizable`.
+    pub name: String,
+    /// Its answer.
+    pub verdict: Verdict,
+    /// One sentence: what was established, or why it could not be, or what was broken.
+    pub reason: String,
+    /// Names of the anomalies found; empty unless invalid.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub anomalies: Vec<String>,
+    /// Proof of an invalid verdict.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Evidence>,
+}
+
+/// The smallest part of the history found that shows the violation.
+#[derive(Clone, Debug, Serialize)]
+pub struct Evidence {
+    /// The object concerned, as JSON text; absent for a whole-history violation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// The operations that cannot all be placed, in order of invocation.
+    pub ops: Vec<EvidenceOp>,
+    /// The longest legal order found: invocation indices in the order in which they take effect.
+    pub longest_order: Vec<u64>,
+    /// Invocation indices of the operations that fit nowhere after it.
+    pub stuck: Vec<u64>,
+    /// Whether removing any one shown operation was proved to make the rest legal.
+    pub minimal: bool,
+    /// The argument in words, one sentence a line.
+    pub explanation: Vec<String>,
+}
+
+/// An operation as evidence shows it: an interval with a label.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct EvidenceOp {
+    /// Index of the invocation in the history.
+    pub index: u64,
+    /// Index of the completion; absent when the outcome is unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub completion: Option<u64>,
+    /// Process, as in the history.
+    pub process: String,
+    /// What it did, e.g. `write 3`, `read -> 4`, `cas 3 -> 4`.
+    pub label: String,
+    /// Invocation time, nanoseconds since the run began.
+    pub start_ns: u64,
+    /// Completion time; absent when the outcome is unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end_ns: Option<u64>,
+}

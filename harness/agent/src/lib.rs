@@ -1,0 +1,1 @@
+//! The small program that runs on a node: processes, files, network cuts.

@@ -1,0 +1,3 @@
+//! The `keelhaul` program.
+
+fn main() {}

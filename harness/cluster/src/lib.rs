@@ -1,0 +1,1 @@
+//! Where nodes live, and a handle on each of them.

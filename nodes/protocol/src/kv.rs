@@ -1,0 +1,98 @@
+//! The replicated state machine's vocabulary: a map from keys to values with client sessions.
+
+use serde::{Deserialize, Serialize};
+
+/// A key. Opaque bytes.
+pub type Key = Vec<u8>;
+/// A value. Opaque bytes; an absent key has none.
+pub type Value = Vec<u8>;
+
+/// What a client may ask of the map.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Command {
+    /// The value under a key, linearizably.
+    Read {
+        /// Which key.
+        key: Key,
+    },
+    /// Set a key.
+    Write {
+        /// Which key.
+        key: Key,
+        /// To what.
+        value: Value,
+    },
+    /// Set a key if it holds `expected` (`None`: if it is absent).
+    Cas {
+        /// Which key.
+        key: Key,
+        /// What it must hold.
+        expected: Option<Value>,
+        /// What it shall hold.
+        new: Value,
+    },
+}
+
+/// A client's session: the log index of the entry that registered it (Raft dissertation, §6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SessionId(pub u64);
+
+/// A request of a client to a node. A command may be sent again, to any node, with the same session and sequence
+/// number: it is applied once.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Request {
+    /// Open a session. Sending it twice opens two, which is harmless.
+    Register,
+    /// Perform a command within a session. Sequence numbers of a session start at 1 and grow by one a command; a
+    /// client has one command in flight.
+    Perform {
+        /// From [`Response::Registered`].
+        session: SessionId,
+        /// The command's number within the session.
+        sequence: u64,
+        /// The command. Reads leave no trace in the log; their sequence number is not used.
+        command: Command,
+    },
+    /// Which node leads, and in which term, as far as this node knows. Answered locally, at once.
+    Status,
+}
+
+/// The answer to a [`Request`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Response {
+    /// The session is open.
+    Registered(SessionId),
+    /// The write happened.
+    Written,
+    /// The read's result.
+    Value(Option<Value>),
+    /// The cas happened.
+    Swapped,
+    /// The cas found something else and did nothing: definite.
+    Mismatch {
+        /// What it found.
+        actual: Option<Value>,
+    },
+    /// Not leader: this request was not entered into the log by this node: definite for this attempt.
+    NotLeader {
+        /// Who leads, if known.
+        leader: Option<crate::api::NodeId>,
+    },
+    /// The request was accepted by a leader that lost its office before it was committed: nobody knows.
+    Unknown,
+    /// The session is not (or no longer) known: this attempt did nothing; an earlier one of the same command may have.
+    SessionExpired,
+    /// Answer to [`Request::Status`].
+    Status {
+        /// This node's current term, ballot or epoch.
+        term: u64,
+        /// Whether this node believes that it leads.
+        leading: bool,
+        /// Who leads, if known.
+        leader: Option<crate::api::NodeId>,
+        /// Highest log index known to be committed.
+        committed: u64,
+        /// Highest log index applied to the map.
+        applied: u64,
+    },
+}

@@ -1,0 +1,7 @@
+//! Consensus protocols as pure state machines: input in, effects out.
+//!
+//! No I/O, no clock, no threads; randomness is a seeded generator passed in. The same code runs in a server
+//! process on real sockets and a real disk, and under a simulator.
+
+pub mod api;
+pub mod kv;

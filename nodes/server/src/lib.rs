@@ -1,0 +1,1 @@
+//! The process around a protocol: sockets, log file, clock.

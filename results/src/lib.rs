@@ -1,0 +1,1 @@
+//! Run directory, verdict file, report page.
