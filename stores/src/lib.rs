@@ -1,1 +1,8 @@
-//! One folder a system under test.
+//! One folder a system under test: how to install, start, stop and talk to it.
+//!
+//! A store is an adapter between the vocabulary of operations that all workloads share and one real system. It
+//! decides nothing about faults, workloads or verdicts, and it never knows in which environment its nodes live.
+
+mod store;
+
+pub use store::{Family, Leadership, Store, StoreError};

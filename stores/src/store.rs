@@ -1,0 +1,89 @@
+//! What every system under test must offer.
+
+use std::rc::Rc;
+
+use keelhaul_cluster::{Node, NodeError};
+use keelhaul_engine::{Connect, LocalFuture};
+use keelhaul_history::NodeId;
+use thiserror::Error;
+
+/// A group of operations that a store can serve; a workload runs on every store that has its family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Family {
+    /// `read`, `write` and `cas` on many keys.
+    Register,
+}
+
+/// Who leads, as far as the nodes that answered know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Leadership {
+    /// The node that believes it leads in the highest term seen.
+    pub leader: Option<NodeId>,
+    /// That term, ballot or epoch.
+    pub term: u64,
+}
+
+/// Why a store could not be brought up or looked at.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// The system's software is missing.
+    #[error("{what} is not installed: {remedy}")]
+    NotInstalled {
+        /// Which program.
+        what: String,
+        /// What the user can do.
+        remedy: String,
+    },
+    /// A daemon ended by itself or never came up.
+    #[error("{node} did not come up: {detail}")]
+    Unhealthy {
+        /// Where.
+        node: NodeId,
+        /// The last thing its log said, or what was observed.
+        detail: String,
+    },
+    /// The cluster as a whole is not ready yet.
+    #[error("the cluster is not ready: {0}")]
+    NotReady(String),
+    /// The node itself could not be spoken to.
+    #[error("failed to reach {node}")]
+    Node {
+        /// Which node.
+        node: NodeId,
+        /// What went wrong.
+        #[source]
+        source: NodeError,
+    },
+}
+
+/// One system under test, configured for one run.
+///
+/// Every method is given the nodes; a store keeps no handle of its own and may be asked for any node at any time,
+/// also while others are dead, paused or cut off: each must then answer within a bound of its own.
+pub trait Store {
+    /// The name a user types, e.g. `etcd`.
+    fn name(&self) -> &'static str;
+
+    /// The name of its daemon on a node, for [`Node::kill`], [`Node::pause`] and the like.
+    fn daemon(&self) -> &'static str;
+
+    /// What it can serve.
+    fn families(&self) -> &'static [Family];
+
+    /// Prepares the nodes, all at once: checks that the software is there, writes configuration, makes directories.
+    /// Starts nothing. Returns the version of what is installed.
+    fn setup<'a>(&'a self, nodes: &'a [Node]) -> LocalFuture<'a, Result<String, StoreError>>;
+
+    /// Starts the daemon on a node, the first time or after a kill. Does not wait for health.
+    fn start<'a>(&'a self, node: &'a Node, nodes: &'a [Node]) -> LocalFuture<'a, Result<(), StoreError>>;
+
+    /// One look at whether the cluster serves requests on every node. The caller repeats it until a deadline:
+    /// [`StoreError::NotReady`] means try again, any other error is final.
+    fn ready<'a>(&'a self, nodes: &'a [Node]) -> LocalFuture<'a, Result<(), StoreError>>;
+
+    /// Who leads now; answers within about a second whatever state the nodes are in.
+    fn leadership<'a>(&'a self, nodes: &'a [Node]) -> LocalFuture<'a, Leadership>;
+
+    /// Opens clients for workers.
+    fn connect(&self, nodes: &[Node]) -> Rc<dyn Connect>;
+}
