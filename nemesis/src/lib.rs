@@ -1,1 +1,33 @@
-//! One file a fault: inject, verify, heal, verify.
+//! One file a fault: inject, verify in effect, heal, verify healed.
+//!
+//! A [`Schedule`] is drawn from the seed before the run and stands in the plan; [`generator`] turns it into operations
+//! of the process `nemesis`; [`Nemesis`] carries them out. So the history says of each fault when it began, whether
+//! it was seen in effect from outside the injector, when it was healed, and whether it was seen healed.
+//!
+//! A fault has four operations, `inject`, `verify`, `heal` and `verify-healed`. The value of each is a map with the fault's
+//! number under `fault` and its kind under `kind`. Between them the nemesis looks who leads (`leader`), and after
+//! the last one it waits until the store is well (`await-healthy`).
+
+mod cuts;
+mod env;
+mod generator;
+mod kill;
+mod nemesis;
+mod partition;
+mod pause;
+mod schedule;
+mod target;
+
+pub use env::Env;
+pub use generator::{generator, recovery};
+pub use nemesis::Nemesis;
+pub use partition::{Direction, Shape};
+pub use schedule::{Schedule, ScheduleOptions, ScheduledFault, Spec};
+pub use target::Target;
+
+/// The faults a user can ask for: name, and what it does in one sentence.
+pub const KINDS: &[(&str, &str)] = &[
+    ("partition", "cuts the network between nodes: one node, the leader, halves, a minority, a ring, a bridge; one way or both"),
+    ("kill", "ends the store's process on some nodes with SIGKILL, and starts it again"),
+    ("pause", "stops every process of the store on some nodes with SIGSTOP, and lets them go on"),
+];

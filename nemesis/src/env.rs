@@ -1,0 +1,125 @@
+//! What faults act on, and what they share: the nodes, the store, and who is struck already.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use keelhaul_cluster::{Cluster, DaemonState, Node, NodeError};
+use keelhaul_history::NodeId;
+use keelhaul_stores::{Store, StoreError};
+use thiserror::Error;
+
+use crate::cuts::{Cuts, Link};
+use crate::target::Target;
+
+/// The nodes and the store, with the faults in effect on them.
+pub struct Env {
+    pub(crate) cluster: Rc<Cluster>,
+    pub(crate) store: Rc<dyn Store>,
+    pub(crate) cuts: RefCell<Cuts>,
+    struck: RefCell<BTreeMap<u64, Vec<NodeId>>>,
+}
+
+/// What a fault did.
+pub(crate) struct Injected {
+    /// For people, e.g. `pause: n1 n4`.
+    pub(crate) label: String,
+    /// The nodes affected.
+    pub(crate) nodes: Vec<NodeId>,
+}
+
+/// Why a fault's operation did not succeed.
+#[derive(Debug, Error)]
+pub(crate) enum FaultError {
+    #[error("not in effect: {0}")]
+    NotInEffect(String),
+    #[error("not healed: {0}")]
+    NotHealed(String),
+    #[error("every node it could strike is struck by another fault already")]
+    NothingToStrike,
+    #[error("there is no node {0}")]
+    NoSuchNode(NodeId),
+    #[error("{0}")]
+    Node(#[from] NodeError),
+    #[error("{0}")]
+    Store(#[from] StoreError),
+}
+
+impl Env {
+    /// No fault in effect yet.
+    #[must_use]
+    pub fn new(cluster: Rc<Cluster>, store: Rc<dyn Store>) -> Self {
+        Self { cluster, store, cuts: RefCell::default(), struck: RefCell::default() }
+    }
+
+    pub(crate) fn node(&self, id: NodeId) -> Result<&Node, FaultError> {
+        self.cluster.nodes().iter().find(|node| node.id() == id).ok_or(FaultError::NoSuchNode(id))
+    }
+
+    pub(crate) async fn leader(&self) -> Option<NodeId> {
+        self.store.leadership(self.cluster.nodes()).await.leader
+    }
+
+    /// Chooses the nodes for a process fault and marks them as struck.
+    pub(crate) async fn strike(
+        &self,
+        fault: u64,
+        target: Target,
+        order: &[NodeId],
+    ) -> Result<Vec<NodeId>, FaultError> {
+        let leader = if target == Target::Leader { self.leader().await } else { None };
+        let busy: Vec<NodeId> = self.struck.borrow().values().flatten().copied().collect();
+        let nodes = target.pick(order, leader, &busy);
+        if nodes.is_empty() {
+            return Err(FaultError::NothingToStrike);
+        }
+        self.struck.borrow_mut().insert(fault, nodes.clone());
+        Ok(nodes)
+    }
+
+    /// The nodes that a process fault struck and that are not known to be healed.
+    pub(crate) fn struck(&self, fault: u64) -> Vec<NodeId> {
+        self.struck.borrow().get(&fault).cloned().unwrap_or_default()
+    }
+
+    /// Other faults may strike these nodes again.
+    pub(crate) fn release(&self, fault: u64) {
+        self.struck.borrow_mut().remove(&fault);
+    }
+
+    pub(crate) async fn start(&self, id: NodeId) -> Result<(), FaultError> {
+        Ok(self.store.start(self.node(id)?, self.cluster.nodes()).await?)
+    }
+
+    /// What the daemon is doing on these nodes.
+    pub(crate) async fn states(&self, nodes: &[NodeId]) -> Result<Vec<(NodeId, DaemonState)>, FaultError> {
+        let mut states = Vec::with_capacity(nodes.len());
+        for &id in nodes {
+            states.push((id, self.node(id)?.status(self.store.daemon()).await?));
+        }
+        Ok(states)
+    }
+
+    /// Makes every node drop exactly the packets that the faults in effect say.
+    pub(crate) async fn apply_cuts(&self) -> Result<(), FaultError> {
+        for node in self.cluster.nodes() {
+            let senders = self.cuts.borrow().senders_cut_at(node.id());
+            let mut addresses = Vec::with_capacity(senders.len());
+            for sender in senders {
+                addresses.push(self.node(sender)?.address());
+            }
+            node.cut(&addresses).await?;
+        }
+        Ok(())
+    }
+
+    /// For every link between two nodes, whether it carries packets.
+    pub(crate) async fn reachability(&self) -> Result<Vec<(Link, bool)>, FaultError> {
+        Ok(self.cluster.reachability().await?)
+    }
+}
+
+/// `n1 n2 n3`.
+pub(crate) fn names(nodes: &[NodeId]) -> String {
+    nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,46 @@
+//! Stops every process of the store with SIGSTOP, and lets them go on.
+
+use keelhaul_cluster::DaemonState;
+use keelhaul_history::NodeId;
+
+use crate::env::{Env, FaultError, Injected, names};
+use crate::target::Target;
+
+/// Pauses the daemon on the target nodes, one right after the other.
+pub(crate) async fn inject(env: &Env, fault: u64, target: Target, order: &[NodeId]) -> Result<Injected, FaultError> {
+    let nodes = env.strike(fault, target, order).await?;
+    for &id in &nodes {
+        env.node(id)?.pause(env.store.daemon()).await?;
+    }
+    Ok(Injected { label: format!("pause: {}", names(&nodes)), nodes })
+}
+
+/// The kernel must show every process of the daemon as stopped.
+pub(crate) async fn verify(env: &Env, fault: u64) -> Result<(), FaultError> {
+    for (node, state) in env.states(&env.struck(fault)).await? {
+        if !matches!(state, DaemonState::Paused { .. }) {
+            return Err(FaultError::NotInEffect(format!("the daemon on {node} is {state}")));
+        }
+    }
+    Ok(())
+}
+
+/// Lets the daemon go on.
+pub(crate) async fn heal(env: &Env, fault: u64) -> Result<(), FaultError> {
+    let nodes = env.struck(fault);
+    for id in nodes {
+        env.node(id)?.resume(env.store.daemon()).await?;
+    }
+    Ok(())
+}
+
+/// The kernel must show it running.
+pub(crate) async fn verify_healed(env: &Env, fault: u64) -> Result<(), FaultError> {
+    for (node, state) in env.states(&env.struck(fault)).await? {
+        if !matches!(state, DaemonState::Running { .. }) {
+            return Err(FaultError::NotHealed(format!("the daemon on {node} is {state}")));
+        }
+    }
+    env.release(fault);
+    Ok(())
+}

@@ -1,0 +1,192 @@
+//! When which fault strikes, drawn from the seed before the run.
+//!
+//! Each kind of fault keeps its own rhythm: about once an interval it strikes, holds for a part of the interval, and lets
+//! the cluster be for the rest. So several kinds overlap in ever new ways, and each has quiet times in which
+//! operations that were held up can complete and be seen.
+
+use keelhaul_history::NodeId;
+use rand::RngExt;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::partition::{Direction, Shape};
+use crate::target::Target;
+
+/// What a schedule is drawn for.
+#[derive(Clone, Debug)]
+pub struct ScheduleOptions {
+    /// Kinds of faults, by the names in [`KINDS`](crate::KINDS).
+    pub kinds: Vec<String>,
+    /// How many nodes the cluster has.
+    pub nodes: u16,
+    /// Length of the run in milliseconds; every fault is healed before its end.
+    pub time_limit_ms: u64,
+    /// Mean time between the beginnings of two faults of one kind, in milliseconds.
+    pub interval_ms: u64,
+}
+
+/// All faults of a run, in order of their beginning.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Schedule {
+    /// The faults.
+    pub faults: Vec<ScheduledFault>,
+}
+
+/// One fault.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScheduledFault {
+    /// Its number in the history.
+    pub id: u64,
+    /// When to inject it, milliseconds since the run began.
+    pub at_ms: u64,
+    /// When to heal it.
+    pub until_ms: u64,
+    /// What it does.
+    #[serde(flatten)]
+    pub spec: Spec,
+    /// The order in which nodes are preferred as victims.
+    pub order: Vec<u16>,
+}
+
+/// What a fault does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Spec {
+    /// Cut links.
+    Partition {
+        /// Which.
+        shape: Shape,
+        /// In which direction.
+        direction: Direction,
+    },
+    /// Kill and restart the daemon.
+    Kill {
+        /// Where.
+        target: Target,
+    },
+    /// Stop and continue the daemon.
+    Pause {
+        /// Where.
+        target: Target,
+    },
+}
+
+impl Spec {
+    /// The name in [`KINDS`](crate::KINDS).
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Partition { .. } => "partition",
+            Self::Kill { .. } => "kill",
+            Self::Pause { .. } => "pause",
+        }
+    }
+
+    fn draw(kind: &str, rng: &mut ChaCha8Rng) -> Option<Self> {
+        Some(match kind {
+            "partition" => Self::Partition {
+                shape: weighted(&Shape::WEIGHTED, rng),
+                direction: weighted(&Direction::WEIGHTED, rng),
+            },
+            "kill" => Self::Kill { target: weighted(&Target::WEIGHTED, rng) },
+            "pause" => Self::Pause { target: weighted(&Target::WEIGHTED, rng) },
+            _ => return None,
+        })
+    }
+}
+
+/// Quiet time at the start of a run, so that every history has a part without faults; milliseconds.
+const CALM_MS: u64 = 1_000;
+
+impl Schedule {
+    /// Draws a schedule. `rng` is asked in an order that depends on the options alone.
+    #[must_use]
+    pub fn draw(options: &ScheduleOptions, rng: &mut ChaCha8Rng) -> Self {
+        let mut faults = Vec::new();
+        for kind in &options.kinds {
+            Self::draw_kind(kind, options, rng, &mut faults);
+        }
+        faults.sort_by_key(|fault| fault.at_ms);
+        for (id, fault) in (0..).zip(&mut faults) {
+            fault.id = id;
+        }
+        Self { faults }
+    }
+
+    fn draw_kind(kind: &str, options: &ScheduleOptions, rng: &mut ChaCha8Rng, faults: &mut Vec<ScheduledFault>) {
+        let interval = options.interval_ms.max(1);
+        let mut at_ms = CALM_MS + rng.random_range(0..=interval / 2);
+        while at_ms < options.time_limit_ms {
+            let hold_ms = rng.random_range(interval * 3 / 10..=interval * 6 / 10).max(1);
+            let spec = Spec::draw(kind, rng);
+            let mut order: Vec<u16> = (1..=options.nodes).collect();
+            order.shuffle(rng);
+            let until_ms = at_ms + hold_ms;
+            if until_ms >= options.time_limit_ms {
+                break;
+            }
+            faults.extend(spec.map(|spec| ScheduledFault { id: 0, at_ms, until_ms, spec, order }));
+            at_ms += rng.random_range(interval * 8 / 10..=interval * 12 / 10).max(hold_ms + 1);
+        }
+    }
+}
+
+impl ScheduledFault {
+    /// The preference of victims as node ids.
+    pub(crate) fn order(&self) -> Vec<NodeId> {
+        self.order.iter().copied().map(NodeId).collect()
+    }
+}
+
+fn weighted<T: Copy>(choices: &[(T, u32)], rng: &mut ChaCha8Rng) -> T {
+    let total: u32 = choices.iter().map(|choice| choice.1).sum();
+    let mut at = rng.random_range(0..total);
+    for &(choice, weight) in choices {
+        if at < weight {
+            return choice;
+        }
+        at -= weight;
+    }
+    unreachable!("the weights sum up to the bound of the draw")
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+
+    use super::*;
+
+    fn draw(seed: u64, time_limit_ms: u64) -> Schedule {
+        let kinds = ["partition", "kill", "pause"].map(String::from).to_vec();
+        let options = ScheduleOptions { kinds, nodes: 5, time_limit_ms, interval_ms: 5_000 };
+        Schedule::draw(&options, &mut ChaCha8Rng::seed_from_u64(seed))
+    }
+
+    #[test]
+    fn a_default_run_has_three_faults_of_each_kind_and_they_end_in_time() {
+        for seed in 0..500 {
+            let schedule = draw(seed, 30_000);
+            for kind in ["partition", "kill", "pause"] {
+                let count = schedule.faults.iter().filter(|fault| fault.spec.kind() == kind).count();
+                assert!(count >= 4, "seed {seed}: {count} faults of kind {kind}");
+            }
+            for fault in &schedule.faults {
+                assert!(fault.at_ms >= CALM_MS && fault.at_ms < fault.until_ms && fault.until_ms < 30_000);
+            }
+        }
+    }
+
+    #[test]
+    fn the_seed_alone_decides() {
+        assert_eq!(draw(7, 60_000), draw(7, 60_000));
+        assert_ne!(draw(7, 60_000), draw(8, 60_000));
+    }
+
+    #[test]
+    fn a_plan_keeps_it() {
+        let schedule = draw(3, 60_000);
+        let text = serde_json::to_string(&schedule).unwrap();
+        assert_eq!(serde_json::from_str::<Schedule>(&text).unwrap(), schedule);
+    }
+}

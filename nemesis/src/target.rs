@@ -1,0 +1,71 @@
+//! Which nodes a process fault strikes.
+
+use keelhaul_history::NodeId;
+use serde::{Deserialize, Serialize};
+
+/// A role or a share of the nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Target {
+    /// Any one node.
+    One,
+    /// Fewer than half of the nodes, but more than one where there are enough.
+    Some,
+    /// The smallest majority.
+    Majority,
+    /// Every node.
+    All,
+    /// Whoever leads when the fault is injected; any one node if nobody does.
+    Leader,
+}
+
+impl Target {
+    /// Every target with its weight in a random schedule: faults that leave a working majority come more often, since
+    /// most mistakes show only while operations succeed.
+    pub(crate) const WEIGHTED: [(Self, u32); 5] =
+        [(Self::One, 4), (Self::Some, 3), (Self::Leader, 5), (Self::Majority, 2), (Self::All, 1)];
+
+    /// The nodes struck: the first of `order` (a permutation of the cluster that the schedule drew) as the target
+    /// says, leaving out those in `busy`, which another fault already struck.
+    pub(crate) fn pick(self, order: &[NodeId], leader: Option<NodeId>, busy: &[NodeId]) -> Vec<NodeId> {
+        let count = match self {
+            Self::One | Self::Leader => 1,
+            Self::Some => (order.len().saturating_sub(1) / 2).max(1),
+            Self::Majority => order.len() / 2 + 1,
+            Self::All => order.len(),
+        };
+        let preferred = leader.filter(|_| self == Self::Leader);
+        preferred
+            .into_iter()
+            .chain(order.iter().copied().filter(|&node| Some(node) != preferred))
+            .filter(|node| !busy.contains(node))
+            .take(count)
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nodes(ids: &[u16]) -> Vec<NodeId> {
+        ids.iter().copied().map(NodeId).collect()
+    }
+
+    #[test]
+    fn targets_take_their_share_of_the_order() {
+        let order = nodes(&[3, 1, 5, 2, 4]);
+        let check = |target: Target, leader: Option<u16>, busy: &[u16], expected: &[u16]| {
+            let picked = target.pick(&order, leader.map(NodeId), &nodes(busy));
+            assert_eq!(picked, nodes(expected), "{target:?}");
+        };
+        check(Target::One, Some(2), &[], &[3]);
+        check(Target::Some, None, &[], &[3, 1]);
+        check(Target::Majority, None, &[], &[3, 1, 5]);
+        check(Target::All, None, &[], &[3, 1, 5, 2, 4]);
+        check(Target::Leader, Some(2), &[], &[2]);
+        check(Target::Leader, None, &[], &[3]);
+        check(Target::Leader, Some(2), &[2], &[3]);
+        check(Target::All, None, &[1, 4], &[3, 5, 2]);
+    }
+}
