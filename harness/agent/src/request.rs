@@ -1,0 +1,229 @@
+//! What a control node can ask of an agent, and what the agent answers.
+//!
+//! These types are the wire format (postcard): a change of any of them is a change of [`crate::PROTOCOL_VERSION`].
+
+use std::net::Ipv4Addr;
+
+use serde::{Deserialize, Serialize};
+
+/// In place of a program's path: the agent's own executable, wherever it is.
+pub const SELF_EXE: &str = "@keelhaul";
+
+/// A command that runs to its end.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Command {
+    /// Program and arguments; the program is looked up in the usual directories unless it holds a slash, and
+    /// [`SELF_EXE`] stands for the agent's own executable.
+    pub argv: Vec<String>,
+    /// Variables beside the few that the agent always sets (`PATH`, `HOME`, `LANG`). Nothing else is inherited.
+    pub env: Vec<(String, String)>,
+    /// Working directory; `/` when absent.
+    pub cwd: Option<String>,
+    /// What the command reads on its standard input.
+    pub stdin: Vec<u8>,
+    /// After so many milliseconds its whole process group is killed; 0 means [`Command::TIMEOUT_MS_DEFAULT`].
+    pub timeout_ms: u64,
+}
+
+impl Command {
+    /// Long enough for a package's own set-up scripts on a busy machine, short enough that a run ends.
+    pub const TIMEOUT_MS_DEFAULT: u64 = 60_000;
+
+    /// A command without further variables, directory or input.
+    #[must_use]
+    pub fn new<S: Into<String>>(argv: impl IntoIterator<Item = S>) -> Self {
+        Self { argv: argv.into_iter().map(Into::into).collect(), ..Self::default() }
+    }
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Exit {
+    /// By itself, with this code.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
+    /// Its time was up and the agent killed it.
+    TimedOut,
+}
+
+/// What a command left behind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Output {
+    /// How it ended.
+    pub status: Exit,
+    /// What it wrote to standard output, as far as kept.
+    pub stdout: Vec<u8>,
+    /// What it wrote to standard error, as far as kept.
+    pub stderr: Vec<u8>,
+    /// Standard output was longer than what is kept.
+    pub stdout_cut: bool,
+    /// Standard error was longer than what is kept.
+    pub stderr_cut: bool,
+}
+
+impl Output {
+    /// Whether it ended by itself with code 0.
+    #[must_use]
+    pub fn success(&self) -> bool {
+        self.status == Exit::Code(0)
+    }
+}
+
+/// A program that stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Daemon {
+    /// What the other requests call it, and the name of its log file: letters, digits, `-`, `_` and `.`.
+    pub name: String,
+    /// As for [`Command::argv`].
+    pub argv: Vec<String>,
+    /// As for [`Command::env`].
+    pub env: Vec<(String, String)>,
+    /// As for [`Command::cwd`].
+    pub cwd: Option<String>,
+}
+
+/// What became of a daemon, read from the kernel at the time of asking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DaemonState {
+    /// This agent never started it.
+    NotStarted,
+    /// Its first process lives and at least one thread of its processes may run.
+    Running {
+        /// The first process.
+        pid: u32,
+    },
+    /// Its first process lives and every thread of every process of it is stopped.
+    Paused {
+        /// The first process.
+        pid: u32,
+    },
+    /// Its first process ended.
+    Exited {
+        /// By itself, with this code.
+        code: Option<i32>,
+        /// By this signal.
+        signal: Option<i32>,
+    },
+}
+
+/// One drop rule as the kernel has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CutRule {
+    /// Packets from this address are dropped on arrival.
+    pub from: Ipv4Addr,
+    /// Packets dropped so far.
+    pub packets: u64,
+    /// Bytes dropped so far.
+    pub bytes: u64,
+}
+
+/// What a control node can ask for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request {
+    /// Run a command to its end; answered by [`Reply::Output`].
+    Run(Command),
+    /// Start a daemon in a process group of its own; answered by [`Reply::Pid`].
+    StartDaemon(Daemon),
+    /// Ask a daemon to end (`SIGTERM`), and kill it when the grace is over; answered by [`Reply::State`].
+    Stop {
+        /// Which daemon.
+        name: String,
+        /// Milliseconds between the two.
+        grace_ms: u64,
+    },
+    /// Kill every process of a daemon; answered by [`Reply::State`] once none is left.
+    Kill {
+        /// Which daemon.
+        name: String,
+    },
+    /// Stop every process of a daemon where it is; answered by [`Reply::State`] once none can run.
+    Pause {
+        /// Which daemon.
+        name: String,
+    },
+    /// Let a paused daemon go on; answered by [`Reply::State`].
+    Resume {
+        /// Which daemon.
+        name: String,
+    },
+    /// Answered by [`Reply::State`].
+    Status {
+        /// Which daemon.
+        name: String,
+    },
+    /// Write at an offset, making the file and its directories; offset 0 also empties the file. Answered by [`Reply::Done`].
+    WriteFile {
+        /// Absolute path.
+        path: String,
+        /// From which byte on.
+        offset: u64,
+        /// The content.
+        bytes: Vec<u8>,
+        /// Permission bits.
+        mode: u32,
+    },
+    /// Read a part of a file; answered by [`Reply::Bytes`].
+    ReadFile {
+        /// Absolute path.
+        path: String,
+        /// From which byte on.
+        offset: u64,
+        /// At most so many bytes.
+        limit: u64,
+    },
+    /// From now on drop packets from exactly these addresses; answered by [`Reply::Cuts`] as read back.
+    Cut {
+        /// The whole set; empty removes the agent's table.
+        from: Vec<Ipv4Addr>,
+    },
+    /// Answered by [`Reply::Cuts`].
+    CutState,
+    /// Send one probe packet; answered by [`Reply::Done`] when it left, whether or not it arrives.
+    ProbeSend {
+        /// Address of the node that may see it.
+        to: Ipv4Addr,
+        /// What to recognise it by.
+        nonce: u64,
+    },
+    /// Whether a probe arrived here; answered by [`Reply::Seen`].
+    ProbeSeen {
+        /// What to recognise it by.
+        nonce: u64,
+        /// How many milliseconds to wait for it.
+        wait_ms: u64,
+    },
+    /// Resume what is paused and remove all cuts; daemons stay. Answered by [`Reply::Done`].
+    HealAll,
+}
+
+/// What the agent answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reply {
+    /// It is done.
+    Done,
+    /// A command ended.
+    Output(Output),
+    /// A daemon runs.
+    Pid(u32),
+    /// A daemon's state.
+    State(DaemonState),
+    /// A part of a file.
+    Bytes {
+        /// The content.
+        bytes: Vec<u8>,
+        /// How long the whole file is.
+        size: u64,
+    },
+    /// The drop rules in the kernel, by address.
+    Cuts(Vec<CutRule>),
+    /// Whether the probe was seen.
+    Seen(bool),
+    /// It could not be done.
+    Failed {
+        /// What was tried and what the system said.
+        message: String,
+        /// The system's error number, when there is one.
+        errno: Option<i32>,
+    },
+}
