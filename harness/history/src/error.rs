@@ -1,0 +1,168 @@
+//! What can be wrong with a history on disk.
+
+use std::io;
+
+use crate::{FORMAT_VERSION, Process};
+
+/// Why a history cannot be read, with the line where it went wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The bytes could not be had.
+    #[error("read the history near line {line}")]
+    Io {
+        /// Line that was being read, from 1.
+        line: u64,
+        /// What the reader underneath said.
+        #[source]
+        source: io::Error,
+    },
+    /// The bytes are not a history.
+    #[error("line {line}: {problem}")]
+    Malformed {
+        /// Line concerned, from 1 (the header).
+        line: u64,
+        /// What is wrong, and what would be right.
+        problem: Problem,
+    },
+}
+
+/// What is wrong with a line, and what would be right.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// Nothing, or only a part of the header, was written.
+    #[error("the file ends before its header line is complete, so nothing was recorded")]
+    HeaderCut,
+    /// The first line is something else.
+    #[error(
+        "not a keelhaul history: the first line must be a header such as {{\"keelhaul\":{FORMAT_VERSION},…}} ({0})"
+    )]
+    NotAHeader(String),
+    /// Written by a newer program.
+    #[error(
+        "format version {0} is newer than {FORMAT_VERSION}, the newest this program reads: use the program that wrote it"
+    )]
+    NewerVersion(u64),
+    /// No such version was ever written.
+    #[error("format version {0} does not exist: the versions are 1 to {FORMAT_VERSION}")]
+    NoSuchVersion(u64),
+    /// The text is not JSON at a column.
+    #[error("not JSON at column {column}: {expected}")]
+    NotJson {
+        /// Byte within the line, from 1.
+        column: usize,
+        /// What should stand there.
+        expected: &'static str,
+    },
+    /// A required field is absent.
+    #[error("field \"{0}\" is missing; an op needs index, time, type, process and f")]
+    MissingField(&'static str),
+    /// A field has the wrong type.
+    #[error("field \"{field}\" must be {expected}")]
+    BadField {
+        /// Its name.
+        field: &'static str,
+        /// What it should hold.
+        expected: &'static str,
+    },
+    /// A field stands twice in an object.
+    #[error("field \"{0}\" stands twice in one op")]
+    DuplicateField(&'static str),
+    /// An index was seen before.
+    #[error("index {found} where {expected} must follow: the line is duplicated or out of order")]
+    IndexBack {
+        /// What the line says.
+        found: u64,
+        /// What would follow the line before.
+        expected: u64,
+    },
+    /// Indices were skipped.
+    #[error("index {found} where {expected} must follow: lines are missing or out of order")]
+    IndexGap {
+        /// What the line says.
+        found: u64,
+        /// What would follow the line before.
+        expected: u64,
+    },
+    /// Time ran backwards.
+    #[error(
+        "time {found} ns is before {previous} ns on the line above: times never decrease along a history"
+    )]
+    TimeBack {
+        /// What the line says.
+        found: u64,
+        /// What the line before said.
+        previous: u64,
+    },
+    /// A process invoked while its operation was still open.
+    #[error(
+        "process {process} invokes while its operation of index {open} is open: it must complete first"
+    )]
+    DoubleInvoke {
+        /// Who.
+        process: Process,
+        /// Index of the invocation that is still open.
+        open: u64,
+    },
+    /// A completion that nothing began.
+    #[error("process {0} completes an operation that it never invoked")]
+    NoInvocation(Process),
+    /// A completion of another function.
+    #[error("process {process} completes \"{found}\" but had invoked \"{invoked}\"")]
+    OtherFunction {
+        /// Who.
+        process: Process,
+        /// What the completion says.
+        found: String,
+        /// What the invocation said.
+        invoked: String,
+    },
+    /// A process that should have been retired.
+    #[error(
+        "process {0} is used again after an info: nobody knows when its last operation ends, so a new process must take its place"
+    )]
+    ReusedAfterInfo(Process),
+    /// Something follows the end.
+    #[error("bytes follow the seal, which must be the last line")]
+    AfterSeal,
+    /// The seal is not of the right shape.
+    #[error("the seal must read {{\"seal\":{{\"count\":N,\"crc32\":\"xxxxxxxx\"}}}}")]
+    BadSeal,
+    /// The seal counts other ops.
+    #[error(
+        "the seal counts {sealed} ops but {found} are there: the file was changed after it was sealed"
+    )]
+    SealCount {
+        /// What the seal says.
+        sealed: u64,
+        /// What is there.
+        found: u64,
+    },
+    /// The seal's checksum is of other bytes.
+    #[error(
+        "the seal's checksum is {sealed:08x} but the lines above give {found:08x}: the file was changed after it was sealed"
+    )]
+    SealChecksum {
+        /// What the seal says.
+        sealed: u32,
+        /// What is there.
+        found: u32,
+    },
+    /// A line above the cap.
+    #[error("longer than {max} bytes, the longest line that is accepted")]
+    LineTooLong {
+        /// The cap.
+        max: usize,
+    },
+    /// Not text.
+    #[error("not UTF-8 at column {column}")]
+    NotUtf8 {
+        /// Byte within the line, from 1.
+        column: usize,
+    },
+    /// Lists within lists within lists.
+    #[error("nested deeper than {max} levels, the deepest that is accepted")]
+    TooDeep {
+        /// The cap.
+        max: usize,
+    },
+}

@@ -1,0 +1,312 @@
+//! An op as it stands on disk, borrowed.
+
+use std::borrow::Cow;
+
+use crate::error::Problem;
+use crate::scan::{Numbers, RawStr, Scan};
+use crate::{F, Kind, NodeId, Op, Process, Value};
+
+/// A value as JSON text that was validated but not built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RawValue<'a>(&'a str);
+
+impl<'a> RawValue<'a> {
+    const NULL: RawValue<'static> = RawValue("null");
+
+    /// The JSON text as it stands in the file.
+    #[must_use]
+    pub const fn text(self) -> &'a str {
+        self.0
+    }
+
+    /// Whether it is `null`.
+    #[must_use]
+    pub fn is_null(self) -> bool {
+        self.0 == "null"
+    }
+
+    /// The number, if it is one.
+    #[must_use]
+    #[inline]
+    pub fn as_int(self) -> Option<i64> {
+        let mut scan = Scan::new(self.0);
+        scan.int().filter(|_| scan.at_end())
+    }
+
+    /// Two numbers, if it is a list of just these, as a cas carries it.
+    #[must_use]
+    #[inline]
+    pub fn as_int_pair(self) -> Option<(i64, i64)> {
+        let mut scan = Scan::new(self.0);
+        let mut token = |literal: &str| {
+            scan.skip_space();
+            if literal.is_empty() {
+                return scan.int();
+            }
+            scan.take(literal).then_some(0)
+        };
+        token("[")?;
+        let first = token("")?;
+        token(",")?;
+        let second = token("")?;
+        token("]")?;
+        Some((first, second))
+    }
+
+    /// The text, if it is text.
+    #[must_use]
+    pub fn as_str(self) -> Option<Cow<'a, str>> {
+        Scan::new(self.0).string().ok().map(RawStr::unescape)
+    }
+
+    /// Builds the value.
+    #[must_use]
+    pub fn to_value(self) -> Value {
+        Scan::new(self.0).build().unwrap_or_default()
+    }
+}
+
+/// The invocation that a completion ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Invoked {
+    /// Its index.
+    pub index: u64,
+    /// Its time.
+    pub time_ns: u64,
+}
+
+/// An op whose fields borrow the reader's buffer. See [`Op`] for what they mean.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawOp<'a> {
+    /// Position in the history, from 0, without gaps.
+    pub index: u64,
+    /// Nanoseconds since the run began.
+    pub time_ns: u64,
+    /// Who performs it.
+    pub process: Process,
+    /// Invocation or one of the three outcomes.
+    pub kind: Kind,
+    /// What is performed.
+    pub f: &'a str,
+    /// The object it is performed on.
+    pub key: Option<RawValue<'a>>,
+    /// Argument or result.
+    pub value: RawValue<'a>,
+    /// The node that the client spoke to.
+    pub node: Option<NodeId>,
+    /// Why it failed, or why nobody knows.
+    pub error: Option<Cow<'a, str>>,
+    /// On a completion, the invocation it ends.
+    pub invoked: Option<Invoked>,
+}
+
+impl RawOp<'_> {
+    /// An op that owns its fields.
+    #[must_use]
+    pub fn to_op(&self) -> Op {
+        Op {
+            index: self.index,
+            time_ns: self.time_ns,
+            process: self.process,
+            kind: self.kind,
+            f: F::from(self.f),
+            key: self.key.map(RawValue::to_value),
+            value: self.value.to_value(),
+            node: self.node,
+            error: self.error.as_deref().map(Into::into),
+        }
+    }
+}
+
+/// Reads an op from a line. `f` keeps the function's name in the rare case that it is written with escapes.
+pub(crate) fn parse_line<'a>(line: &'a str, f: &'a mut String) -> Result<RawOp<'a>, Problem> {
+    match parse_own_order(line) {
+        Some(op) => Ok(op),
+        None => parse_any_order(line, f),
+    }
+}
+
+/// The line exactly as [`crate::Writer`] writes it; anything else, errors included, is left to the general parser.
+#[inline]
+fn parse_own_order(line: &str) -> Option<RawOp<'_>> {
+    let mut scan = Scan::new(line);
+    let literal = |found: bool| found.then_some(());
+    literal(scan.take("{\"index\":"))?;
+    let index = scan.digits()?;
+    literal(scan.take(",\"time\":"))?;
+    let time_ns = scan.digits()?;
+    literal(scan.take(",\"type\":\""))?;
+    let kind = match scan.peek()? {
+        b'o' if scan.take("ok") => Kind::Ok,
+        b'f' if scan.take("fail") => Kind::Fail,
+        b'i' if scan.take("invoke") => Kind::Invoke,
+        b'i' if scan.take("info") => Kind::Info,
+        _ => return None,
+    };
+    literal(scan.take("\",\"process\":"))?;
+    let process = if scan.take("\"nemesis\"") {
+        Process::Nemesis
+    } else {
+        Process::Client(scan.digits()?.try_into().ok()?)
+    };
+    literal(scan.take(",\"f\":"))?;
+    let f = scan.string().ok().filter(|f| !f.escaped)?.text;
+    let key = if scan.take(",\"key\":") { Some(value(&mut scan)?) } else { None };
+    literal(scan.take(",\"value\":"))?;
+    let value = value(&mut scan)?;
+    let mut node = None;
+    let mut error = None;
+    if !scan.take("}") {
+        if scan.take(",\"node\":\"n") {
+            node = Some(NodeId(scan.digits()?.try_into().ok()?));
+            literal(scan.take("\""))?;
+        }
+        if scan.take(",\"error\":") {
+            error = Some(scan.string().ok()?.unescape());
+        }
+        literal(scan.take("}"))?;
+    }
+    literal(scan.at_end())?;
+    Some(RawOp { index, time_ns, process, kind, f, key, value, node, error, invoked: None })
+}
+
+#[inline]
+fn value<'a>(scan: &mut Scan<'a>) -> Option<RawValue<'a>> {
+    scan.value(Numbers::Whole).ok().map(RawValue)
+}
+
+/// The fields of an op while they are collected.
+#[derive(Default)]
+struct Fields<'a> {
+    index: Option<u64>,
+    time_ns: Option<u64>,
+    kind: Option<Kind>,
+    process: Option<Process>,
+    f: Option<RawStr<'a>>,
+    key: Option<RawValue<'a>>,
+    value: Option<RawValue<'a>>,
+    node: Option<NodeId>,
+    error: Option<RawStr<'a>>,
+}
+
+#[cold]
+fn parse_any_order<'a>(line: &'a str, f: &'a mut String) -> Result<RawOp<'a>, Problem> {
+    let mut scan = Scan::new(line);
+    let mut fields = Fields::default();
+    scan.skip_space();
+    if !scan.take("{") {
+        return scan.error("an object must stand here");
+    }
+    scan.skip_space();
+    let mut more = !scan.take("}");
+    while more {
+        let name = scan.string()?.unescape();
+        scan.colon()?;
+        fields.read(&name, &mut scan)?;
+        scan.skip_space();
+        more = scan.take(",");
+        if !more && !scan.take("}") {
+            return scan.error("a comma or the closing bracket must stand here");
+        }
+        scan.skip_space();
+    }
+    scan.skip_space();
+    if !scan.at_end() {
+        return scan.error("the line must end after the op");
+    }
+    fields.finish(f)
+}
+
+impl<'a> Fields<'a> {
+    fn read(&mut self, name: &str, scan: &mut Scan<'a>) -> Result<(), Problem> {
+        match name {
+            "index" => put(&mut self.index, "index", whole(scan, "index")?),
+            "time" => put(&mut self.time_ns, "time", whole(scan, "time")?),
+            "type" => {
+                let expected = "one of \"invoke\", \"ok\", \"fail\" and \"info\"";
+                let bad = Problem::BadField { field: "type", expected };
+                let word = text(scan, "type", expected)?.unescape();
+                put(&mut self.kind, "type", word.parse().map_err(|()| bad)?)
+            }
+            "process" => put(&mut self.process, "process", process(scan)?),
+            "f" => put(&mut self.f, "f", text(scan, "f", "a string")?),
+            "key" => put(&mut self.key, "key", RawValue(scan.value(Numbers::Whole)?)),
+            "value" => put(&mut self.value, "value", RawValue(scan.value(Numbers::Whole)?)),
+            "node" if scan.take("null") => Ok(()),
+            "node" => {
+                let expected = "a node's name: \"n1\", \"n2\", …";
+                let bad = Problem::BadField { field: "node", expected };
+                let word = text(scan, "node", expected)?.unescape();
+                put(&mut self.node, "node", word.parse().map_err(|()| bad)?)
+            }
+            "error" if scan.take("null") => Ok(()),
+            "error" => put(&mut self.error, "error", text(scan, "error", "a string")?),
+            _ => scan.value(Numbers::Any).map(|_| ()),
+        }
+    }
+
+    fn finish(self, f: &'a mut String) -> Result<RawOp<'a>, Problem> {
+        let name = self.f.ok_or(Problem::MissingField("f"))?;
+        Ok(RawOp {
+            index: self.index.ok_or(Problem::MissingField("index"))?,
+            time_ns: self.time_ns.ok_or(Problem::MissingField("time"))?,
+            process: self.process.ok_or(Problem::MissingField("process"))?,
+            kind: self.kind.ok_or(Problem::MissingField("type"))?,
+            f: match name.unescape() {
+                Cow::Borrowed(text) => text,
+                Cow::Owned(text) => {
+                    *f = text;
+                    f
+                }
+            },
+            key: self.key,
+            value: self.value.unwrap_or(RawValue::NULL),
+            node: self.node,
+            error: self.error.map(RawStr::unescape),
+            invoked: None,
+        })
+    }
+}
+
+fn put<T>(slot: &mut Option<T>, field: &'static str, value: T) -> Result<(), Problem> {
+    if slot.replace(value).is_some() { Err(Problem::DuplicateField(field)) } else { Ok(()) }
+}
+
+/// A count or a time. The value must be JSON before its type is judged, so that broken text is called broken.
+fn whole(scan: &mut Scan<'_>, field: &'static str) -> Result<u64, Problem> {
+    let text = scan.value(Numbers::Any)?;
+    let mut inner = Scan::new(text);
+    inner
+        .digits()
+        .filter(|_| inner.at_end())
+        .ok_or(Problem::BadField { field, expected: "a whole number from 0 up" })
+}
+
+fn text<'a>(
+    scan: &mut Scan<'a>,
+    field: &'static str,
+    expected: &'static str,
+) -> Result<RawStr<'a>, Problem> {
+    if scan.peek() == Some(b'"') {
+        return scan.string();
+    }
+    scan.value(Numbers::Any)?;
+    Err(Problem::BadField { field, expected })
+}
+
+fn process(scan: &mut Scan<'_>) -> Result<Process, Problem> {
+    let text = scan.value(Numbers::Any)?;
+    if text == "\"nemesis\"" {
+        return Ok(Process::Nemesis);
+    }
+    let mut inner = Scan::new(text);
+    inner
+        .digits()
+        .filter(|_| inner.at_end())
+        .and_then(|id| u32::try_from(id).ok())
+        .map(Process::Client)
+        .ok_or(Problem::BadField {
+            field: "process",
+            expected: "a number from 0 up that fits in 32 bits, or \"nemesis\"",
+        })
+}
