@@ -44,5 +44,9 @@ pub trait Client {
 pub trait Connect {
     /// Opens a client for a fresh process, pinned to `node`. A failure here means that no operation was sent: the
     /// driver records a fail for the operation that was waiting and tries again with the next one.
-    fn open<'a>(&'a self, process: Process, node: NodeId) -> LocalFuture<'a, Result<Box<dyn Client>, Box<str>>>;
+    fn open<'a>(
+        &'a self,
+        process: Process,
+        node: NodeId,
+    ) -> LocalFuture<'a, Result<Box<dyn Client>, Box<str>>>;
 }
