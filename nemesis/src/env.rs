@@ -115,7 +115,8 @@ impl Env {
 
     /// For every link between two nodes, whether it carries packets.
     pub(crate) async fn reachability(&self) -> Result<Vec<(Link, bool)>, FaultError> {
-        Ok(self.cluster.reachability().await?)
+        let reachability = self.cluster.reachability().await?;
+        Ok(reachability.pairs.into_iter().map(|(from, to, seen)| ((from, to), seen)).collect())
     }
 }
 

@@ -1,0 +1,159 @@
+//! The command line, as the user types it. [`plan`](crate::plan) makes sense of it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Does a distributed store keep its promises? Deploys it, breaks it, records one history, judges it.
+#[derive(Debug, Parser)]
+#[command(name = "keelhaul", version, after_help = crate::exit::TABLE, max_term_width = 110)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Deploy a store, drive a workload, inject faults, judge the history
+    Run(RunArgs),
+    /// Judge a history: a history file, or a run directory
+    Check(CheckArgs),
+    /// Write the report page of a run again
+    Report {
+        /// The run directory, e.g. runs/latest
+        run: PathBuf,
+    },
+    /// Show what can be tested, and with what
+    List {
+        /// What to list
+        what: Listing,
+    },
+    /// Show what this machine can do, and how to mend what it cannot
+    Doctor,
+    /// Print a completion script for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Flags of `run`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = crate::exit::TABLE)]
+pub struct RunArgs {
+    /// The system under test; see `list stores`
+    #[arg(long, default_value = "raft")]
+    pub store: String,
+    /// What the clients do; see `list workloads`
+    #[arg(short, long, default_value = "register")]
+    pub workload: String,
+    /// Where the nodes live: `local` is namespaces on this machine
+    #[arg(long, default_value = "local")]
+    pub env: String,
+    /// How many nodes, 1 to 9
+    #[arg(short, long, default_value = "5", visible_alias = "node-count")]
+    pub nodes: String,
+    /// Faults to inject, separated by commas, or `none`; see `list faults`
+    #[arg(long, default_value = "partition,kill,pause")]
+    pub nemesis: String,
+    /// Mean time between the beginnings of two faults of one kind, in seconds
+    #[arg(long, default_value = "5", value_name = "SECONDS")]
+    pub nemesis_interval: String,
+    /// How long the clients run, in seconds
+    #[arg(long, default_value = "30", value_name = "SECONDS")]
+    pub time_limit: String,
+    /// How many operations are in flight at most: a number, or a multiple of the nodes such as `3n`
+    #[arg(short, long, default_value = "2n")]
+    pub concurrency: String,
+    /// Operations a second, over all clients
+    #[arg(short, long, default_value = "400")]
+    pub rate: String,
+    /// How long a client waits for an answer, in seconds; then nobody knows what became of the operation
+    #[arg(long, default_value = "1", value_name = "SECONDS")]
+    pub op_timeout: String,
+    /// How reads are done, where the store offers several ways: `linearizable` or `serializable`
+    #[arg(long, value_name = "KIND")]
+    pub read: Option<String>,
+    /// Seed a mistake into our own nodes; see `list mutants`
+    #[arg(long, value_name = "NAME")]
+    pub mutant: Option<String>,
+    /// Decides the order of operations and faults; drawn and printed when absent
+    #[arg(long)]
+    pub seed: Option<String>,
+    /// Repeat the test this many times, with seeds that follow from the first
+    #[arg(long, default_value = "1", value_name = "N")]
+    pub test_count: String,
+    /// Where run directories go
+    #[arg(long, default_value = "runs", value_name = "DIR")]
+    pub runs: PathBuf,
+    /// Seconds that judging may take
+    #[arg(long, default_value = "120", value_name = "SECONDS")]
+    pub check_time: String,
+    /// Memory that judging may take, e.g. `2G`
+    #[arg(long, default_value = "2G", value_name = "BYTES")]
+    pub check_memory: String,
+    /// How to print the verdict
+    #[arg(long, default_value = "human")]
+    pub format: Format,
+    /// Print the plan and stop
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Flags of `check`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = crate::exit::TABLE)]
+pub struct CheckArgs {
+    /// A history file, or a run directory
+    pub path: PathBuf,
+    /// What the operations mean; by default what the history's header says
+    #[arg(short, long)]
+    pub workload: Option<String>,
+    /// Which promise to check; by default what the history's header says
+    #[arg(short, long)]
+    pub model: Option<String>,
+    /// The value of every key before the first write, as JSON; by default a key holds nothing
+    #[arg(long, value_name = "VALUE")]
+    pub init: Option<String>,
+    /// Seconds that judging may take
+    #[arg(long, default_value = "120", value_name = "SECONDS")]
+    pub time_budget: String,
+    /// Memory that judging may take, e.g. `512M`
+    #[arg(long, default_value = "2G", value_name = "BYTES")]
+    pub memory: String,
+    /// How to print the verdict
+    #[arg(long, default_value = "human")]
+    pub format: Format,
+}
+
+/// How a verdict is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Human,
+    /// One JSON document
+    Json,
+    /// One JSON document a line
+    Ndjson,
+    /// JUnit XML
+    Junit,
+    /// Annotations for a GitHub workflow
+    Github,
+}
+
+/// What `list` lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Listing {
+    /// Systems under test
+    Stores,
+    /// Workloads
+    Workloads,
+    /// Faults
+    Faults,
+    /// Consistency models
+    Models,
+    /// Mistakes that can be seeded into our own nodes
+    Mutants,
+}

@@ -1,0 +1,183 @@
+//! The plan: everything that decides a run, as plain data, written to the run directory before anything else.
+
+use keelhaul_nemesis::{KINDS, Schedule, ScheduleOptions};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::args::RunArgs;
+use crate::exit::Failure;
+use crate::registry::{self, Choice};
+use crate::units;
+
+/// A complete plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Version of this format.
+    pub keelhaul_plan: u32,
+    /// The system under test.
+    pub store: String,
+    /// How the store serves reads, where it offers a choice.
+    pub read: Option<String>,
+    /// The mistake seeded into our own nodes.
+    pub mutant: Option<String>,
+    /// What the clients do.
+    pub workload: String,
+    /// The promise to be checked.
+    pub model: String,
+    /// Where the nodes live.
+    pub env: String,
+    /// How many nodes.
+    pub nodes: u16,
+    /// How many operations may be in flight.
+    pub concurrency: u32,
+    /// Operations a second over all clients.
+    pub rate: f64,
+    /// How long clients and faults run, milliseconds.
+    pub time_limit_ms: u64,
+    /// How long a client waits for an answer, milliseconds.
+    pub op_timeout_ms: u64,
+    /// Kinds of faults.
+    pub faults: Vec<String>,
+    /// Mean time between two faults of one kind, milliseconds.
+    pub nemesis_interval_ms: u64,
+    /// Every fault with its time.
+    pub schedule: Schedule,
+    /// Decides the order of operations and faults.
+    pub seed: u64,
+    /// How long judging may take, milliseconds.
+    pub check_time_ms: u64,
+    /// How much memory judging may take.
+    pub check_memory_bytes: usize,
+    /// What a second run of this plan repeats.
+    pub reproducible: Vec<String>,
+    /// What it cannot repeat.
+    pub not_reproducible: Vec<String>,
+}
+
+const PLAN_VERSION: u32 = 1;
+
+/// A generator of randomness for one purpose. Streams of one seed are independent of each other, so that a purpose that
+/// draws more does not shift what another one draws.
+pub fn stream(seed: u64, purpose: &str) -> ChaCha8Rng {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    // FNV-1a.
+    let hash = purpose.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    rng.set_stream(hash);
+    rng
+}
+
+impl Plan {
+    /// Makes sense of the command line; every mistake is one sentence.
+    pub fn lower(args: &RunArgs, seed: u64) -> Result<Self, Failure> {
+        let store = registry::choose("--store", "stores", registry::STORES, &args.store)?;
+        let workload = registry::choose("--workload", "workloads", registry::WORKLOADS, &args.workload)?;
+        let env = registry::choose("--env", "environments", registry::ENVIRONMENTS, &args.env)?;
+        let nodes = node_count(&args.nodes)?;
+        let time_limit_ms = millis(units::duration("--time-limit", &args.time_limit)?);
+        let nemesis_interval_ms = millis(units::duration("--nemesis-interval", &args.nemesis_interval)?);
+        let faults = faults(&args.nemesis, nodes)?;
+        let options =
+            ScheduleOptions { kinds: faults.clone(), nodes, time_limit_ms, interval_ms: nemesis_interval_ms };
+        Ok(Self {
+            keelhaul_plan: PLAN_VERSION,
+            store: store.into(),
+            read: read(args, store)?,
+            mutant: mutant(args, store)?,
+            workload: workload.into(),
+            model: "linearizable".into(),
+            env: env.into(),
+            nodes,
+            concurrency: units::concurrency(&args.concurrency, nodes)?,
+            rate: units::rate("--rate", &args.rate)?,
+            time_limit_ms,
+            op_timeout_ms: millis(units::duration("--op-timeout", &args.op_timeout)?),
+            faults,
+            nemesis_interval_ms,
+            schedule: Schedule::draw(&options, &mut stream(seed, "schedule")),
+            seed,
+            check_time_ms: millis(units::duration("--check-time", &args.check_time)?),
+            check_memory_bytes: units::bytes("--check-memory", &args.check_memory)?,
+            reproducible: REPRODUCIBLE.map(String::from).to_vec(),
+            not_reproducible: NOT_REPRODUCIBLE.map(String::from).to_vec(),
+        })
+    }
+
+    /// The command that runs this plan again.
+    pub fn command(&self) -> String {
+        let faults = if self.faults.is_empty() { "none".into() } else { self.faults.join(",") };
+        let mut words = vec![
+            format!("keelhaul run --store {} --workload {} --nodes {}", self.store, self.workload, self.nodes),
+            format!("--nemesis {faults} --nemesis-interval {}ms", self.nemesis_interval_ms),
+            format!("--time-limit {}ms --op-timeout {}ms", self.time_limit_ms, self.op_timeout_ms),
+            format!("--concurrency {} --rate {} --seed {}", self.concurrency, self.rate, self.seed),
+        ];
+        words.extend(self.read.iter().map(|read| format!("--read {read}")));
+        words.extend(self.mutant.iter().map(|mutant| format!("--mutant {mutant}")));
+        words.join(" ")
+    }
+}
+
+const REPRODUCIBLE: [&str; 3] = [
+    "the fault schedule: kinds, shapes, targets by role, order of victims and planned times",
+    "each key's sequence of operations as asked for, as long as the store's answers come in the same order",
+    "the planned times of operations",
+];
+
+const NOT_REPRODUCIBLE: [&str; 4] = [
+    "the store's own timing: which node leads, how long an operation takes, which of two concurrent ones wins",
+    "which node a fault aimed at the leader strikes",
+    "which worker performs an operation, and the expected value of a cas, once answers come in another order",
+    "scheduling of processes and packets by the kernel",
+];
+
+fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn node_count(text: &str) -> Result<u16, Failure> {
+    let count = text.parse::<u16>().ok().filter(|n| (1..=9).contains(n));
+    count.ok_or_else(|| {
+        Failure::usage(format!("--nodes takes a number from 1 to 9 in the local environment, not {text:?}"))
+    })
+}
+
+fn faults(text: &str, nodes: u16) -> Result<Vec<String>, Failure> {
+    if text == "none" {
+        return Ok(Vec::new());
+    }
+    let mut faults = Vec::new();
+    for name in text.split(',').map(str::trim) {
+        let choices: Vec<Choice> = KINDS.iter().map(|&(name, what)| Choice { name, what }).collect();
+        let kind = registry::choose("--nemesis", "faults", &choices, name)?.to_owned();
+        if kind == "partition" && nodes < 2 {
+            return Err(Failure::usage("a partition needs at least two nodes: leave it out of --nemesis, or raise --nodes"));
+        }
+        if !faults.contains(&kind) {
+            faults.push(kind);
+        }
+    }
+    Ok(faults)
+}
+
+fn read(args: &RunArgs, store: &str) -> Result<Option<String>, Failure> {
+    let Some(read) = &args.read else { return Ok(None) };
+    if store != "etcd" {
+        return Err(Failure::usage(format!("--read is a choice of etcd; {store} has linearizable reads only")));
+    }
+    match read.as_str() {
+        "linearizable" | "serializable" => Ok(Some(read.clone())),
+        _ => Err(Failure::usage(format!("--read takes linearizable or serializable, not {read:?}"))),
+    }
+}
+
+fn mutant(args: &RunArgs, store: &str) -> Result<Option<String>, Failure> {
+    let Some(name) = &args.mutant else { return Ok(None) };
+    if store != "raft" {
+        return Err(Failure::usage(format!("--mutant seeds a mistake into our own nodes; {store} is not one of them")));
+    }
+    let mutants: Vec<Choice> = registry::mutants();
+    registry::choose("--mutant", "mutants", &mutants, name).map(|name| Some(name.to_owned()))
+}

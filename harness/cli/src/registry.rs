@@ -1,0 +1,51 @@
+//! Everything that has a name: the only place that knows every store, workload and fault.
+
+use keelhaul_protocol::raft::Mutant;
+
+use crate::exit::Failure;
+
+/// Something a user can choose.
+#[derive(Clone, Copy, Debug)]
+pub struct Choice {
+    /// What the user types.
+    pub name: &'static str,
+    /// What it is, in one line.
+    pub what: &'static str,
+}
+
+const fn choice(name: &'static str, what: &'static str) -> Choice {
+    Choice { name, what }
+}
+
+/// Systems under test.
+pub const STORES: &[Choice] = &[
+    choice("raft", "our own Raft: a key-value store with client sessions, a write-ahead log and snapshots"),
+    choice("etcd", "etcd, from Debian's etcd-server package"),
+];
+
+/// What clients do.
+pub const WORKLOADS: &[Choice] =
+    &[choice("register", "read, write and cas on many registers; every written value is unique")];
+
+/// Where nodes live.
+pub const ENVIRONMENTS: &[Choice] =
+    &[choice("local", "namespaces on this machine; needs no privileges and leaves nothing behind")];
+
+/// Promises that can be checked.
+pub const MODELS: &[Choice] = &[choice(
+    "linearizable",
+    "every operation takes effect at one moment between its invocation and its completion, per key",
+)];
+
+/// The mistakes that can be seeded.
+pub fn mutants() -> Vec<Choice> {
+    Mutant::all().iter().map(|mutant| choice(mutant.info().name, mutant.info().rule)).collect()
+}
+
+/// Finds a choice by name; the sentence names what there is.
+pub fn choose(flag: &str, plural: &str, choices: &[Choice], name: &str) -> Result<&'static str, Failure> {
+    choices.iter().find(|choice| choice.name == name).map(|choice| choice.name).ok_or_else(|| {
+        let names: Vec<_> = choices.iter().map(|choice| choice.name).collect();
+        Failure::usage(format!("{flag} names no known one of the {plural}: {name:?}; there are {}", names.join(", ")))
+    })
+}
