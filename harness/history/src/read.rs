@@ -262,13 +262,15 @@ impl Lines {
         self.handed_out = true;
         let mut searched = self.start;
         loop {
-            if let Some(at) = memchr::memchr(b'\n', &self.buf[searched..self.end]) {
-                let line = Line { from: self.start, to: searched + at };
-                self.start = line.to + 1;
-                return Ok(Some(line));
-            }
-            if self.end - self.start > LINE_BYTES_MAX {
+            let newline = memchr::memchr(b'\n', &self.buf[searched..self.end]);
+            let to = newline.map_or(self.end, |at| searched + at);
+            if to - self.start > LINE_BYTES_MAX {
                 return Err(self.error(Problem::LineTooLong { max: LINE_BYTES_MAX }));
+            }
+            if newline.is_some() {
+                let line = Line { from: self.start, to };
+                self.start = to + 1;
+                return Ok(Some(line));
             }
             let unsearched = self.end - self.start;
             if !self.fill(input)? {
