@@ -3,6 +3,7 @@
 //! A store is an adapter between the vocabulary of operations that all workloads share and one real system. It
 //! decides nothing about faults, workloads or verdicts, and it never knows in which environment its nodes live.
 
+pub mod etcd;
 mod store;
 
 pub use store::{Family, Leadership, Store, StoreError};

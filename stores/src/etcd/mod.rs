@@ -1,0 +1,48 @@
+//! etcd, from Debian's package `etcd-server`: a static cluster of one member a node.
+//!
+//! # What is promised, and what is tested
+//!
+//! etcd's `Documentation/learning/api_guarantees.md` promises that all operations but watches are linearizable, and
+//! that a read may ask for less: a *serializable* read is answered by the member from its own copy, without a word to
+//! the others, and may be stale with regard to the quorum. ("Serializable" is etcd's word for it; as a consistency
+//! model of single-key reads it is no more than sequential consistency of what one member has applied.) A linearizable
+//! read asks the leader for the commit index, the leader confirms by a round of heartbeats that it still leads, and the
+//! member waits until it has applied that far (Raft's ReadIndex, §6.4 of Ongaro's thesis).
+//!
+//! So [`Reads::Linearizable`], the default, must give linearizable histories under every fault, and
+//! [`Reads::Serializable`] gives a violation, by design, as soon as a client reads from a member that lags behind: under
+//! a partition within a few seconds. The second is how a user sees that the harness sees.
+//!
+//! # How the adapter speaks
+//!
+//! Through the JSON gateway that every member serves beside gRPC, over one HTTP/1.1 connection a client, pinned to one
+//! member. The usual client crate needs the `protoc` program when it is built, which a fresh machine does not have, and
+//! balances and re-dials by itself; the gateway needs HTTP, JSON and base64, and leaves sending to us. The gateway calls
+//! the member's own gRPC server over a connection of its own, within the member's host; that server, not the gateway,
+//! bounds and forwards the request, and gRPC resends by itself only what the server has certainly not processed.
+//!
+//! What an error means is decided in one table: [`errors`].
+//!
+//! # What it does not do
+//!
+//! * TLS, authentication, leases, locks, watches, membership changes, compaction, and transactions over several keys.
+//! * Resend, redirect, or choose another member: a member that does not lead forwards a write by itself.
+//! * Install the package; it says which one is missing.
+//! * Keep data small: a member preallocates its log in segments of 64 MB, two of them from the start.
+//! * Turn on pre-vote, which releases before 3.5 leave off: a member that was cut off may depose the leader when it
+//!   comes back. That costs availability and is what the release does.
+//!
+//! Reading order: [`deploy`], [`members`], [`http`], [`api`], [`errors`], [`client`].
+
+mod api;
+mod base64;
+pub mod client;
+pub mod deploy;
+pub mod errors;
+pub mod http;
+pub mod members;
+mod store;
+#[cfg(test)]
+mod tests;
+
+pub use store::{Etcd, Reads};

@@ -1,0 +1,287 @@
+//! The adapter proper: nodes in, a running cluster and clients out.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::rc::Rc;
+use std::str::FromStr;
+
+use keelhaul_cluster::{Command, Daemon, DaemonState, Node, NodeError, Output};
+use keelhaul_engine::{Client, Connect, LocalFuture};
+use keelhaul_history::{NodeId, Process};
+
+use super::client::EtcdClient;
+use super::deploy::{DATA_DIR, PROGRAM, argv, env, last_words, version};
+use super::members::{self, Member};
+use crate::{Family, Leadership, Store, StoreError};
+
+/// The daemon's name on a node.
+const DAEMON: &str = "etcd";
+/// The system's error number for a file that does not exist, a program's included.
+const ENOENT: i32 = 2;
+/// How much of a log is read to find out why a member ended, in bytes.
+/// Where the agent keeps what the daemon prints.
+const LOG: &str = "/var/log/keelhaul/etcd.log";
+const LOG_BYTES_MAX: u64 = 1 << 20;
+
+/// How reads are performed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reads {
+    /// Confirmed with the leader.
+    #[default]
+    Linearizable,
+    /// From the member's own copy, which may be stale.
+    Serializable,
+}
+
+impl fmt::Display for Reads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Linearizable => "linearizable",
+            Self::Serializable => "serializable",
+        })
+    }
+}
+
+impl FromStr for Reads {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "linearizable" => Ok(Self::Linearizable),
+            "serializable" => Ok(Self::Serializable),
+            other => {
+                Err(format!("etcd has no {other} reads, only linearizable and serializable ones"))
+            }
+        }
+    }
+}
+
+/// An etcd cluster, one member a node.
+#[derive(Debug, Default)]
+pub struct Etcd {
+    reads: Reads,
+    /// Which member runs where, as far as members have answered: a leader that is paused is known by its followers
+    /// only, and only by its member id.
+    ids: RefCell<BTreeMap<u64, NodeId>>,
+}
+
+impl Etcd {
+    /// etcd with reads of this kind.
+    #[must_use]
+    pub fn new(reads: Reads) -> Self {
+        Self { reads, ids: RefCell::default() }
+    }
+}
+
+impl Store for Etcd {
+    fn name(&self) -> &'static str {
+        "etcd"
+    }
+
+    fn daemon(&self) -> &'static str {
+        DAEMON
+    }
+
+    fn families(&self) -> &'static [Family] {
+        &[Family::Register]
+    }
+
+    fn setup<'a>(&'a self, nodes: &'a [Node]) -> LocalFuture<'a, Result<String, StoreError>> {
+        Box::pin(async move {
+            // Every node is asked before any is changed.
+            let mut versions = Vec::new();
+            for node in nodes {
+                versions.push((node.id(), installed(node).await?));
+            }
+            for node in nodes {
+                // Data of an earlier run would be taken for this cluster's.
+                run(node, &["rm", "-rf", DATA_DIR]).await?;
+                run(node, &["mkdir", "-p", "-m", "0700", DATA_DIR]).await?;
+            }
+            Ok(in_one_line(&versions))
+        })
+    }
+
+    fn start<'a>(
+        &'a self,
+        node: &'a Node,
+        nodes: &'a [Node],
+    ) -> LocalFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let argv = argv(&member(node), &members_of(nodes), DATA_DIR);
+            let daemon = Daemon { name: DAEMON.into(), argv, env: env(), cwd: None };
+            node.start(daemon).await.map(|_| ()).map_err(|source| unreachable(node, source))
+        })
+    }
+
+    fn ready<'a>(&'a self, nodes: &'a [Node]) -> LocalFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            for node in nodes {
+                let state =
+                    node.status(DAEMON).await.map_err(|source| unreachable(node, source))?;
+                if let DaemonState::Exited { code, signal } = state {
+                    return Err(StoreError::Unhealthy {
+                        node: node.id(),
+                        detail: why_ended(node, code, signal).await,
+                    });
+                }
+            }
+            let members = members_of(nodes);
+            let answers = members::status(&members).await;
+            members::remember(&mut self.ids.borrow_mut(), &answers);
+            members::unready(&members, &answers)
+                .await
+                .map_or(Ok(()), |reason| Err(StoreError::NotReady(reason)))
+        })
+    }
+
+    fn leadership<'a>(&'a self, nodes: &'a [Node]) -> LocalFuture<'a, Leadership> {
+        Box::pin(async move {
+            let answers = members::status(&members_of(nodes)).await;
+            let mut ids = self.ids.borrow_mut();
+            members::remember(&mut ids, &answers);
+            members::leadership(&ids, &answers)
+        })
+    }
+
+    fn connect(&self, nodes: &[Node]) -> Rc<dyn Connect> {
+        Rc::new(EtcdConnect { members: members_of(nodes), reads: self.reads })
+    }
+}
+
+/// Opens clients.
+struct EtcdConnect {
+    members: Vec<Member>,
+    reads: Reads,
+}
+
+impl Connect for EtcdConnect {
+    fn open<'a>(
+        &'a self,
+        _process: Process,
+        node: NodeId,
+    ) -> LocalFuture<'a, Result<Box<dyn Client>, Box<str>>> {
+        Box::pin(async move {
+            let member = self
+                .members
+                .iter()
+                .find(|m| m.id == node)
+                .ok_or_else(|| format!("no member on {node}"))?;
+            let client =
+                EtcdClient::open(member.client(), self.reads).await.map_err(|e| e.in_words())?;
+            Ok(Box::new(client) as Box<dyn Client>)
+        })
+    }
+}
+
+fn member(node: &Node) -> Member {
+    Member { id: node.id(), address: node.address() }
+}
+
+fn members_of(nodes: &[Node]) -> Vec<Member> {
+    nodes.iter().map(member).collect()
+}
+
+fn unreachable(node: &Node, source: NodeError) -> StoreError {
+    StoreError::Node { node: node.id(), source }
+}
+
+/// The release that is installed on `node`.
+async fn installed(node: &Node) -> Result<String, StoreError> {
+    let output = match node.run(Command::new([PROGRAM, "--version"])).await {
+        Ok(output) => output,
+        Err(NodeError::Failed { errno: Some(ENOENT), .. }) => return Err(missing(node.id())),
+        Err(source) => return Err(unreachable(node, source)),
+    };
+    let printed = String::from_utf8_lossy(&output.stdout);
+    match version(&printed) {
+        Some(version) if output.success() => Ok(version.to_owned()),
+        _ => Err(StoreError::Unhealthy {
+            node: node.id(),
+            detail: format!(
+                "`{PROGRAM} --version` ended with {:?} and did not name a version",
+                output.status
+            ),
+        }),
+    }
+}
+
+fn missing(node: NodeId) -> StoreError {
+    StoreError::NotInstalled {
+        what: format!("the program {PROGRAM} on {node}"),
+        remedy: "run `apt-get install etcd-server` there".into(),
+    }
+}
+
+/// Runs a command that must succeed.
+async fn run(node: &Node, argv: &[&str]) -> Result<Output, StoreError> {
+    let output = node
+        .run(Command::new(argv.iter().copied()))
+        .await
+        .map_err(|source| unreachable(node, source))?;
+    if output.success() {
+        return Ok(output);
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let detail = format!("`{}` ended with {:?}: {}", argv.join(" "), output.status, said.trim());
+    Err(StoreError::Unhealthy { node: node.id(), detail })
+}
+
+/// One version when all nodes have the same, else each node's.
+fn in_one_line(versions: &[(NodeId, String)]) -> String {
+    match versions {
+        [(_, first), rest @ ..] if rest.iter().all(|(_, version)| version == first) => {
+            first.clone()
+        }
+        all => all
+            .iter()
+            .map(|(node, version)| format!("{node}: {version}"))
+            .collect::<Vec<_>>()
+            .join(", "),
+    }
+}
+
+async fn why_ended(node: &Node, code: Option<i32>, signal: Option<i32>) -> String {
+    let end = match (code, signal) {
+        (_, Some(signal)) => format!("{PROGRAM} was ended by signal {signal}"),
+        (Some(code), None) => format!("{PROGRAM} ended by itself with code {code}"),
+        (None, None) => format!("{PROGRAM} ended"),
+    };
+    let log = node.read_file(LOG, LOG_BYTES_MAX).await.unwrap_or_default();
+    match last_words(&String::from_utf8_lossy(&log)) {
+        Some(words) => format!("{end}; its log says: {words}"),
+        None => end,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_told_apart_only_when_they_differ() {
+        let of = |versions: &[&str]| {
+            let all: Vec<_> =
+                (1..).map(NodeId).zip(versions.iter().map(|v| (*v).to_owned())).collect();
+            in_one_line(&all)
+        };
+        assert_eq!(of(&["3.4.23", "3.4.23"]), "3.4.23");
+        assert_eq!(of(&["3.4.23", "3.5.1"]), "n1: 3.4.23, n2: 3.5.1");
+    }
+
+    #[test]
+    fn kinds_of_reads_are_parsed_and_printed() {
+        for reads in [Reads::Linearizable, Reads::Serializable] {
+            assert_eq!(reads.to_string().parse(), Ok(reads));
+        }
+        assert!("stale".parse::<Reads>().unwrap_err().contains("stale"));
+    }
+
+    #[test]
+    fn a_missing_program_is_one_sentence_with_its_remedy() {
+        let expected =
+            "the program etcd on n2 is not installed: run `apt-get install etcd-server` there";
+        assert_eq!(missing(NodeId(2)).to_string(), expected);
+    }
+}
