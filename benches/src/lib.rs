@@ -1,1 +1,3 @@
 //! Benchmarks and seeded history generators.
+
+pub mod noop;
