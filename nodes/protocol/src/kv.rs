@@ -1,4 +1,9 @@
-//! The replicated state machine's vocabulary: a map from keys to values with client sessions.
+//! The replicated state machine: a map from keys to values with client sessions. Its vocabulary is here, what it
+//! does with it in [`Machine`].
+
+mod machine;
+
+pub use machine::{Machine, RestoreError, SESSIONS_MAX};
 
 use serde::{Deserialize, Serialize};
 

@@ -5,3 +5,4 @@
 
 pub mod api;
 pub mod kv;
+pub mod raft;

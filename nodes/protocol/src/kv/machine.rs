@@ -1,0 +1,228 @@
+//! The state machine: what the log's entries do when they are applied, in their order, on every node.
+//!
+//! Two machines that applied the same entries are equal, and so are the bytes of their snapshots: nothing
+//! here depends on time, chance or the order of a hash table. That includes which session is forgotten
+//! when there are too many (dissertation §6.3): the one whose last entry lies furthest back in the log.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::{Command, Key, Response, SessionId, Value};
+use crate::api::{Entry, LogIndex, Payload};
+
+/// Sessions kept at most. A client that is silent while this many others are busy loses its own. It is part of what
+/// replicas must agree on, so it is a constant and no setting.
+pub const SESSIONS_MAX: usize = 16_384;
+
+/// The first byte of a snapshot; another format gets another number.
+const FORMAT: u8 = 1;
+
+/// The bytes are no snapshot of this machine.
+#[derive(Debug, Error)]
+pub enum RestoreError {
+    /// Empty, or written by another version.
+    #[error("unknown snapshot format {0:?}")]
+    Format(Option<u8>),
+    /// Damaged.
+    #[error("malformed snapshot")]
+    Malformed(#[from] postcard::Error),
+}
+
+/// What a client's session remembers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Session {
+    /// The number of the last command applied; 0 before the first.
+    sequence: u64,
+    /// What it was answered with.
+    response: Option<Response>,
+    /// The entry that last used the session.
+    used: LogIndex,
+}
+
+/// Keys, values and sessions.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
+    values: BTreeMap<Key, Value>,
+    sessions: BTreeMap<SessionId, Session>,
+    /// Sessions by the entry that last used them: the first is the next to be forgotten.
+    #[serde(skip)]
+    by_use: BTreeMap<LogIndex, SessionId>,
+}
+
+impl Machine {
+    /// Applies an entry and says what its client is to be told. Entries come in the order of the log, each
+    /// once.
+    pub fn apply(&mut self, entry: &Entry) -> Option<Response> {
+        match &entry.payload {
+            Payload::Noop => None,
+            Payload::Register => Some(self.register(entry.index)),
+            Payload::Command { session, sequence, command } => {
+                Some(self.once(entry.index, *session, *sequence, command))
+            }
+        }
+    }
+
+    /// As [`Machine::apply`], but a command that was applied before is applied again (the mutant R28).
+    pub(crate) fn apply_again(&mut self, entry: &Entry) -> Option<Response> {
+        match &entry.payload {
+            Payload::Command { command, .. } => Some(self.perform(command)),
+            Payload::Noop | Payload::Register => self.apply(entry),
+        }
+    }
+
+    /// The value under a key.
+    #[must_use]
+    pub fn read(&self, key: &[u8]) -> Option<&Value> {
+        self.values.get(key)
+    }
+
+    /// How many sessions are open.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// The whole state as bytes; equal states give equal bytes.
+    #[must_use]
+    pub fn snapshot(&self) -> Vec<u8> {
+        postcard::to_extend(self, vec![FORMAT]).expect("a vector takes any number of bytes")
+    }
+
+    /// The state that [`Machine::snapshot`] was taken of.
+    pub fn restore(bytes: &[u8]) -> Result<Machine, RestoreError> {
+        let Some((&FORMAT, rest)) = bytes.split_first() else {
+            return Err(RestoreError::Format(bytes.first().copied()));
+        };
+        let mut machine: Machine = postcard::from_bytes(rest)?;
+        machine.by_use = machine.sessions.iter().map(|(id, session)| (session.used, *id)).collect();
+        Ok(machine)
+    }
+
+    fn register(&mut self, index: LogIndex) -> Response {
+        let id = SessionId(index.0);
+        if self.sessions.len() >= SESSIONS_MAX
+            && let Some((_, oldest)) = self.by_use.pop_first()
+        {
+            self.sessions.remove(&oldest);
+        }
+        self.sessions.insert(id, Session { sequence: 0, response: None, used: index });
+        self.by_use.insert(index, id);
+        Response::Registered(id)
+    }
+
+    fn once(
+        &mut self,
+        index: LogIndex,
+        id: SessionId,
+        sequence: u64,
+        command: &Command,
+    ) -> Response {
+        let Some(session) = self.sessions.get_mut(&id) else { return Response::SessionExpired };
+        self.by_use.remove(&session.used);
+        self.by_use.insert(index, id);
+        session.used = index;
+        match (&session.response, sequence.cmp(&session.sequence)) {
+            (Some(response), std::cmp::Ordering::Equal) => return response.clone(),
+            // The client went on to a later command: nobody waits for this one, and its answer is forgotten.
+            (_, std::cmp::Ordering::Less) => return Response::Unknown,
+            _ => {}
+        }
+        let response = self.perform(command);
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.sequence = sequence;
+            session.response = Some(response.clone());
+        }
+        response
+    }
+
+    fn perform(&mut self, command: &Command) -> Response {
+        match command {
+            Command::Read { key } => Response::Value(self.values.get(key).cloned()),
+            Command::Write { key, value } => {
+                self.values.insert(key.clone(), value.clone());
+                Response::Written
+            }
+            Command::Cas { key, expected, new } => {
+                let actual = self.values.get(key);
+                if actual != expected.as_ref() {
+                    return Response::Mismatch { actual: actual.cloned() };
+                }
+                self.values.insert(key.clone(), new.clone());
+                Response::Swapped
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Term;
+
+    fn entry(index: u64, payload: Payload) -> Entry {
+        Entry { index: LogIndex(index), term: Term(1), payload }
+    }
+
+    fn write(index: u64, session: u64, sequence: u64, value: &str) -> Entry {
+        let command = Command::Write { key: b"x".to_vec(), value: value.as_bytes().to_vec() };
+        entry(index, Payload::Command { session: SessionId(session), sequence, command })
+    }
+
+    fn cas(index: u64, session: u64, sequence: u64, expected: &str, new: &str) -> Entry {
+        let command = Command::Cas {
+            key: b"x".to_vec(),
+            expected: Some(expected.as_bytes().to_vec()),
+            new: new.as_bytes().to_vec(),
+        };
+        entry(index, Payload::Command { session: SessionId(session), sequence, command })
+    }
+
+    #[test]
+    fn a_repeated_command_is_applied_once_and_answered_again() {
+        let mut machine = Machine::default();
+        machine.apply(&entry(1, Payload::Register));
+        machine.apply(&entry(2, Payload::Register));
+        machine.apply(&write(3, 1, 1, "a"));
+        assert_eq!(machine.apply(&cas(4, 1, 2, "a", "b")), Some(Response::Swapped));
+        assert_eq!(machine.apply(&write(5, 2, 1, "c")), Some(Response::Written));
+        assert_eq!(machine.apply(&cas(6, 1, 2, "a", "b")), Some(Response::Swapped));
+        assert_eq!(machine.apply(&write(7, 1, 1, "a")), Some(Response::Unknown));
+        assert_eq!(machine.read(b"x"), Some(&b"c".to_vec()));
+        assert_eq!(machine.apply_again(&write(8, 1, 1, "a")), Some(Response::Written));
+        assert_eq!(machine.read(b"x"), Some(&b"a".to_vec()));
+    }
+
+    #[test]
+    fn a_snapshot_restores_sessions_and_values() {
+        let mut machine = Machine::default();
+        machine.apply(&entry(1, Payload::Register));
+        machine.apply(&write(2, 1, 1, "a"));
+        let mut restored = Machine::restore(&machine.snapshot()).unwrap();
+        assert_eq!(restored, machine);
+        assert_eq!(restored.apply(&write(3, 1, 1, "b")), Some(Response::Written));
+        assert_eq!(restored.read(b"x"), Some(&b"a".to_vec()));
+    }
+
+    #[test]
+    fn the_session_used_longest_ago_is_forgotten_first() {
+        let mut machine = Machine::default();
+        let full = SESSIONS_MAX as u64;
+        for index in 1..=full {
+            machine.apply(&entry(index, Payload::Register));
+        }
+        machine.apply(&write(full + 1, 1, 1, "a"));
+        machine.apply(&entry(full + 2, Payload::Register));
+        assert_eq!(machine.apply(&write(full + 3, 2, 1, "b")), Some(Response::SessionExpired));
+        assert_eq!(machine.apply(&write(full + 4, 1, 2, "c")), Some(Response::Written));
+        assert_eq!(machine.sessions(), SESSIONS_MAX);
+    }
+
+    #[test]
+    fn bytes_that_are_no_snapshot_are_refused() {
+        assert!(matches!(Machine::restore(&[]), Err(RestoreError::Format(None))));
+        assert!(matches!(Machine::restore(&[9]), Err(RestoreError::Format(Some(9)))));
+        assert!(matches!(Machine::restore(&[FORMAT, 200]), Err(RestoreError::Malformed(_))));
+    }
+}

@@ -1,0 +1,88 @@
+//! What a replica is told when it starts.
+
+use std::ops::RangeInclusive;
+
+use super::mutant::Mutant;
+use crate::api::{Nanos, NodeId};
+
+const MILLISECOND: u64 = 1_000_000;
+
+/// The settings of one replica. All replicas of a cluster are given the same ones, but for `id`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// This node.
+    pub id: NodeId,
+    /// All voters, this node among them; fixed for the cluster's life.
+    pub members: Vec<NodeId>,
+    /// How long a node waits for a leader before it campaigns: drawn from this range for each wait.
+    /// The lower end is also how long a node that hears a leader refuses pre-votes, and the upper end how
+    /// long a leader goes on without hearing from a quorum.
+    pub election_timeout: RangeInclusive<Nanos>,
+    /// How often a leader tells followers that it is alive.
+    pub heartbeat_interval: Nanos,
+    /// Applied entries since the last snapshot at which the next one is taken.
+    pub snapshot_entries: u64,
+    /// Bytes of keys and values in such entries at which one is taken, even if they are few.
+    pub snapshot_bytes: u64,
+    /// Applied entries kept in the log behind a snapshot, so that a follower that is only a little behind needs
+    /// no snapshot.
+    pub keep_entries: u64,
+    /// Entries in one append message at most.
+    pub append_entries_max: usize,
+    /// Bytes of keys and values in one append message, and of data in one piece of a snapshot, at most. An
+    /// entry larger than that travels alone.
+    pub append_bytes_max: usize,
+    /// Append messages on their way to one follower at most. While that many are, new entries gather for the
+    /// next one: the slower the network, the larger the batches.
+    pub appends_in_flight_max: usize,
+    /// The seeded mistake, if any.
+    pub mutant: Option<Mutant>,
+}
+
+impl Config {
+    /// Settings for nodes on one machine or in one rack.
+    #[must_use]
+    pub fn new(id: NodeId, members: Vec<NodeId>) -> Config {
+        Config {
+            id,
+            members,
+            election_timeout: Nanos(500 * MILLISECOND)..=Nanos(1000 * MILLISECOND),
+            heartbeat_interval: Nanos(100 * MILLISECOND),
+            snapshot_entries: 5_000,
+            snapshot_bytes: 16 << 20,
+            keep_entries: 500,
+            append_entries_max: 1_024,
+            append_bytes_max: 1 << 20,
+            appends_in_flight_max: 16,
+            mutant: None,
+        }
+    }
+
+    /// How many members decide: a majority of all, this node included.
+    pub(super) fn quorum(&self) -> usize {
+        if self.is(Mutant::QuorumOffByOne) {
+            return (self.members.len() / 2).max(1);
+        }
+        self.members.len() / 2 + 1
+    }
+
+    /// The members but for this node, in their order.
+    pub(super) fn peers(&self) -> impl Iterator<Item = NodeId> {
+        self.members.iter().copied().filter(|member| *member != self.id)
+    }
+
+    /// Whether this mistake is switched on.
+    pub(super) fn is(&self, mutant: Mutant) -> bool {
+        self.mutant == Some(mutant)
+    }
+
+    /// Whether a node asks around before it raises its term.
+    pub(super) fn pre_vote(&self) -> bool {
+        self.mutant.is_none_or(|mutant| !mutant.info().without_pre_vote)
+    }
+
+    /// Whether a leader that hears no quorum steps down.
+    pub(super) fn check_quorum(&self) -> bool {
+        self.mutant.is_none_or(|mutant| !mutant.info().without_check_quorum)
+    }
+}

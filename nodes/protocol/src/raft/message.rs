@@ -1,0 +1,159 @@
+//! What replicas say to each other.
+//!
+//! Every message carries its sender's term, but for a pre-vote and its grant, which carry the term that the
+//! candidate would campaign in. Messages may be lost, delayed, duplicated and reordered.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::api::{Entry, LogIndex, Term};
+
+/// The end of a log, by which two logs are compared (paper §5.4.1). The order of the fields is the order of
+/// comparison: the term of the last entry first, its index second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Position {
+    /// The last entry's term.
+    pub term: Term,
+    /// The last entry's index.
+    pub index: LogIndex,
+}
+
+/// A message from one replica to another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Message {
+    /// Would you vote for me? (dissertation §9.6)
+    PreVote {
+        /// The term the sender would campaign in.
+        term: Term,
+        /// The end of its log.
+        last: Position,
+    },
+    /// Answer to a pre-vote.
+    PreVoteReply {
+        /// The term asked about if granted, else the sender's own.
+        term: Term,
+        /// Whether the sender would.
+        granted: bool,
+    },
+    /// Vote for me (RequestVote, paper §5.2).
+    Vote {
+        /// The candidate's term.
+        term: Term,
+        /// The end of its log.
+        last: Position,
+    },
+    /// Answer to a vote request.
+    VoteReply {
+        /// The sender's term.
+        term: Term,
+        /// Whether the vote is given.
+        granted: bool,
+    },
+    /// Entries for the log (AppendEntries, paper §5.3).
+    Append {
+        /// The leader's term.
+        term: Term,
+        /// The entry before the first one.
+        prev: Position,
+        /// Consecutive entries after `prev`. Empty to ask whether `prev` matches.
+        entries: Vec<Arc<Entry>>,
+        /// The leader's commit index.
+        commit: LogIndex,
+    },
+    /// Answer to an append, or to the last piece of a snapshot.
+    AppendReply {
+        /// The sender's term.
+        term: Term,
+        /// What became of it.
+        outcome: AppendOutcome,
+    },
+    /// I lead still; also the round that confirms reads (dissertation §6.4).
+    Heartbeat {
+        /// The leader's term.
+        term: Term,
+        /// The leader's commit index. The receiver may commit only as far as it knows its log to match.
+        commit: LogIndex,
+        /// Grows with every round of heartbeats; never used twice in a term.
+        round: u64,
+    },
+    /// Answer to a heartbeat.
+    HeartbeatReply {
+        /// The sender's term.
+        term: Term,
+        /// The round answered.
+        round: u64,
+    },
+    /// A piece of a snapshot, in order (paper §7, figure 13).
+    InstallSnapshot {
+        /// The leader's term.
+        term: Term,
+        /// The last entry that the snapshot includes.
+        last: Position,
+        /// Where in the snapshot this piece belongs.
+        offset: u64,
+        /// The piece.
+        data: Arc<[u8]>,
+        /// Whether it is the last one.
+        done: bool,
+    },
+    /// A piece of a snapshot arrived; another is wanted.
+    InstallSnapshotReply {
+        /// The sender's term.
+        term: Term,
+        /// Which snapshot.
+        last: Position,
+        /// How many of its bytes have arrived without a gap.
+        received: u64,
+    },
+}
+
+/// What became of an append.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AppendOutcome {
+    /// The sender's log is the leader's up to here, durably.
+    Matched(LogIndex),
+    /// The entry before the first one is missing, or is another.
+    Conflict {
+        /// The index of the entry that did not match.
+        prev: LogIndex,
+        /// The term of the sender's entry there; none if its log ends before.
+        term: Option<Term>,
+        /// The first index of that term in the sender's log; one past its end if the log ends before.
+        first: LogIndex,
+    },
+    /// The append came from a leader of an earlier term.
+    Stale,
+}
+
+impl Message {
+    /// The term that the message carries.
+    #[must_use]
+    pub fn term(&self) -> Term {
+        match self {
+            Message::PreVote { term, .. }
+            | Message::PreVoteReply { term, .. }
+            | Message::Vote { term, .. }
+            | Message::VoteReply { term, .. }
+            | Message::Append { term, .. }
+            | Message::AppendReply { term, .. }
+            | Message::Heartbeat { term, .. }
+            | Message::HeartbeatReply { term, .. }
+            | Message::InstallSnapshot { term, .. }
+            | Message::InstallSnapshotReply { term, .. } => *term,
+        }
+    }
+
+    /// Whether it answers another message.
+    #[must_use]
+    pub fn is_reply(&self) -> bool {
+        matches!(
+            self,
+            Message::PreVoteReply { .. }
+                | Message::VoteReply { .. }
+                | Message::AppendReply { .. }
+                | Message::HeartbeatReply { .. }
+                | Message::InstallSnapshotReply { .. }
+        )
+    }
+}

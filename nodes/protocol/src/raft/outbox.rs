@@ -1,0 +1,181 @@
+//! What a replica wants done, held back for as long as durability demands.
+//!
+//! A step collects storage effects and messages. It ends with at most one `Sync`, and whatever depends on what is
+//! not durable yet waits for its ticket. There are two kinds of waiting: for term and vote (all messages: no
+//! node speaks for a term that it might forget), and for the log too (what says that entries are stored).
+//! A leader's appends and heartbeats wait for neither, since a node leads only after its term and its own vote
+//! are durable; its own copy of an entry counts towards a quorum only when that is durable.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::message::Message;
+use crate::api::{
+    Effect, Entry, HardState, LogIndex, Nanos, NodeId, RequestId, Snapshot, SyncTicket, Term,
+};
+use crate::kv::Response;
+
+/// What a message waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum After {
+    /// Term and vote as they are now.
+    Term,
+    /// Those, and the log as it is now.
+    Log,
+}
+
+#[derive(Debug)]
+enum Held {
+    Send(NodeId, Message),
+    /// The candidate's own vote in this term counts from now on.
+    OwnVote(Term),
+}
+
+/// Effects of the current step, and messages of earlier ones that wait.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    effects: Vec<Effect<Message>>,
+    waiting: BTreeMap<SyncTicket, Vec<Held>>,
+    own_votes: Vec<Term>,
+    /// The last ticket given out.
+    issued: SyncTicket,
+    /// The last one reported durable.
+    synced: SyncTicket,
+    /// Storage effects were collected since the last ticket.
+    dirty: bool,
+    /// The ticket that makes term and vote durable.
+    term_ticket: SyncTicket,
+    /// The ticket that makes the log durable.
+    log_ticket: SyncTicket,
+    /// How far the log reached at each ticket that is still out.
+    unsynced: VecDeque<(SyncTicket, LogIndex)>,
+    /// How far the log is durable.
+    durable: LogIndex,
+    /// When the driver's timer will go off.
+    armed: Option<Nanos>,
+}
+
+impl Outbox {
+    /// With a log that is durable up to here.
+    pub(super) fn new(durable: LogIndex) -> Outbox {
+        Outbox { durable, ..Outbox::default() }
+    }
+
+    /// How far the log is durable on this node.
+    pub(super) fn durable(&self) -> LogIndex {
+        self.durable
+    }
+
+    pub(super) fn save_hard_state(&mut self, hard_state: HardState) {
+        self.effects.push(Effect::SaveHardState(hard_state));
+        self.dirty = true;
+        self.term_ticket = self.next_ticket();
+    }
+
+    pub(super) fn append(&mut self, entries: Vec<Entry>) {
+        let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return };
+        let (before, last) = (LogIndex(first.index.0.saturating_sub(1)), last.index);
+        self.effects.push(Effect::Append(entries));
+        self.stored_log(before, last);
+    }
+
+    /// The snapshot replaces the log up to its end, and all of it unless `keep_log`.
+    pub(super) fn save_snapshot(&mut self, snapshot: Snapshot, log_from: LogIndex, keep_log: bool) {
+        let last = snapshot.last_index;
+        self.effects.push(Effect::SaveSnapshot { snapshot, log_from, keep_log });
+        if keep_log {
+            self.dirty = true;
+            self.log_ticket = self.next_ticket();
+        } else {
+            self.stored_log(LogIndex(0), last);
+        }
+    }
+
+    /// The log was replaced after `before`, and reaches to `last` now.
+    fn stored_log(&mut self, before: LogIndex, last: LogIndex) {
+        self.dirty = true;
+        self.log_ticket = self.next_ticket();
+        self.durable = self.durable.min(before);
+        for (_, reached) in &mut self.unsynced {
+            *reached = (*reached).min(before);
+        }
+        self.unsynced.push_back((self.log_ticket, last));
+    }
+
+    pub(super) fn send(&mut self, after: After, to: NodeId, message: Message) {
+        self.hold(after, Held::Send(to, message));
+    }
+
+    /// Reports the candidate's own vote through [`Outbox::take_own_vote`] once it is durable.
+    pub(super) fn vote_for_self(&mut self, term: Term) {
+        self.hold(After::Log, Held::OwnVote(term));
+    }
+
+    pub(super) fn take_own_vote(&mut self) -> Option<Term> {
+        self.own_votes.pop()
+    }
+
+    pub(super) fn reply(&mut self, id: RequestId, response: Response) {
+        self.effects.push(Effect::Reply { id, response });
+    }
+
+    pub(super) fn note(&mut self, note: crate::api::Note) {
+        self.effects.push(Effect::Note(note));
+    }
+
+    /// Everything up to the ticket is durable: lets go of what waited for it.
+    pub(super) fn synced(&mut self, ticket: SyncTicket) {
+        self.synced = self.synced.max(ticket);
+        while let Some((ticket, reached)) = self.unsynced.front().copied()
+            && ticket <= self.synced
+        {
+            self.durable = reached;
+            self.unsynced.pop_front();
+        }
+        let later = self.waiting.split_off(&SyncTicket(self.synced.0 + 1));
+        for held in std::mem::replace(&mut self.waiting, later).into_values().flatten() {
+            self.release(held);
+        }
+    }
+
+    /// The driver's timer went off, or it has none.
+    pub(super) fn disarm(&mut self) {
+        self.armed = None;
+    }
+
+    /// Ends a step: asks for a sync if one is needed, and for the timer if it would go off too late. One that
+    /// goes off too early is asked for again then, which is cheaper than to move it with every message.
+    pub(super) fn finish(&mut self, timer: Nanos, out: &mut Vec<Effect<Message>>) {
+        if std::mem::take(&mut self.dirty) {
+            self.issued = self.next_ticket();
+            self.effects.push(Effect::Sync(self.issued));
+        }
+        if self.armed.is_none_or(|armed| timer < armed) {
+            self.armed = Some(timer);
+            self.effects.push(Effect::SetTimer(timer));
+        }
+        out.append(&mut self.effects);
+    }
+
+    fn next_ticket(&self) -> SyncTicket {
+        SyncTicket(self.issued.0 + 1)
+    }
+
+    fn hold(&mut self, after: After, held: Held) {
+        let ticket = match after {
+            After::Term => self.term_ticket,
+            After::Log => self.term_ticket.max(self.log_ticket),
+        };
+        if ticket <= self.synced {
+            self.release(held);
+        } else {
+            self.waiting.entry(ticket).or_default().push(held);
+        }
+    }
+
+    fn release(&mut self, held: Held) {
+        match held {
+            Held::Send(to, message) => self.effects.push(Effect::Send { to, message }),
+            Held::OwnVote(term) => self.own_votes.push(term),
+        }
+    }
+}
