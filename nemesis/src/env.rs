@@ -124,3 +124,13 @@ impl Env {
 pub(crate) fn names(nodes: &[NodeId]) -> String {
     nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
+
+/// A daemon's state as it reads after "the daemon on n1 is".
+pub(crate) const fn describe(state: DaemonState) -> &'static str {
+    match state {
+        DaemonState::NotStarted => "not started",
+        DaemonState::Running { .. } => "running",
+        DaemonState::Paused { .. } => "paused",
+        DaemonState::Exited { .. } => "gone",
+    }
+}

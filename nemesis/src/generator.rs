@@ -74,12 +74,16 @@ impl Generator for Faults {
             return Next::Done;
         }
         let due = due.unwrap_or(self.end_ns);
-        if now >= self.next_poll_ns && now + LEADER_POLL_MARGIN_NS < due {
+        let poll = self.next_poll_ns.max(now);
+        if poll + LEADER_POLL_MARGIN_NS >= due {
+            return Next::Until(due);
+        }
+        if poll == now {
             self.next_poll_ns = now + LEADER_POLL_NS;
             let op = Invocation { f: F::from("leader"), key: None, value: Value::Null };
             return Next::Op { thread: Some(Thread::Nemesis), op };
         }
-        Next::Until(due.min(self.next_poll_ns.max(now + 1)))
+        Next::Until(poll)
     }
 
     fn update(&mut self, _ctx: &Context<'_>, event: &Op) {
