@@ -1,0 +1,183 @@
+//! What a node keeps on its disk: a write-ahead log, a snapshot, and whose they are.
+//!
+//! ```text
+//! DATA/lock        held while a process uses the directory
+//! DATA/identity    protocol, node and cluster, in words; written last when the directory is made
+//! DATA/log/        segments of the log
+//! DATA/snapshots/  the snapshot in force
+//! ```
+//! Every failure is final: after a write or a sync that failed nobody knows what the disk holds, so the process stops and
+//! what is there is looked at again from the start. A directory that was complete once and now
+//! lacks its log is refused rather than taken for a new one: a node that comes back with amnesia would vote and acknowledge
+//! as if it had forgotten nothing.
+//!
+//! Limits: no clock and no thread here, and all file operations are in [`files`]; what deleting the whole directory loses cannot be
+//! noticed.
+
+mod error;
+mod files;
+mod segment;
+mod snapshot;
+mod wal;
+mod worker;
+
+use std::path::{Path, PathBuf};
+
+use keelhaul_protocol::api::{Entry, HardState, LogIndex, Snapshot, Stored, SyncTicket};
+
+pub use error::StorageError;
+pub(crate) use worker::{Report, Worker};
+
+use segment::Marker;
+use wal::Wal;
+
+/// Whose data a directory holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    /// The protocol's name.
+    pub(crate) protocol: &'static str,
+    /// The node's number.
+    pub(crate) node: u16,
+    /// The cluster's number.
+    pub(crate) cluster: u64,
+}
+
+impl Identity {
+    fn to_line(&self) -> String {
+        let Self { protocol, node, cluster } = self;
+        format!("keelhaul data, format 1, {protocol} node {node} of cluster {cluster}")
+    }
+}
+
+/// A change to what is stored, in the order in which the protocol asked for it.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Term and vote.
+    HardState(HardState),
+    /// Entries, in place of what was stored at and after the first.
+    Append(Vec<Entry>),
+    /// A snapshot.
+    Snapshot {
+        /// Itself.
+        snapshot: Snapshot,
+        /// First entry to keep.
+        log_from: LogIndex,
+        /// Whether to keep any.
+        keep_log: bool,
+    },
+    /// Make it all durable, and say so.
+    Sync(SyncTicket),
+}
+
+/// Figures of a recovery, for the node's log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Recovery {
+    /// Segments of the log that were read.
+    pub(crate) segments: usize,
+    /// Entries in the log.
+    pub(crate) entries: usize,
+    /// The last entry of the snapshot, 0 without one.
+    pub(crate) snapshot_index: u64,
+    /// Bytes of a torn write that were cut off.
+    pub(crate) torn_bytes: u64,
+}
+
+/// An open data directory.
+#[derive(Debug)]
+pub(crate) struct Storage {
+    wal: Wal,
+    snapshots: PathBuf,
+    /// A snapshot came into force whose marker is not durable yet; afterwards, older data can go.
+    release_due: bool,
+    marker: Option<Marker>,
+    _lock: files::Lock,
+}
+
+impl Storage {
+    /// Opens a data directory, or makes it. `segment_bytes` is the size at which a log segment is full.
+    pub(crate) fn open(
+        directory: &Path,
+        identity: &Identity,
+        segment_bytes: u64,
+    ) -> Result<(Self, Stored, Recovery), StorageError> {
+        let (log, snapshots) = (directory.join("log"), directory.join("snapshots"));
+        files::create_directory(directory)?;
+        let lock = files::Lock::take(directory)?;
+        files::create_directory(&log)?;
+        files::create_directory(&snapshots)?;
+        identify(directory, &log, &identity.to_line())?;
+        let (wal, replay) = Wal::open(&log, segment_bytes)?;
+        let snapshot =
+            replay.marker.as_ref().map(|marker| snapshot::read(&snapshots, marker)).transpose()?;
+        snapshot::release(&snapshots, replay.marker.as_ref())?;
+        let recovery = Recovery {
+            segments: replay.segments,
+            entries: replay.entries.len(),
+            snapshot_index: replay.marker.map_or(0, |marker| marker.last_index.0),
+            torn_bytes: replay.torn_bytes,
+        };
+        let stored = Stored { hard_state: replay.hard_state, snapshot, entries: replay.entries };
+        let marker = replay.marker;
+        Ok((
+            Self { wal, snapshots, release_due: marker.is_some(), marker, _lock: lock },
+            stored,
+            recovery,
+        ))
+    }
+
+    /// Carries out a change; durable after the next [`Storage::sync`]. [`Command::Sync`] is the caller's to batch.
+    pub(crate) fn apply(&mut self, command: Command) -> Result<(), StorageError> {
+        match command {
+            Command::HardState(hard_state) => self.wal.save_hard_state(hard_state),
+            Command::Append(entries) => self.wal.append(entries),
+            Command::Snapshot { snapshot, log_from, keep_log } => {
+                snapshot::write(&self.snapshots, &snapshot)?;
+                let (last_index, last_term) = (snapshot.last_index, snapshot.last_term);
+                let marker = Marker { last_index, last_term, log_from };
+                self.wal.save_marker(marker, keep_log)?;
+                self.marker = Some(marker);
+                self.release_due = true;
+                Ok(())
+            }
+            Command::Sync(_) => Ok(()),
+        }
+    }
+
+    /// Makes everything durable, and then, not before, drops what a snapshot has replaced.
+    pub(crate) fn sync(&mut self) -> Result<(), StorageError> {
+        self.wal.sync()?;
+        if std::mem::take(&mut self.release_due) {
+            self.wal.release()?;
+            snapshot::release(&self.snapshots, self.marker.as_ref())?;
+        }
+        Ok(())
+    }
+}
+
+/// Checks whose directory this is; makes a new one this identity's. The identity is written after the log exists,
+/// so that a directory with an identity and no log is known to have lost it.
+fn identify(directory: &Path, log: &Path, expected: &str) -> Result<(), StorageError> {
+    let name = "identity";
+    let path = directory.join(name);
+    let has_log = Wal::exists(log)?;
+    match files::read(&path)? {
+        Some(found) if found == expected.as_bytes() => Ok(()),
+        Some(found) => Err(StorageError::Foreign {
+            path: directory.to_path_buf(),
+            found: String::from_utf8_lossy(&found).chars().take(120).collect(),
+            expected: expected.to_owned(),
+        }),
+        None if has_log && !Wal::open(log, u64::MAX)?.1.is_blank() => {
+            Err(StorageError::Missing { path, what: "the log is not empty" })
+        }
+        None => {
+            if !has_log {
+                Wal::create(log)?;
+            }
+            files::write_whole(directory, name, &[expected.as_bytes()])
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

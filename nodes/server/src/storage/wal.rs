@@ -1,0 +1,344 @@
+//! The write-ahead log: numbered segments in a directory.
+//!
+//! Records are buffered, written and synced in order. A full segment is synced before the next one comes into being, whole,
+//! with a checkpoint of what the earlier ones established; so the newest segment is the only one that a crash can
+//! have torn, and the oldest ones can be deleted as soon as no live entry is left in them. Replaying applies
+//! every record again in order, truncations included: an entry that was overwritten stays gone.
+
+use std::path::{Path, PathBuf};
+
+use keelhaul_protocol::api::{Entry, HardState, LogIndex};
+
+use super::StorageError;
+use super::files::{self, Appender};
+use super::segment::{self, Marker, Record};
+
+const SUFFIX: &str = ".wal";
+/// Buffered bytes at which they are written even though no sync was asked for.
+const BUFFER_BYTES_MAX: usize = 1 << 20;
+
+/// A segment's file.
+#[derive(Debug)]
+struct Segment {
+    sequence: u64,
+    /// The highest entry written to it that was not overwritten since; 0 if none.
+    last_live: u64,
+}
+
+/// What a log said when it was opened.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Replay {
+    pub(super) hard_state: HardState,
+    pub(super) marker: Option<Marker>,
+    pub(super) entries: Vec<Entry>,
+    /// Bytes of a torn write that were cut off.
+    pub(super) torn_bytes: u64,
+    /// Segments read.
+    pub(super) segments: usize,
+}
+
+/// The log, open for appending.
+#[derive(Debug)]
+pub(super) struct Wal {
+    directory: PathBuf,
+    segment_bytes: u64,
+    /// Oldest first; the last is the one appended to.
+    segments: Vec<Segment>,
+    file: Appender,
+    /// Bytes in the newest segment's file, not counting the buffer.
+    written: u64,
+    /// How many of them are durable.
+    synced: u64,
+    buffer: Vec<u8>,
+    hard_state: HardState,
+    marker: Option<Marker>,
+    /// The last entry of the log, 0 if it is empty and no snapshot is in force.
+    last_index: u64,
+}
+
+impl Wal {
+    /// Whether a directory holds a log.
+    pub(super) fn exists(directory: &Path) -> Result<bool, StorageError> {
+        Ok(!sequences(directory)?.is_empty())
+    }
+
+    /// Starts an empty log.
+    pub(super) fn create(directory: &Path) -> Result<(), StorageError> {
+        create_segment(directory, 1, HardState::default(), None).map(drop)
+    }
+
+    /// Opens a log, cuts off a torn tail, and makes what is left durable: what was read back may only
+    /// have been in the system's cache, and the protocol is about to rely on it.
+    pub(super) fn open(
+        directory: &Path,
+        segment_bytes: u64,
+    ) -> Result<(Self, Replay), StorageError> {
+        let sequences = sequences(directory)?;
+        let Some(&newest) = sequences.last() else {
+            let path = directory.join(file_name(1));
+            return Err(StorageError::Missing { path, what: "the log has no segment" });
+        };
+        let mut replay = Replay { segments: sequences.len(), ..Replay::default() };
+        let mut segments = Vec::with_capacity(sequences.len());
+        let mut written = 0;
+        for (position, &sequence) in sequences.iter().enumerate() {
+            let path = directory.join(file_name(sequence));
+            if sequence != sequences[0] + position as u64 {
+                let path = directory.join(file_name(sequences[0] + position as u64));
+                return Err(StorageError::Missing { path, what: "the log has later segments" });
+            }
+            let bytes = files::read(&path)?.unwrap_or_default();
+            let scan = segment::scan(&bytes, sequence, sequence == newest).map_err(|damage| {
+                StorageError::Corrupt {
+                    path: path.clone(),
+                    offset: damage.offset,
+                    what: damage.what,
+                }
+            })?;
+            written = scan.end;
+            replay.torn_bytes = bytes.len() as u64 - scan.end;
+            segments.push(Segment { sequence, last_live: 0 });
+            for record in scan.records {
+                replay.apply(record, &mut segments, &path)?;
+            }
+        }
+        replay.finish(directory)?;
+        let file = Appender::open(directory.join(file_name(newest)), written)?;
+        file.sync()?;
+        files::sync_directory(directory)?;
+        let wal = Self {
+            directory: directory.to_path_buf(),
+            segment_bytes,
+            segments,
+            file,
+            written,
+            synced: written,
+            buffer: Vec::new(),
+            hard_state: replay.hard_state,
+            marker: replay.marker,
+            last_index: last_index(&replay.entries, replay.marker),
+        };
+        Ok((wal, replay))
+    }
+
+    /// Records term and vote.
+    pub(super) fn save_hard_state(&mut self, hard_state: HardState) -> Result<(), StorageError> {
+        self.record(&Record::HardState(hard_state))?;
+        self.hard_state = hard_state;
+        Ok(())
+    }
+
+    /// Records entries, in place of whatever the log held at or after the first one.
+    pub(super) fn append(&mut self, entries: Vec<Entry>) -> Result<(), StorageError> {
+        let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return Ok(()) };
+        let (first, last) = (first.index.0, last.index.0);
+        let covered = self.marker.map_or(0, |marker| marker.last_index.0);
+        if first > self.last_index.max(covered) + 1 {
+            return Err(StorageError::Gap {
+                path: self.directory.clone(),
+                last: self.last_index,
+                next: first,
+            });
+        }
+        self.record(&Record::Entries(entries))?;
+        note_appended(&mut self.segments, first, last);
+        self.last_index = last;
+        Ok(())
+    }
+
+    /// Records that a snapshot, whose file is durable, came into force.
+    pub(super) fn save_marker(
+        &mut self,
+        marker: Marker,
+        keep_log: bool,
+    ) -> Result<(), StorageError> {
+        self.record(&Record::Snapshot { marker, keep_log })?;
+        self.marker = Some(marker);
+        if !keep_log {
+            self.last_index = marker.last_index.0;
+            self.segments.iter_mut().for_each(|segment| segment.last_live = 0);
+        }
+        Ok(())
+    }
+
+    /// Makes everything recorded so far durable.
+    pub(super) fn sync(&mut self) -> Result<(), StorageError> {
+        self.flush()?;
+        if self.synced < self.written {
+            self.file.sync()?;
+            self.synced = self.written;
+        }
+        Ok(())
+    }
+
+    /// Deletes the segments that the snapshot in force has made superfluous. Only right when its marker is durable.
+    /// Returns how many went.
+    pub(super) fn release(&mut self) -> Result<usize, StorageError> {
+        let Some(marker) = self.marker else { return Ok(0) };
+        let older = &self.segments[..self.segments.len() - 1];
+        let count =
+            older.iter().take_while(|segment| segment.last_live < marker.log_from.0).count();
+        for segment in self.segments.drain(..count) {
+            files::remove(&self.directory.join(file_name(segment.sequence)))?;
+            // In order: a crash must leave a suffix, never a hole.
+            files::sync_directory(&self.directory)?;
+        }
+        Ok(count)
+    }
+
+    fn record(&mut self, record: &Record) -> Result<(), StorageError> {
+        if self.written + self.buffer.len() as u64 >= self.segment_bytes {
+            self.rotate()?;
+        }
+        let sequence = self.newest();
+        segment::encode(&mut self.buffer, sequence, self.written, self.synced, record)?;
+        if self.buffer.len() >= BUFFER_BYTES_MAX { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), StorageError> {
+        if !self.buffer.is_empty() {
+            self.file.append(&self.buffer)?;
+            self.written += self.buffer.len() as u64;
+            self.buffer.clear();
+        }
+        Ok(())
+    }
+
+    fn rotate(&mut self) -> Result<(), StorageError> {
+        self.sync()?;
+        let sequence = self.newest() + 1;
+        self.written = create_segment(&self.directory, sequence, self.hard_state, self.marker)?;
+        self.synced = self.written;
+        self.file = Appender::open(self.directory.join(file_name(sequence)), self.written)?;
+        self.segments.push(Segment { sequence, last_live: 0 });
+        Ok(())
+    }
+
+    fn newest(&self) -> u64 {
+        self.segments.last().expect("a log has a segment").sequence
+    }
+
+    #[cfg(test)]
+    pub(super) fn break_for_test(&mut self) {
+        self.file.break_for_test();
+    }
+}
+
+impl Replay {
+    /// Whether nothing was ever recorded.
+    pub(super) fn is_blank(&self) -> bool {
+        self.entries.is_empty() && self.marker.is_none() && self.hard_state == HardState::default()
+    }
+
+    fn apply(
+        &mut self,
+        record: Record,
+        segments: &mut [Segment],
+        path: &Path,
+    ) -> Result<(), StorageError> {
+        match record {
+            Record::Checkpoint { hard_state, snapshot } => {
+                self.hard_state = hard_state;
+                self.marker = snapshot;
+            }
+            Record::HardState(hard_state) => self.hard_state = hard_state,
+            Record::Entries(entries) => self.append(entries, segments, path)?,
+            Record::Snapshot { marker, keep_log } => {
+                self.marker = Some(marker);
+                if keep_log {
+                    let stale = self.entries.partition_point(|entry| entry.index < marker.log_from);
+                    self.entries.drain(..stale);
+                } else {
+                    self.entries.clear();
+                    segments.iter_mut().for_each(|segment| segment.last_live = 0);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn append(
+        &mut self,
+        new: Vec<Entry>,
+        segments: &mut [Segment],
+        path: &Path,
+    ) -> Result<(), StorageError> {
+        let (Some(first), Some(last)) = (new.first(), new.last()) else { return Ok(()) };
+        let (first, last) = (first.index, last.index.0);
+        let kept = self.entries.partition_point(|entry| entry.index < first);
+        self.entries.truncate(kept);
+        if let Some(previous) = self.entries.last().map(|entry| entry.index.0)
+            && previous + 1 != first.0
+        {
+            // A log that ended before the snapshot did is continued after the snapshot.
+            if self.marker.is_none_or(|marker| first.0 > marker.last_index.0 + 1) {
+                return Err(StorageError::Gap {
+                    path: path.to_path_buf(),
+                    last: previous,
+                    next: first.0,
+                });
+            }
+            self.entries.clear();
+        }
+        self.entries.extend(new);
+        note_appended(segments, first.0, last);
+        Ok(())
+    }
+
+    /// The replayed log must continue its snapshot, or begin at the beginning.
+    fn finish(&mut self, directory: &Path) -> Result<(), StorageError> {
+        let (log_from, covered) =
+            self.marker.map_or((LogIndex(1), 0), |marker| (marker.log_from, marker.last_index.0));
+        let stale = self.entries.partition_point(|entry| entry.index < log_from);
+        self.entries.drain(..stale);
+        let gap = |last, next| StorageError::Gap { path: directory.to_path_buf(), last, next };
+        if let Some(first) = self.entries.first()
+            && first.index.0 > covered + 1
+        {
+            return Err(gap(covered, first.index.0));
+        }
+        for pair in self.entries.windows(2) {
+            if pair[0].index.0 + 1 != pair[1].index.0 {
+                return Err(gap(pair[0].index.0, pair[1].index.0));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Entries `first..=last` went to the newest segment; what earlier ones held from `first` on is dead.
+fn note_appended(segments: &mut [Segment], first: u64, last: u64) {
+    for segment in &mut *segments {
+        segment.last_live = segment.last_live.min(first - 1);
+    }
+    segments.last_mut().expect("a log has a segment").last_live = last;
+}
+
+fn last_index(entries: &[Entry], marker: Option<Marker>) -> u64 {
+    let covered = marker.map_or(0, |marker| marker.last_index.0);
+    entries.last().map_or(covered, |entry| entry.index.0)
+}
+
+fn file_name(sequence: u64) -> String {
+    format!("{sequence:016}{SUFFIX}")
+}
+
+/// The segments of a directory, in order.
+fn sequences(directory: &Path) -> Result<Vec<u64>, StorageError> {
+    let names = files::names(directory)?;
+    Ok(names.iter().filter_map(|name| name.strip_suffix(SUFFIX)?.parse().ok()).collect())
+}
+
+fn create_segment(
+    directory: &Path,
+    sequence: u64,
+    hard_state: HardState,
+    snapshot: Option<Marker>,
+) -> Result<u64, StorageError> {
+    let bytes = segment::new(sequence, &Record::Checkpoint { hard_state, snapshot })?;
+    files::write_whole(directory, &file_name(sequence), &[&bytes])?;
+    Ok(bytes.len() as u64)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+//! The thread that writes and syncs, so that heartbeats go on while a disk is slow.
+//!
+//! Commands are carried out in the order in which they were given. All that wait are taken together and cost one sync: while
+//! one sync is under way, the next batch gathers. After an error nothing more is done and nothing more is
+//! acknowledged.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+
+use keelhaul_protocol::api::SyncTicket;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::{Command, Storage, StorageError};
+
+/// The most commands that one sync covers; bounds how long the first of them waits.
+const BATCH_MAX: usize = 1024;
+
+/// What the thread says: this ticket and all before it are durable, or the disk failed and this node must stop.
+pub(crate) type Report = Result<SyncTicket, StorageError>;
+
+/// Handle of the thread. Dropping it lets the thread finish what it was given, and waits for it.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    commands: Option<Sender<Command>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Worker {
+    /// Starts the thread.
+    pub(crate) fn spawn(
+        storage: Storage,
+        reports: UnboundedSender<Report>,
+    ) -> std::io::Result<Self> {
+        let (commands, queue) = channel();
+        let thread = std::thread::Builder::new()
+            .name("storage".to_owned())
+            .spawn(move || work(storage, &queue, &reports))?;
+        Ok(Self { commands: Some(commands), thread: Some(thread) })
+    }
+
+    /// Queues a command. After a failure it goes nowhere: the report of that failure ends the node.
+    pub(crate) fn send(&self, command: Command) {
+        if let Some(commands) = &self.commands {
+            let _ = commands.send(command);
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.commands = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn work(mut storage: Storage, queue: &Receiver<Command>, reports: &UnboundedSender<Report>) {
+    while let Ok(first) = queue.recv() {
+        match batch(&mut storage, first, queue) {
+            Ok(None) => {}
+            Ok(Some(ticket)) => {
+                let _ = reports.send(Ok(ticket));
+            }
+            Err(error) => {
+                let _ = reports.send(Err(error));
+                return;
+            }
+        }
+    }
+}
+
+/// Carries out what waits, and syncs if that was asked for; the ticket is the last one covered.
+fn batch(
+    storage: &mut Storage,
+    first: Command,
+    queue: &Receiver<Command>,
+) -> Result<Option<SyncTicket>, StorageError> {
+    let mut ticket = None;
+    for command in std::iter::once(first).chain(queue.try_iter()).take(BATCH_MAX) {
+        match command {
+            Command::Sync(number) => ticket = Some(number),
+            other => storage.apply(other)?,
+        }
+    }
+    if ticket.is_some() {
+        storage.sync()?;
+    }
+    Ok(ticket)
+}
