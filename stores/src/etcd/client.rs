@@ -30,6 +30,10 @@ use super::http::{Connection, Reply};
 /// an unanswered SYN after one second, and waiting for that would only make a cut look longer than it is.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_millis(900);
 
+/// How long a member that refuses connections holds up the operation that met it: a dead member must not turn the run
+/// into a busy loop of failures.
+const REFUSED_PAUSE: Duration = Duration::from_millis(100);
+
 /// Where the adapter's keys live.
 const PREFIX: &str = "keelhaul/";
 
@@ -67,11 +71,21 @@ impl EtcdClient {
         };
         let connection = match idle {
             Some(connection) => connection,
-            None => Connection::open(self.address, CONNECT_TIMEOUT).await?,
+            None => self.reconnect().await?,
         };
         let (reply, connection) = connection.exchange(path, body).await?;
         self.connection = Some(connection);
         parse(&reply)
+    }
+
+    async fn reconnect(&self) -> Result<Connection, CallError> {
+        match Connection::open(self.address, CONNECT_TIMEOUT).await {
+            Ok(connection) => Ok(connection),
+            Err(error) => {
+                tokio::time::sleep(REFUSED_PAUSE).await;
+                Err(error.into())
+            }
+        }
     }
 
     async fn read(&mut self, key: Blob) -> Outcome {
