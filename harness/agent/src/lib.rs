@@ -1,16 +1,29 @@
 //! The small program that runs on a node: processes, files, network cuts.
+//!
+//! One control node talks to it over one byte stream ([`wire`]). Whatever the agent does to its node it also undoes: when the
+//! stream ends, in whatever way, paused daemons are resumed, its packet filter table is removed, and every process it
+//! began is ended.
+//!
+//! Terms: a *daemon* is a program that stays, with all processes it begins; a *cut* drops packets from chosen sources on
+//! arrival; a *probe* is a packet by which a cut is seen from outside.
+//!
+//! Limits: Linux only; IPv4 only; one control node at a time; nothing is undone when the agent itself is killed (in the local
+//! environment the node dies with it).
 
+mod children;
+mod cut;
+mod daemon;
+mod files;
+pub mod netlink;
+mod probe;
+mod procfs;
 mod request;
+mod run;
+mod serve;
+pub mod wire;
 
+pub use files::CHUNK_BYTES_MAX;
+pub use probe::PROBE_PORT;
 pub use request::{Command, CutRule, Daemon, DaemonState, Exit, Output, Reply, Request, SELF_EXE};
-
-use std::io::{self, Read, Write};
-
-/// Version of the frames and of everything in them; an agent of another version refuses to serve.
-pub const PROTOCOL_VERSION: u32 = 1;
-
-/// Serves requests until the input ends, then undoes every fault, ends every daemon and returns.
-pub fn serve(input: impl Read, output: impl Write + Send + 'static) -> Result<(), io::Error> {
-    let _ = (input, output);
-    Err(io::ErrorKind::Unsupported.into())
-}
+pub use serve::{LOG_DIR, ServeError, serve, serve_in};
+pub use wire::PROTOCOL_VERSION;

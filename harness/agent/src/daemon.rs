@@ -1,0 +1,231 @@
+//! Daemons: programs that stay, with their logs, and what is done to them.
+//!
+//! Whatever is done is done to every process of a daemon ([`procfs::members`]), and is reported only when `/proc` shows it: a
+//! killed daemon has no process left, a paused one no thread that could run.
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::children::{Children, pid_of, prepare};
+use crate::procfs::{self, MARKER};
+use crate::request::{Daemon, DaemonState, Exit};
+
+/// How long a signal may take to show. SIGKILL and SIGSTOP wait only for system calls that cannot be interrupted, such as
+/// an fsync on a slow disk.
+const EFFECT_PATIENCE: Duration = Duration::from_secs(10);
+/// Pause between two looks at `/proc`.
+const LOOK_INTERVAL: Duration = Duration::from_millis(2);
+
+/// All daemons that this agent ever started.
+#[derive(Debug)]
+pub(crate) struct Daemons {
+    children: Arc<Children>,
+    log_dir: PathBuf,
+    /// First process of the latest start of each.
+    leaders: Mutex<BTreeMap<String, i32>>,
+    /// Held while starting, so that two requests cannot start one daemon twice.
+    starting: Mutex<()>,
+}
+
+impl Daemons {
+    pub fn new(children: Arc<Children>, log_dir: PathBuf) -> Self {
+        Self { children, log_dir, leaders: Mutex::default(), starting: Mutex::default() }
+    }
+
+    /// Starts a daemon. What an earlier start of the same name left running is ended first; a living one is an error.
+    pub fn start(&self, daemon: &Daemon) -> io::Result<u32> {
+        let name = checked_name(&daemon.name)?;
+        let _one = self.starting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let DaemonState::Running { pid } | DaemonState::Paused { pid } = self.status(name) {
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                format!("it runs already, as process {pid}"),
+            ));
+        }
+        self.kill(name)?;
+        fs::create_dir_all(&self.log_dir)?;
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.log_dir.join(format!("{name}.log")))?;
+        let mut process = prepare(&daemon.argv, &daemon.env, daemon.cwd.as_deref())?;
+        process.env(MARKER, name).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let child = self.children.spawn(&mut process)?;
+        if let Some(before) = self.lock().insert(name.to_owned(), pid_of(&child)) {
+            self.children.forget(before);
+        }
+        Ok(child.id())
+    }
+
+    /// What the kernel says of a daemon now.
+    pub fn status(&self, name: &str) -> DaemonState {
+        let Some(leader) = self.leader(name) else { return DaemonState::NotStarted };
+        match self.children.exit(leader) {
+            Some(exit) => exited(exit),
+            None => {
+                let members = procfs::members(name, leader);
+                let paused =
+                    members.contains(&leader) && members.iter().all(|&pid| procfs::is_stopped(pid));
+                let pid = leader.unsigned_abs();
+                if paused { DaemonState::Paused { pid } } else { DaemonState::Running { pid } }
+            }
+        }
+    }
+
+    /// Asks every process of a daemon to end; kills what is left after the grace.
+    pub fn stop(&self, name: &str, grace: Duration) -> io::Result<DaemonState> {
+        if let Some(leader) = self.leader(name) {
+            let members = procfs::members(name, leader);
+            signal_all(&members, Signal::SIGTERM);
+            // A stopped process would not notice that it is asked.
+            signal_all(&members, Signal::SIGCONT);
+            self.children.wait(leader, grace);
+        }
+        self.kill(name)
+    }
+
+    /// Kills every process of a daemon and waits until none is left.
+    pub fn kill(&self, name: &str) -> io::Result<DaemonState> {
+        let Some(leader) = self.leader(name) else { return Ok(DaemonState::NotStarted) };
+        let gone = eventually(|| {
+            let members = procfs::members(name, leader);
+            signal_all(&members, Signal::SIGKILL);
+            members.is_empty()
+        });
+        if !gone {
+            return Err(still_there("killed", &procfs::members(name, leader)));
+        }
+        match self.children.wait(leader, EFFECT_PATIENCE) {
+            Some(exit) => Ok(exited(exit)),
+            None => Err(still_there("reaped", &[leader].into())),
+        }
+    }
+
+    /// Stops every process of a daemon where it is and waits until none can run.
+    pub fn pause(&self, name: &str) -> io::Result<DaemonState> {
+        let Some(leader) = self.leader(name) else { return Ok(DaemonState::NotStarted) };
+        // Two looks in a row must agree: a process that was running during the first may have forked behind its back.
+        let mut before = None;
+        let stopped = eventually(|| {
+            let members = procfs::members(name, leader);
+            let still = members.iter().all(|&pid| procfs::is_stopped(pid));
+            if !still {
+                signal_all(&members, Signal::SIGSTOP);
+            }
+            let settled = still && before.as_ref() == Some(&members);
+            before = still.then_some(members);
+            settled
+        });
+        if stopped {
+            Ok(self.status(name))
+        } else {
+            Err(still_there("paused", &procfs::members(name, leader)))
+        }
+    }
+
+    /// Lets every process of a daemon go on and waits until none is stopped.
+    pub fn resume(&self, name: &str) -> io::Result<DaemonState> {
+        let Some(leader) = self.leader(name) else { return Ok(DaemonState::NotStarted) };
+        let going = eventually(|| {
+            let members = procfs::members(name, leader);
+            let stopped =
+                members.iter().copied().filter(|&pid| procfs::is_stopped(pid) && exists(pid));
+            let stopped = stopped.collect();
+            signal_all(&stopped, Signal::SIGCONT);
+            stopped.is_empty()
+        });
+        if going {
+            Ok(self.status(name))
+        } else {
+            Err(still_there("resumed", &procfs::members(name, leader)))
+        }
+    }
+
+    /// Resumes every daemon that is stopped, as far as it goes; the first error is told after trying all.
+    pub fn resume_all(&self) -> io::Result<()> {
+        let names: Vec<String> = self.lock().keys().cloned().collect();
+        let mut result = Ok(());
+        for name in names {
+            if let Err(e) = self.resume(&name) {
+                result = result.and(Err(e));
+            }
+        }
+        result
+    }
+
+    /// Kills everything that this agent began, commands and strays included.
+    pub fn kill_everything(&self) -> io::Result<()> {
+        let gone = eventually(|| {
+            let left = procfs::own_descendants();
+            signal_all(&left, Signal::SIGKILL);
+            left.is_empty()
+        });
+        if gone { Ok(()) } else { Err(still_there("killed", &procfs::own_descendants())) }
+    }
+
+    fn leader(&self, name: &str) -> Option<i32> {
+        self.lock().get(name).copied()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, i32>> {
+        self.leaders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+type Pids = std::collections::BTreeSet<i32>;
+
+fn signal_all(pids: &Pids, signal: Signal) {
+    for &pid in pids {
+        // One that has just ended is what most signals want anyway; the next look decides.
+        let _ = kill(Pid::from_raw(pid), signal);
+    }
+}
+
+fn exists(pid: i32) -> bool {
+    kill(Pid::from_raw(pid), None).is_ok()
+}
+
+/// Looks again and again until it holds or patience is over.
+fn eventually(mut holds: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + EFFECT_PATIENCE;
+    while !holds() {
+        if Instant::now() > deadline {
+            return false;
+        }
+        thread::sleep(LOOK_INTERVAL);
+    }
+    true
+}
+
+fn still_there(what: &str, pids: &Pids) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::TimedOut,
+        format!("processes {pids:?} are not {what} after {EFFECT_PATIENCE:?}"),
+    )
+}
+
+fn exited(exit: Exit) -> DaemonState {
+    match exit {
+        Exit::Code(code) => DaemonState::Exited { code: Some(code), signal: None },
+        Exit::Signal(signal) => DaemonState::Exited { code: None, signal: Some(signal) },
+        Exit::TimedOut => DaemonState::Exited { code: None, signal: None },
+    }
+}
+
+/// A name that is one plain file name, for the log.
+fn checked_name(name: &str) -> io::Result<&str> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if !name.is_empty() && !name.starts_with('.') && name.chars().all(plain) {
+        return Ok(name);
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{name:?} is not a plain name")))
+}

@@ -1,0 +1,130 @@
+//! What `/proc` says of processes: who belongs to a daemon, and who is stopped.
+//!
+//! A process belongs to a daemon when it descends from this agent and carries the daemon's marker variable, is in its process
+//! group, or is a child of one that belongs. The marker finds those that left the group and whose parents are gone (the agent
+//! adopts them); a program that clears its environment and leaves the group and its parents is lost to us.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+/// The variable that every process of a daemon inherits; its value is the daemon's name.
+pub(crate) const MARKER: &str = "KEELHAUL_DAEMON";
+
+/// One process as `/proc/PID/stat` has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stat {
+    pub pid: i32,
+    pub parent: i32,
+    pub group: i32,
+    pub state: u8,
+}
+
+impl Stat {
+    /// Ended, though its parent has not asked how.
+    fn is_dead(self) -> bool {
+        matches!(self.state, b'Z' | b'X')
+    }
+}
+
+fn parse_stat(text: &str) -> Option<Stat> {
+    // The second field is the program's name in brackets and may itself hold brackets and blanks.
+    let (head, tail) = (text.split(' ').next()?, &text[text.rfind(')')? + 1..]);
+    let mut fields = tail.split_ascii_whitespace();
+    let state = *fields.next()?.as_bytes().first()?;
+    let mut number = || fields.next()?.parse().ok();
+    Some(Stat { pid: head.parse().ok()?, state, parent: number()?, group: number()? })
+}
+
+/// All processes, by pid, dead ones left out.
+fn scan() -> BTreeMap<i32, Stat> {
+    let Ok(entries) = fs::read_dir("/proc") else { return BTreeMap::new() };
+    entries
+        .flatten()
+        .filter(|entry| entry.file_name().as_encoded_bytes()[0].is_ascii_digit())
+        .filter_map(|entry| parse_stat(&fs::read_to_string(entry.path().join("stat")).ok()?))
+        .filter(|stat| !stat.is_dead())
+        .map(|stat| (stat.pid, stat))
+        .collect()
+}
+
+/// Every process in `all` that one of `roots` began, directly or not; the roots themselves are in only when their parents are.
+fn descendants(all: &BTreeMap<i32, Stat>, roots: &BTreeSet<i32>) -> BTreeSet<i32> {
+    let mut found = BTreeSet::new();
+    loop {
+        let more: Vec<i32> = all
+            .values()
+            .filter(|s| {
+                (roots.contains(&s.parent) || found.contains(&s.parent)) && !found.contains(&s.pid)
+            })
+            .map(|s| s.pid)
+            .collect();
+        if more.is_empty() {
+            return found;
+        }
+        found.extend(more);
+    }
+}
+
+/// Every living process that this one began, directly or not.
+pub(crate) fn own_descendants() -> BTreeSet<i32> {
+    descendants(&scan(), &BTreeSet::from([own_pid()]))
+}
+
+/// Every living process of the daemon of this name whose first process is or was `leader`.
+pub(crate) fn members(name: &str, leader: i32) -> BTreeSet<i32> {
+    let all = scan();
+    let ours = descendants(&all, &BTreeSet::from([own_pid()]));
+    let roots: BTreeSet<i32> = ours
+        .iter()
+        .filter(|pid| match marker_of(**pid) {
+            Some(marker) => marker == name.as_bytes(),
+            None => all[pid].group == leader,
+        })
+        .copied()
+        .collect();
+    let below = descendants(&all, &roots);
+    roots.into_iter().chain(below).filter(|pid| ours.contains(pid)).collect()
+}
+
+fn own_pid() -> i32 {
+    nix::unistd::getpid().as_raw()
+}
+
+fn marker_of(pid: i32) -> Option<Vec<u8>> {
+    let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let variable = |entry: &[u8]| {
+        entry.strip_prefix(MARKER.as_bytes())?.strip_prefix(b"=").map(<[u8]>::to_vec)
+    };
+    environment.split(|&b| b == 0).find_map(variable)
+}
+
+/// Whether no thread of the process can run before somebody lets it: all are stopped, or it is gone.
+pub(crate) fn is_stopped(pid: i32) -> bool {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return true };
+    tasks
+        .flatten()
+        .filter_map(|task| parse_stat(&fs::read_to_string(task.path().join("stat")).ok()?))
+        .all(|stat| stat.is_dead() || matches!(stat.state, b'T' | b't'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Stat, descendants, parse_stat};
+    use std::collections::{BTreeMap, BTreeSet};
+
+    #[test]
+    fn a_name_with_brackets_is_skipped() {
+        let stat = Stat { pid: 42, parent: 7, group: 40, state: b'T' };
+        assert_eq!(parse_stat("42 (a) R (b)) T 7 40 40 0 -1"), Some(stat));
+        assert_eq!(parse_stat("42 nonsense"), None);
+    }
+
+    #[test]
+    fn descendants_follow_parents() {
+        let all: BTreeMap<i32, Stat> = [(2, 1), (3, 2), (4, 3), (5, 1), (6, 9)]
+            .map(|(pid, parent)| (pid, Stat { pid, parent, group: pid, state: b'S' }))
+            .into();
+        assert_eq!(descendants(&all, &BTreeSet::from([2])), BTreeSet::from([3, 4]));
+        assert_eq!(descendants(&all, &BTreeSet::from([1])), BTreeSet::from([2, 3, 4, 5]));
+    }
+}

@@ -1,0 +1,228 @@
+//! The agent's loop: requests in, answers out, and everything undone at the end.
+
+use std::io::{self, Read, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use crate::children::Children;
+use crate::daemon::Daemons;
+use crate::probe::Probes;
+use crate::request::{DaemonState, Reply, Request};
+use crate::wire::{
+    Answer, Call, WireError, check_hello, decode, encode, hello, read_frame, write_frame,
+};
+use crate::{cut, files, run};
+
+/// Where daemons' logs go.
+pub const LOG_DIR: &str = "/var/log/keelhaul";
+/// How many slow requests may be under way at once; a control node asks for a handful.
+const SLOW_MAX: usize = 128;
+
+/// Why the agent ended otherwise than by the end of its input.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The stream broke, or the other side is not a control node of our version.
+    #[error("serve a control node")]
+    Wire(#[from] WireError),
+    /// Something could not be set up, or not be undone at the end.
+    #[error("{what}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Serves requests until the input ends, then undoes every fault, ends every process it began, and returns.
+///
+/// From here on this process' children are reaped by the agent. Whatever ends the loop, the undoing is done.
+pub fn serve(input: impl Read, output: impl Write + Send + 'static) -> Result<(), ServeError> {
+    serve_in(Path::new(LOG_DIR), input, output)
+}
+
+/// [`serve`] with another directory for the logs.
+pub fn serve_in(
+    log_dir: &Path,
+    mut input: impl Read,
+    output: impl Write + Send + 'static,
+) -> Result<(), ServeError> {
+    let output = Arc::new(Mutex::new(output));
+    send(&output, &hello())?;
+    let first = read_frame(&mut input)?.unwrap_or_default();
+    check_hello(&first)?;
+    let agent = Arc::new(Agent::new(log_dir.to_owned())?);
+    let ended = answer_all(&agent, &mut input, &output);
+    let healed = agent.heal();
+    let killed = agent.daemons.kill_everything();
+    ended?;
+    healed.map_err(|source| ServeError::System { what: "heal at the end", source })?;
+    killed.map_err(|source| ServeError::System { what: "end all processes", source })
+}
+
+fn answer_all<W: Write + Send + 'static>(
+    agent: &Arc<Agent>,
+    input: &mut impl Read,
+    output: &Arc<Mutex<W>>,
+) -> Result<(), WireError> {
+    let slow = Arc::new(AtomicUsize::new(0));
+    while let Some(payload) = read_frame(input)? {
+        let Call { id, request } = decode(&payload)?;
+        if !is_slow(&request) {
+            send(output, &encode(&Answer { id, reply: agent.answer(request) })?)?;
+            continue;
+        }
+        if slow.fetch_add(1, Ordering::AcqRel) >= SLOW_MAX {
+            slow.fetch_sub(1, Ordering::AcqRel);
+            let error = io::Error::other(format!("{SLOW_MAX} requests are under way"));
+            send(output, &encode(&Answer { id, reply: failed("take another request", &error) })?)?;
+            continue;
+        }
+        let (agent, output, slow) = (Arc::clone(agent), Arc::clone(output), Arc::clone(&slow));
+        thread::spawn(move || {
+            let reply = agent.answer(request);
+            slow.fetch_sub(1, Ordering::AcqRel);
+            // When the stream is broken the reading side notices and ends the agent.
+            let _ = encode(&Answer { id, reply }).and_then(|bytes| send(&output, &bytes));
+        });
+    }
+    Ok(())
+}
+
+fn send<W: Write>(output: &Mutex<W>, payload: &[u8]) -> Result<(), WireError> {
+    write_frame(&mut *output.lock().unwrap_or_else(PoisonError::into_inner), payload)
+}
+
+/// Whether a request may wait for a process or a packet, and so needs a thread of its own.
+fn is_slow(request: &Request) -> bool {
+    match request {
+        Request::Run(_)
+        | Request::StartDaemon(_)
+        | Request::Stop { .. }
+        | Request::Kill { .. }
+        | Request::Pause { .. }
+        | Request::Resume { .. }
+        | Request::ProbeSeen { .. }
+        | Request::HealAll => true,
+        Request::Status { .. }
+        | Request::WriteFile { .. }
+        | Request::ReadFile { .. }
+        | Request::Cut { .. }
+        | Request::CutState
+        | Request::ProbeSend { .. } => false,
+    }
+}
+
+/// What one agent holds.
+struct Agent {
+    children: Arc<Children>,
+    daemons: Daemons,
+    probes: Probes,
+}
+
+impl Agent {
+    fn new(log_dir: PathBuf) -> Result<Self, ServeError> {
+        let children = Children::adopt()
+            .map_err(|source| ServeError::System { what: "begin to reap children", source })?;
+        let daemons = Daemons::new(Arc::clone(&children), log_dir);
+        Ok(Self { children, daemons, probes: Probes::listen() })
+    }
+
+    /// Performs a request. A panic of ours is an answer too: the control node must not wait for ever.
+    fn answer(&self, request: Request) -> Reply {
+        catch_unwind(AssertUnwindSafe(|| self.perform(request))).unwrap_or_else(|_| Reply::Failed {
+            message: "finish the request: the agent panicked, see its log".into(),
+            errno: None,
+        })
+    }
+
+    fn perform(&self, request: Request) -> Reply {
+        let state = |what: &str, name: &str, result: io::Result<DaemonState>| match result {
+            Ok(state) => Reply::State(state),
+            Err(e) => failed(&format!("{what} {name}"), &e),
+        };
+        match request {
+            Request::Run(command) => match run::run(&self.children, &command) {
+                Ok(output) => Reply::Output(output),
+                Err(e) => failed(&format!("run {:?}", command.argv.first()), &e),
+            },
+            Request::StartDaemon(daemon) => match self.daemons.start(&daemon) {
+                Ok(pid) => Reply::Pid(pid),
+                Err(e) => failed(&format!("start {} ({:?})", daemon.name, daemon.argv.first()), &e),
+            },
+            Request::Stop { name, grace_ms } => {
+                state("stop", &name, self.daemons.stop(&name, Duration::from_millis(grace_ms)))
+            }
+            Request::Kill { name } => state("kill", &name, self.daemons.kill(&name)),
+            Request::Pause { name } => state("pause", &name, self.daemons.pause(&name)),
+            Request::Resume { name } => state("resume", &name, self.daemons.resume(&name)),
+            Request::Status { name } => Reply::State(self.daemons.status(&name)),
+            Request::WriteFile { path, offset, bytes, mode } => {
+                done(&format!("write {path}"), files::write(&path, offset, &bytes, mode))
+            }
+            Request::ReadFile { path, offset, limit } => match files::read(&path, offset, limit) {
+                Ok((bytes, size)) => Reply::Bytes { bytes, size },
+                Err(e) => failed(&format!("read {path}"), &e),
+            },
+            Request::Cut { from } => match cut::replace(&from) {
+                Ok(()) => cuts(),
+                Err(e) => failed("replace the table of cuts", &e),
+            },
+            Request::CutState => cuts(),
+            Request::ProbeSend { to, nonce } => {
+                done(&format!("send a probe to {to}"), self.probes.send(to, nonce))
+            }
+            Request::ProbeSeen { nonce, wait_ms } => {
+                match self.probes.seen(nonce, Duration::from_millis(wait_ms)) {
+                    Ok(seen) => Reply::Seen(seen),
+                    Err(e) => failed("watch for a probe", &e),
+                }
+            }
+            Request::HealAll => done("heal", self.heal()),
+        }
+    }
+
+    /// Both are tried, whatever becomes of the first.
+    fn heal(&self) -> io::Result<()> {
+        let resumed = self.daemons.resume_all();
+        let uncut = uncut();
+        resumed.and(uncut)
+    }
+}
+
+/// Removes our table. A host whose kernel has no nf_tables, or where we may not use it, has no cut of ours.
+fn uncut() -> io::Result<()> {
+    match cut::replace(&[]) {
+        Err(e)
+            if matches!(
+                e.raw_os_error(),
+                Some(libc::EPERM | libc::EPROTONOSUPPORT | libc::EOPNOTSUPP)
+            ) =>
+        {
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+fn cuts() -> Reply {
+    match cut::read() {
+        Ok(rules) => Reply::Cuts(rules),
+        Err(e) => failed("read the table of cuts", &e),
+    }
+}
+
+fn done(what: &str, result: io::Result<()>) -> Reply {
+    match result {
+        Ok(()) => Reply::Done,
+        Err(e) => failed(what, &e),
+    }
+}
+
+fn failed(what: &str, error: &io::Error) -> Reply {
+    Reply::Failed { message: format!("{what}: {error}"), errno: error.raw_os_error() }
+}
