@@ -221,3 +221,158 @@ impl Interpreter {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use keelhaul_history::{F, Value};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::generator::{Combine, Context, Generator, any_of, nemesis, repeat, simulate, sleep};
+
+    fn read() -> Invocation {
+        Invocation { f: F::Read, key: None, value: Value::Null }
+    }
+
+    fn ok(thread: u32) -> Completion {
+        Completion { thread: Thread::Client(thread), outcome: Outcome::Ok(Value::Int(1)) }
+    }
+
+    fn step(interpreter: &mut Interpreter, now_ns: u64, completions: Vec<Completion>) -> Effects {
+        let (mut completions, mut effects) = (completions, Effects::default());
+        interpreter.step(now_ns, &mut completions, &mut effects);
+        assert!(completions.is_empty());
+        effects
+    }
+
+    fn kinds(effects: &Effects) -> Vec<(u64, Kind, Process)> {
+        effects.records.iter().map(|op| (op.index, op.kind, op.process)).collect()
+    }
+
+    #[test]
+    fn completions_come_before_new_work() {
+        let mut interpreter = Interpreter::new(repeat(read()).boxed(), 2, 3);
+        step(&mut interpreter, 0, vec![]);
+        let effects = step(&mut interpreter, 5, vec![ok(1), ok(0)]);
+        let client = Process::Client;
+        let expected = [
+            (2, Kind::Ok, client(1)),
+            (3, Kind::Ok, client(0)),
+            (4, Kind::Invoke, client(0)),
+            (5, Kind::Invoke, client(1)),
+        ];
+        assert_eq!(kinds(&effects), expected);
+        assert_eq!((effects.dispatches.len(), effects.wake), (2, Wake::Completion));
+        assert_eq!(effects.dispatches[1].node, Some(NodeId(2)));
+    }
+
+    #[test]
+    fn time_never_goes_back() {
+        let mut interpreter = Interpreter::new(repeat(read()).boxed(), 1, 1);
+        step(&mut interpreter, 10, vec![]);
+        let effects = step(&mut interpreter, 3, vec![ok(0)]);
+        assert!(effects.records.iter().all(|op| op.time_ns == 10));
+    }
+
+    #[test]
+    fn info_retires_a_client_process_and_not_the_nemesis() {
+        let generator = any_of([repeat(read()).clients().boxed(), nemesis(repeat(read())).boxed()]);
+        let mut interpreter = Interpreter::new(generator.boxed(), 3, 1);
+        step(&mut interpreter, 0, vec![]);
+        let info = |thread| Completion { thread, outcome: Outcome::Info("?".into()) };
+        let effects =
+            step(&mut interpreter, 1, vec![info(Thread::Client(1)), info(Thread::Nemesis)]);
+        let processes: Vec<_> = effects.dispatches.iter().map(|d| (d.thread, d.process)).collect();
+        assert!(processes.contains(&(Thread::Client(1), Process::Client(4))), "{processes:?}");
+        assert!(processes.contains(&(Thread::Nemesis, Process::Nemesis)), "{processes:?}");
+        let fail = Completion { thread: Thread::Client(1), outcome: Outcome::Fail("no".into()) };
+        let effects = step(&mut interpreter, 2, vec![fail]);
+        assert_eq!(effects.dispatches[0].process, Process::Client(4));
+    }
+
+    #[test]
+    fn stop_waits_for_what_is_in_flight() {
+        let mut interpreter = Interpreter::new(repeat(read()).boxed(), 2, 1);
+        step(&mut interpreter, 0, vec![]);
+        interpreter.stop();
+        assert_eq!(step(&mut interpreter, 1, vec![ok(0)]).wake, Wake::Completion);
+        assert_eq!(step(&mut interpreter, 2, vec![ok(1)]).wake, Wake::Finished);
+    }
+
+    #[test]
+    fn waiting_for_nothing_is_noticed() {
+        struct Never;
+        impl Generator for Never {
+            fn next(&mut self, _: &Context<'_>) -> Next {
+                Next::Pending
+            }
+        }
+        let mut interpreter = Interpreter::new(Never.boxed(), 1, 1);
+        assert_eq!(step(&mut interpreter, 0, vec![]).wake, Wake::Stuck);
+    }
+
+    #[test]
+    fn a_time_in_the_past_does_not_make_the_driver_spin() {
+        struct Past;
+        impl Generator for Past {
+            fn next(&mut self, _: &Context<'_>) -> Next {
+                Next::Until(0)
+            }
+        }
+        let mut interpreter = Interpreter::new(Past.boxed(), 1, 1);
+        assert_eq!(step(&mut interpreter, 7, vec![]).wake, Wake::At(8));
+        let mut interpreter = Interpreter::new(sleep(9).boxed(), 1, 1);
+        assert_eq!(step(&mut interpreter, 7, vec![]).wake, Wake::At(16));
+        assert_eq!(step(&mut interpreter, 16, vec![]).wake, Wake::Finished);
+    }
+
+    /// What every history of the interpreter keeps, whatever the generator and the clients do.
+    fn well_formed(history: &[Op], concurrency: u32) {
+        let mut open: BTreeMap<Process, &Op> = BTreeMap::new();
+        let mut retired = BTreeSet::new();
+        for (i, op) in history.iter().enumerate() {
+            assert_eq!(op.index, i as u64);
+            assert!(i == 0 || history[i - 1].time_ns <= op.time_ns);
+            assert!(!retired.contains(&op.process), "{op:?}");
+            match op.kind {
+                Kind::Invoke => assert_eq!(open.insert(op.process, op), None),
+                kind => {
+                    let begun = open.remove(&op.process).expect("begun");
+                    assert_eq!((&begun.f, &begun.key, begun.node), (&op.f, &op.key, op.node));
+                    if kind == Kind::Info && op.process != Process::Nemesis {
+                        retired.insert(op.process);
+                    }
+                }
+            }
+            assert!(open.len() <= concurrency as usize + 1);
+        }
+        assert!(open.is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn histories_are_well_formed(
+            concurrency in 1_u32..12,
+            latencies in prop::collection::vec(0_u64..50, 1..40),
+            outcomes in prop::collection::vec(0_u8..3, 1..40),
+            limit in 0_u64..300,
+        ) {
+            let generator = any_of([repeat(read()).limit(limit).clients().boxed(), nemesis(repeat(read()).limit(20)).boxed()]);
+            let (mut latencies, mut outcomes) = (latencies.into_iter().cycle(), outcomes.into_iter().cycle());
+            let history = simulate(
+                generator,
+                concurrency,
+                |_| latencies.next().unwrap(),
+                |_| match outcomes.next().unwrap() {
+                    0 => Outcome::Ok(Value::Int(1)),
+                    1 => Outcome::Fail("no".into()),
+                    _ => Outcome::Info("?".into()),
+                },
+            );
+            prop_assert_eq!(history.len() as u64, 2 * (limit + 20));
+            well_formed(&history, concurrency);
+        }
+    }
+}

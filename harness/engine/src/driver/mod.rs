@@ -14,6 +14,8 @@
 //! that blocks its thread blocks the whole run, and no limit can end it.
 
 mod mailbox;
+#[cfg(test)]
+mod tests;
 mod turns;
 mod worker;
 

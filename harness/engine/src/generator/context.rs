@@ -232,6 +232,15 @@ impl<'a> Context<'a> {
             .map(Thread::Client)
     }
 
+    /// Whether [`Context::pick`] would find somebody.
+    #[must_use]
+    pub fn can_take(&self) -> bool {
+        if self.first == self.end {
+            return self.nemesis && self.threads.nemesis_free;
+        }
+        self.threads.free_in(self.client_threads()).next().is_some()
+    }
+
     /// The process that a thread acts as now.
     #[must_use]
     pub fn process(&self, thread: Thread) -> Process {

@@ -80,9 +80,6 @@ impl<I: Iterator<Item = Value>, M: FnMut(&Value) -> Boxed> Independent<I, M> {
 
     fn ask(&mut self, ctx: &Context<'_>, at: usize) -> Next {
         let view = ctx.range(self.groups[at].threads.clone());
-        if view.pick().is_none() {
-            return Next::Pending;
-        }
         for _ in 0..EMPTY_KEYS_MAX {
             let Some((key, generator)) = &mut self.groups[at].work else { return Next::Done };
             match ask_within(generator, &view) {

@@ -37,6 +37,8 @@ mod independent;
 mod order;
 mod simulate;
 mod source;
+#[cfg(test)]
+mod tests;
 mod threads;
 mod timing;
 

@@ -13,7 +13,7 @@ pub const fn from_fn<M: FnMut(&Context<'_>) -> Option<Invocation>>(make: M) -> F
 
 impl<M: FnMut(&Context<'_>) -> Option<Invocation>> Generator for FromFn<M> {
     fn next(&mut self, ctx: &Context<'_>) -> Next {
-        if ctx.pick().is_none() {
+        if !ctx.can_take() {
             return Next::Pending;
         }
         (self.0)(ctx).map_or(Next::Done, |op| Next::Op { thread: None, op })
@@ -42,7 +42,7 @@ pub fn repeat(op: Invocation) -> Ops<std::iter::Repeat<Invocation>> {
 
 impl<I: Iterator<Item = Invocation>> Generator for Ops<I> {
     fn next(&mut self, ctx: &Context<'_>) -> Next {
-        if ctx.pick().is_none() {
+        if !ctx.can_take() {
             return Next::Pending;
         }
         self.0.next().map_or(Next::Done, |op| Next::Op { thread: None, op })

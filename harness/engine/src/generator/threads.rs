@@ -5,15 +5,19 @@ use keelhaul_history::Op;
 use super::choice::sooner;
 use super::{Boxed, Combine, Context, Generator, Next, Thread};
 
-/// Asks a generator within a narrowed view. While nobody in it is free there is nothing to ask for.
+/// Asks a generator within a narrowed view, unless nobody in it is free: then there is nothing to ask for. So a pause
+/// that follows an operation of the view's only thread begins when that operation has ended.
 pub(super) fn ask_within(generator: &mut impl Generator, view: &Context<'_>) -> Next {
+    if !view.can_take() {
+        return Next::Pending;
+    }
     generator.next(view).pinned(view)
 }
 
 /// See [`clients`].
 pub struct Clients<G>(G);
 
-/// A generator for client threads only; it hears of their events only.
+/// A generator for client threads only; it hears of their events only. It is not asked while none of them is free.
 pub const fn clients<G: Generator>(generator: G) -> Clients<G> {
     Clients(generator)
 }
@@ -33,7 +37,8 @@ impl<G: Generator> Generator for Clients<G> {
 /// See [`nemesis`].
 pub struct Nemesis<G>(G);
 
-/// A generator for the nemesis only; it hears of its events only.
+/// A generator for the nemesis only; it hears of its events only. It is not asked while the nemesis is busy, so a
+/// [`super::sleep`] after an operation begins when that operation has ended.
 pub const fn nemesis<G: Generator>(generator: G) -> Nemesis<G> {
     Nemesis(generator)
 }
