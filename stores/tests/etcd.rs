@@ -1,6 +1,8 @@
 //! The etcd adapter against the real program, on loopback addresses of this test's own. Skipped, in so many words, where
 //! the program is not installed.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests are not seen as tests by the lint")]
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::future::Future;

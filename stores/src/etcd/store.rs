@@ -19,10 +19,8 @@ use crate::{Family, Leadership, Store, StoreError};
 const DAEMON: &str = "etcd";
 /// The system's error number for a file that does not exist, a program's included.
 const ENOENT: i32 = 2;
-/// How much of a log is read to find out why a member ended, in bytes.
 /// Where the agent keeps what the daemon prints.
 const LOG: &str = "/var/log/keelhaul/etcd.log";
-const LOG_BYTES_MAX: u64 = 1 << 20;
 
 /// How reads are performed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -248,7 +246,9 @@ async fn why_ended(node: &Node, code: Option<i32>, signal: Option<i32>) -> Strin
         (Some(code), None) => format!("{PROGRAM} ended by itself with code {code}"),
         (None, None) => format!("{PROGRAM} ended"),
     };
-    let log = node.read_file(LOG, LOG_BYTES_MAX).await.unwrap_or_default();
+    // The log goes back to the first start; its end is what matters.
+    let log =
+        run(node, &["tail", "-n", "20", LOG]).await.map(|output| output.stdout).unwrap_or_default();
     match last_words(&String::from_utf8_lossy(&log)) {
         Some(words) => format!("{end}; its log says: {words}"),
         None => end,

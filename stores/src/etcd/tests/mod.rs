@@ -63,7 +63,7 @@ fn perform(op: &Invocation, reads: Reads, step: Step) -> (Outcome, Seen) {
 }
 
 /// Also checks that exactly one request was sent, whatever came of it.
-fn check(op: &Invocation, step: Step, expected: &str) {
+fn check(op: &Invocation, step: &Step, expected: &str) {
     let (outcome, seen) = perform(op, Reads::Linearizable, step.clone());
     assert!(short(&outcome).starts_with(expected), "{op:?} {step:?}: {outcome:?}");
     assert_eq!(
@@ -75,29 +75,29 @@ fn check(op: &Invocation, step: Step, expected: &str) {
 
 /// What happens when the answer to each kind of operation is `step`: a read fails, the others end as `expected`.
 fn check_all(step: &Step, expected: &str) {
-    check(&read(), step.clone(), "fail");
-    check(&write(), step.clone(), expected);
-    check(&cas(), step.clone(), expected);
+    check(&read(), step, "fail");
+    check(&write(), step, expected);
+    check(&cas(), step, expected);
 }
 
 #[test]
 fn answers_become_results() {
-    check(&read(), answer(""), "ok null");
+    check(&read(), &answer(""), "ok null");
     check(
         &read(),
-        answer(r#","kvs":[{"key":"aw==","value":"Mw==","version":"1"}],"count":"1""#),
+        &answer(r#","kvs":[{"key":"aw==","value":"Mw==","version":"1"}],"count":"1""#),
         "ok 3",
     );
-    check(&write(), answer(""), "ok 1");
-    check(&cas(), answer(r#","succeeded":true,"responses":[{"response_put":{}}]"#), "ok [1,2]");
+    check(&write(), &answer(""), "ok 1");
+    check(&cas(), &answer(r#","succeeded":true,"responses":[{"response_put":{}}]"#), "ok [1,2]");
 }
 
 #[test]
 fn a_cas_that_does_not_match_is_a_failure_with_what_was_found() {
     let found = r#","responses":[{"response_range":{"header":{"revision":"3"},"kvs":[{"key":"aw==","value":"Mw=="}]}}]"#;
-    check(&cas(), answer(found), "fail cas mismatch: found 3");
+    check(&cas(), &answer(found), "fail cas mismatch: found 3");
     let nothing = r#","responses":[{"response_range":{"header":{"revision":"3"}}}]"#;
-    check(&cas(), answer(nothing), "fail cas mismatch: found null");
+    check(&cas(), &answer(nothing), "fail cas mismatch: found null");
 }
 
 #[test]
@@ -203,7 +203,7 @@ fn a_response_cut_short_is_unknown() {
     for end in [1, 12, body_at - 1, body_at, body_at + 1, whole.len() - 1] {
         check_all(&Step::Raw(whole[..end].to_owned()), "info");
     }
-    check(&write(), Step::Raw(whole), "ok");
+    check(&write(), &Step::Raw(whole), "ok");
 }
 
 #[test]
@@ -270,7 +270,8 @@ fn a_request_given_up_half_delivered_never_arrives() {
         run(async {
             let mut client = EtcdClient::open(server.address, Reads::Linearizable).await.unwrap();
             let large = op(F::Write, Value::from("x".repeat(bytes)));
-            let given_up = tokio::time::timeout(Duration::from_millis(200), client.invoke(P, &large)).await;
+            let given_up =
+                tokio::time::timeout(Duration::from_millis(200), client.invoke(P, &large)).await;
             assert!(given_up.is_err());
             server.go_on();
             // Whatever could be sent in the background would be sent while this goes on.
