@@ -2,6 +2,18 @@
 //!
 //! Pure: no clock, no file, no thread but rayon's. Budgets come in as a callback.
 
+mod judge;
 mod verdict;
 
+pub mod linearizable;
+pub mod progress;
+pub mod stats;
+
+pub mod budget;
+pub mod columns;
+
+pub use budget::{Budget, Exhausted, Unlimited};
+pub use judge::{
+    JudgeError, JudgeRequest, Judgement, MODELS, Sealed, WORKLOADS, judge, observe_register,
+};
 pub use verdict::{Check, Evidence, EvidenceOp, Verdict};

@@ -1,0 +1,44 @@
+//! Limits on a search, brought in by the caller because this crate has no clock.
+
+use std::fmt;
+
+/// Why a search had to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exhausted {
+    /// The time allowed has passed.
+    Time,
+    /// The bytes allowed are in use.
+    Memory,
+}
+
+impl fmt::Display for Exhausted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Time => "the time budget ended",
+            Self::Memory => "the memory budget ended",
+        })
+    }
+}
+
+/// Decides when a search has cost enough. Asked from several threads, every few thousand steps of a search.
+pub trait Budget: Sync {
+    /// `bytes` is what all searches of the calling checker hold in their caches now, to within a few per cent;
+    /// the history itself is not included. Once this has returned `Some` it must keep doing so.
+    fn spent(&self, bytes: usize) -> Option<Exhausted>;
+}
+
+/// A budget without limits.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unlimited;
+
+impl Budget for Unlimited {
+    fn spent(&self, _bytes: usize) -> Option<Exhausted> {
+        None
+    }
+}
+
+impl<B: Fn(usize) -> Option<Exhausted> + Sync> Budget for B {
+    fn spent(&self, bytes: usize) -> Option<Exhausted> {
+        self(bytes)
+    }
+}

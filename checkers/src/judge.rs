@@ -1,0 +1,297 @@
+//! One pass over a history, all checkers, one answer.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use keelhaul_history::faults::{Collector, Timeline};
+use keelhaul_history::{Ending, Kind, Process, RawOp, RawValue, ReadError, Reader, Value};
+use serde::Serialize;
+
+use crate::budget::Budget;
+use crate::columns::{Atom, Call, ColumnError, Outcome, Registers, RegistersBuilder};
+use crate::progress::{FaultSummary, Progress};
+use crate::stats::{Outcomes, Stats};
+use crate::verdict::{Check, Verdict};
+use crate::{linearizable, progress, stats};
+
+/// Workloads that [`judge`] understands.
+pub const WORKLOADS: &[&str] = &["register", "cas-register"];
+
+/// Consistency models that [`judge`] decides.
+pub const MODELS: &[&str] = &[linearizable::NAME];
+
+/// What to judge a history by.
+#[derive(Clone, Debug, Default)]
+pub struct JudgeRequest {
+    /// What the operations mean; one of [`WORKLOADS`].
+    pub workload: String,
+    /// Which promises to check, of [`MODELS`]; all that fit the workload if empty.
+    pub models: Vec<String>,
+    /// What every register holds at first.
+    pub initial: Value,
+    /// Kinds of faults that the history is supposed to have tested.
+    pub requested_faults: Vec<String>,
+}
+
+/// Why a history could not be judged.
+#[derive(Debug, thiserror::Error)]
+pub enum JudgeError {
+    /// It cannot be read.
+    #[error("read the history")]
+    Read(#[from] ReadError),
+    /// It is readable, but not a history of the workload.
+    #[error("understand the history: line {line}")]
+    Columns {
+        /// Line of the file, from 1.
+        line: u64,
+        /// What is wrong.
+        #[source]
+        source: ColumnError,
+    },
+    /// No such workload.
+    #[error("judge workload `{0}`: only {known} are understood", known = WORKLOADS.join(", "))]
+    Workload(String),
+    /// No such model.
+    #[error("judge by model `{0}`: only {known} can be decided", known = MODELS.join(", "))]
+    Model(String),
+}
+
+/// How a recorded history ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sealed {
+    /// Recorded to the end.
+    Sealed,
+    /// The run was killed; the history is a prefix.
+    Unsealed,
+    /// As `Unsealed`, and the last line was cut.
+    UnsealedTorn,
+}
+
+/// The answer to a [`JudgeRequest`].
+#[derive(Clone, Debug, Serialize)]
+pub struct Judgement {
+    /// The worst of all checks.
+    pub verdict: Verdict,
+    /// One answer a checker.
+    pub checks: Vec<Check>,
+    /// Client operations begun.
+    pub operations: u64,
+    /// How client operations ended, by function.
+    pub outcomes: BTreeMap<String, Outcomes>,
+    /// How many keys there are.
+    pub keys: usize,
+    /// Names of all anomalies found.
+    pub anomalies: Vec<String>,
+    /// Models that were refuted.
+    pub not: Vec<String>,
+    /// Whether the history is whole.
+    pub ending: Sealed,
+    /// What was seen of each kind of fault.
+    pub faults: Vec<FaultSummary>,
+    /// Time of the last event, nanoseconds since the run began.
+    pub duration_ns: u64,
+    /// What was tested, a phrase each.
+    pub tested: Vec<String>,
+    /// What was not, a phrase each.
+    pub not_tested: Vec<String>,
+}
+
+/// Judges a history in one pass. A checker that panics is unknown.
+///
+/// # Errors
+/// If the history cannot be read or understood, or the request names what is not known.
+pub fn judge<R: Read>(
+    mut reader: Reader<R>,
+    request: &JudgeRequest,
+    budget: &dyn Budget,
+) -> Result<Judgement, JudgeError> {
+    refuse_unknown(request)?;
+    let mut pass = Pass::new(request);
+    while let Some(op) = reader.next_op()? {
+        pass.observe(&op).map_err(|source| JudgeError::Columns { line: op.index + 2, source })?;
+    }
+    let ending = match reader.ending() {
+        Some(Ending::Sealed) => Sealed::Sealed,
+        Some(Ending::Unsealed { torn_tail: true }) => Sealed::UnsealedTorn,
+        Some(Ending::Unsealed { torn_tail: false }) | None => Sealed::Unsealed,
+    };
+    drop(reader);
+    Ok(pass.finish(request, ending, budget))
+}
+
+fn refuse_unknown(request: &JudgeRequest) -> Result<(), JudgeError> {
+    if !WORKLOADS.contains(&request.workload.as_str()) {
+        return Err(JudgeError::Workload(request.workload.clone()));
+    }
+    match request.models.iter().find(|model| !MODELS.contains(&model.as_str())) {
+        Some(model) => Err(JudgeError::Model(model.clone())),
+        None => Ok(()),
+    }
+}
+
+/// Everything that is collected while the history streams by.
+struct Pass {
+    registers: RegistersBuilder,
+    stats: Stats,
+    progress: Progress,
+    faults: Collector,
+}
+
+impl Pass {
+    fn new(request: &JudgeRequest) -> Self {
+        Self {
+            registers: RegistersBuilder::new(request.initial.clone()),
+            stats: Stats::default(),
+            progress: Progress::default(),
+            faults: Collector::default(),
+        }
+    }
+
+    fn observe(&mut self, op: &RawOp<'_>) -> Result<(), ColumnError> {
+        self.stats.observe(op);
+        self.progress.observe(op);
+        self.faults.observe_raw(op);
+        observe_register(&mut self.registers, op)
+    }
+
+    fn finish(self, request: &JudgeRequest, ending: Sealed, budget: &dyn Budget) -> Judgement {
+        let end_ns = self.progress.end_ns();
+        let Timeline { faults: windows, .. } = self.faults.finish(end_ns);
+        let faults = self.progress.summarize(&windows, &request.requested_faults);
+        drop(self.progress);
+        let registers = self.registers.finish();
+        let checks = vec![
+            guard(linearizable::NAME, || linearizable::check(&registers, budget)),
+            guard(stats::NAME, || self.stats.check()),
+            guard(progress::NAME, || Progress::check(&faults, &request.requested_faults)),
+        ];
+        let outcomes = self.stats.counts();
+        let mut judgement = Judgement {
+            verdict: checks.iter().map(|check| check.verdict).max().unwrap_or(Verdict::Vacuous),
+            operations: outcomes.values().map(|o| o.invoked).sum(),
+            outcomes,
+            keys: registers.keys.len(),
+            anomalies: checks.iter().flat_map(|check| check.anomalies.clone()).collect(),
+            not: refuted(&checks),
+            ending,
+            faults,
+            duration_ns: end_ns,
+            tested: Vec::new(),
+            not_tested: Vec::new(),
+            checks,
+        };
+        judgement.tell_scope(&registers, request);
+        judgement
+    }
+}
+
+impl Judgement {
+    /// Says in phrases what was tested and what was not.
+    fn tell_scope(&mut self, registers: &Registers, request: &JudgeRequest) {
+        let decided = [Verdict::Valid, Verdict::Invalid];
+        for check in self.checks.iter().filter(|c| MODELS.contains(&c.name.as_str())) {
+            if decided.contains(&check.verdict) {
+                self.tested.push(format!(
+                    "{} per key: {} operations with a part in it, {} keys",
+                    check.name,
+                    registers.op_count(),
+                    self.keys
+                ));
+            } else {
+                self.not_tested.push(format!("{}: {}", check.name, check.reason));
+            }
+        }
+        for FaultSummary { kind, injected, effective, ok_ops } in &self.faults {
+            if *effective > 0 {
+                self.tested.push(format!(
+                    "{kind}: {effective} of {injected} verified in effect, {ok_ops} operations succeeded meanwhile"
+                ));
+            } else if *injected > 0 {
+                self.not_tested
+                    .push(format!("{kind}: injected {injected} times, never verified in effect"));
+            } else {
+                self.not_tested.push(format!("{kind}: asked for, never injected"));
+            }
+        }
+        if self.faults.is_empty() && request.requested_faults.is_empty() {
+            self.not_tested.push("faults: none were injected".into());
+        }
+        if self.ending != Sealed::Sealed {
+            self.not_tested.push("the end of the run: the history is not sealed".into());
+        }
+    }
+}
+
+/// Models that a check refuted.
+fn refuted(checks: &[Check]) -> Vec<String> {
+    let refuted = checks
+        .iter()
+        .filter(|c| c.verdict == Verdict::Invalid && MODELS.contains(&c.name.as_str()));
+    refuted.map(|check| check.name.clone()).collect()
+}
+
+/// Runs a checker; one that panics is unknown, for it may have been about to find something.
+fn guard(name: &str, checker: impl FnOnce() -> Check) -> Check {
+    catch_unwind(AssertUnwindSafe(checker)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_string());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        Check {
+            name: name.into(),
+            verdict: Verdict::Unknown,
+            reason: format!(
+                "the checker panicked: {}",
+                text.unwrap_or_else(|| "no message".into())
+            ),
+            anomalies: Vec::new(),
+            evidence: None,
+        }
+    })
+}
+
+/// Decodes one event straight into the columns.
+///
+/// # Errors
+/// If it is not an event of a register history.
+pub fn observe_register(
+    registers: &mut RegistersBuilder,
+    op: &RawOp<'_>,
+) -> Result<(), ColumnError> {
+    let Process::Client(process) = op.process else { return Ok(()) };
+    let (index, time_ns) = (op.index, op.time_ns);
+    match op.kind {
+        Kind::Invoke => {
+            let call = match op.f {
+                "read" => Call::Read,
+                "write" => Call::Write(atom(op.value)),
+                "cas" => cas(op.value).ok_or(ColumnError::CasValue { index })?,
+                f => return Err(ColumnError::Function { index, f: f.into() }),
+            };
+            registers.invoke(index, time_ns, process, op.key.map(atom), call)
+        }
+        Kind::Ok => {
+            let result = if op.f == "read" { atom(op.value) } else { Atom::Int(0) };
+            registers.complete(index, time_ns, process, Outcome::Ok(result))
+        }
+        Kind::Fail => registers.complete(index, time_ns, process, Outcome::Fail),
+        Kind::Info => registers.complete(index, time_ns, process, Outcome::Info),
+    }
+}
+
+fn atom(value: RawValue<'_>) -> Atom {
+    value.as_int().map_or_else(|| Atom::from(value.to_value()), Atom::Int)
+}
+
+fn cas(value: RawValue<'_>) -> Option<Call> {
+    if let Some((expected, new)) = value.as_int_pair() {
+        return Some(Call::Cas(Atom::Int(expected), Atom::Int(new)));
+    }
+    match value.to_value() {
+        Value::List(items) => match &*items {
+            [expected, new] => Some(Call::Cas(expected.clone().into(), new.clone().into())),
+            _ => None,
+        },
+        _ => None,
+    }
+}

@@ -1,0 +1,388 @@
+//! The general search: is there an order?
+//!
+//! Just-in-time linearization (Lowe, *Testing for linearizability*, 2017, on top of Wing & Gong 1993): the search
+//! walks along the events, and only when an operation returns that has not taken effect yet does it choose what
+//! takes effect before that moment: any order of pending operations that ends with the one that returns. A
+//! configuration is the place in the history, the register's value and the set of *pending* operations that took
+//! effect. The search is depth first; a configuration that failed is remembered and never entered again.
+//!
+//! What keeps it small, each by an exchange argument on the orders that remain:
+//! * A pure operation (a read, or a cas that reported a mismatch) takes effect as soon as the value allows it.
+//! * A crashed operation takes effect only if a pending operation needs the value it leaves; otherwise leaving it
+//!   out changes nothing for anybody else. Twins (equal effect) are used in order of invocation.
+//! * A pending write whose value nobody needs any more takes effect just before another write hides it.
+//! * A value that somebody still needs and nobody can leave again is not overwritten.
+//! * Of configurations that differ in crashed operations only, the one that used fewer is at least as good.
+//!
+//! Deciding this is NP-complete in general (Gibbons & Korach 1997): the cost is exponential in the number of
+//! operations pending together, never in the length of the history.
+
+use super::cache::{Dead, Place};
+use super::prepare::{Item, NONE, Problem, Step};
+use super::slots::SlotSet;
+use crate::budget::Exhausted;
+use crate::columns::{Function, INITIAL};
+
+/// How the search is watched.
+pub trait Watch {
+    /// Asked every [`STEPS_PER_LOOK`] steps, with the bytes held by the search and the steps made so far.
+    fn look(&mut self, bytes: usize, steps: u64) -> Option<Stop>;
+}
+
+/// How many steps lie between two looks at the budget: some 100 µs.
+pub const STEPS_PER_LOOK: u64 = 1024;
+
+/// Why a search ended early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The caller's budget ended.
+    Budget(Exhausted),
+    /// This round's share of steps ended; the search may be tried again with more.
+    Share,
+    /// The answer is not needed any more.
+    Cancelled,
+}
+
+/// How far a search came.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reached {
+    /// Index of the furthest step reached; the search could not get past it if the history is illegal.
+    pub step: usize,
+    /// The longest order found, as rows; only recorded on demand.
+    pub order: Vec<u32>,
+}
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// There is an order.
+    Legal,
+    /// There is none.
+    Illegal,
+    /// Not decided.
+    Stopped(Stop),
+}
+
+/// Searches `problem`. With `record`, [`Reached::order`] is filled, which only small problems can afford.
+pub fn search(problem: &Problem, record: bool, watch: &mut dyn Watch) -> (Answer, Reached) {
+    match problem.slots {
+        0..=64 => Search::<[u64; 1]>::new(problem, record).run(watch),
+        65..=128 => Search::<[u64; 2]>::new(problem, record).run(watch),
+        129..=512 => Search::<[u64; 8]>::new(problem, record).run(watch),
+        _ => Search::<Box<[u64]>>::new(problem, record).run(watch),
+    }
+}
+
+/// A choice point: the configuration, and where its untried candidates begin.
+struct Frame<S> {
+    place: Place,
+    done: S,
+    candidates: usize,
+    trail: usize,
+}
+
+struct Search<'a, S> {
+    problem: &'a Problem,
+    /// The next step; `problem.steps[at]` has not been applied to the sets below.
+    at: usize,
+    slot_op: Vec<u32>,
+    pending: S,
+    pure: S,
+    crashed: S,
+    frames: Vec<Frame<S>>,
+    /// Untried candidates of all frames, the best last.
+    candidates: Vec<u32>,
+    /// What took effect, in order.
+    trail: Vec<u32>,
+    dead: Dead<S>,
+    /// Marks values that a pending operation needs, by the step count at the time.
+    wanted: Vec<u64>,
+    steps: u64,
+    record: bool,
+    reached: Reached,
+}
+
+/// What walking along the events came to.
+enum Walk {
+    End,
+    Choice,
+}
+
+impl<'a, S: SlotSet> Search<'a, S> {
+    fn new(problem: &'a Problem, record: bool) -> Self {
+        Self {
+            problem,
+            at: 0,
+            slot_op: vec![NONE; problem.slots],
+            pending: S::with_room(problem.slots),
+            pure: S::with_room(problem.slots),
+            crashed: S::with_room(problem.slots),
+            frames: Vec::new(),
+            candidates: Vec::new(),
+            trail: Vec::new(),
+            dead: Dead::new(),
+            wanted: vec![0; problem.last_need.len()],
+            steps: 0,
+            record,
+            reached: Reached::default(),
+        }
+    }
+
+    fn run(mut self, watch: &mut dyn Watch) -> (Answer, Reached) {
+        let mut done = S::with_room(self.problem.slots);
+        let mut state = INITIAL;
+        loop {
+            if matches!(self.walk(state, &mut done), Walk::End) {
+                self.note_reached();
+                return (Answer::Legal, self.reached);
+            }
+            self.note_reached();
+            self.open(state, &done);
+            match self.advance() {
+                Some((next_state, next_done)) => (state, done) = (next_state, next_done),
+                None => return (Answer::Illegal, self.reached),
+            }
+            self.steps += 1;
+            if self.steps.is_multiple_of(STEPS_PER_LOOK)
+                && let Some(stop) = watch.look(self.bytes(), self.steps)
+            {
+                return (Answer::Stopped(stop), self.reached);
+            }
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.dead.bytes()
+            + self.frames.capacity() * size_of::<Frame<S>>()
+            + self.frames.first().map_or(0, |f| f.done.heap_bytes()) * self.frames.len()
+            + (self.candidates.capacity() + self.trail.capacity()) * size_of::<u32>()
+    }
+
+    /// Passes events until one needs a choice.
+    fn walk(&mut self, state: u32, done: &mut S) -> Walk {
+        while let Some(step) = self.problem.steps.get(self.at) {
+            match *step {
+                Step::Call(id) => {
+                    self.enter(id);
+                    let item = self.problem.item(id);
+                    if legal_pure(item, state) {
+                        done.set(item.slot);
+                        self.trail.push(id);
+                    }
+                }
+                Step::Return(id) => {
+                    let slot = self.problem.item(id).slot;
+                    if !done.has(slot) {
+                        return Walk::Choice;
+                    }
+                    done.clear(slot);
+                    self.leave(id);
+                }
+                Step::Expire(id) => {
+                    done.clear(self.problem.item(id).slot);
+                    self.leave(id);
+                }
+            }
+            self.at += 1;
+        }
+        Walk::End
+    }
+
+    fn enter(&mut self, id: u32) {
+        let item = self.problem.item(id);
+        self.slot_op[item.slot as usize] = id;
+        self.pending.set(item.slot);
+        if item.produces().is_none() {
+            self.pure.set(item.slot);
+        }
+        if item.crashed {
+            self.crashed.set(item.slot);
+        }
+    }
+
+    fn leave(&mut self, id: u32) {
+        let slot = self.problem.item(id).slot;
+        self.pending.clear(slot);
+        self.pure.clear(slot);
+        self.crashed.clear(slot);
+    }
+
+    /// Takes the events back until `at` is next.
+    fn rewind(&mut self, at: usize) {
+        while self.at > at {
+            self.at -= 1;
+            match self.problem.steps[self.at] {
+                Step::Call(id) => self.leave(id),
+                Step::Return(id) | Step::Expire(id) => self.enter(id),
+            }
+        }
+    }
+
+    /// Opens a choice point at the present event, which is the return of an operation without effect yet.
+    fn open(&mut self, state: u32, done: &S) {
+        let place = Place { at: self.at as u32, state };
+        let candidates = self.candidates.len();
+        if !self.dead.contains(place, done, &self.crashed) {
+            self.push_candidates(state, done);
+        }
+        let trail = self.trail.len();
+        self.frames.push(Frame { place, done: done.clone(), candidates, trail });
+    }
+
+    /// The next configuration: the best untried candidate of the newest choice point that has one.
+    fn advance(&mut self) -> Option<(u32, S)> {
+        while let Some(frame) = self.frames.last() {
+            let (place, trail) = (frame.place, frame.trail);
+            if self.candidates.len() > frame.candidates {
+                let mut done = frame.done.clone();
+                let choice = self.candidates.pop()?;
+                self.rewind(place.at as usize);
+                self.trail.truncate(trail);
+                if let Some(state) = self.place(place.state, &mut done, choice) {
+                    return Some((state, done));
+                }
+            } else {
+                let frame = self.frames.pop()?;
+                self.rewind(place.at as usize);
+                self.dead.insert(place, &frame.done, &self.crashed);
+            }
+        }
+        None
+    }
+
+    /// Lets `choice` take effect, and every pure operation that its value allows; `None` if that leads nowhere.
+    fn place(&mut self, state: u32, done: &mut S, choice: u32) -> Option<u32> {
+        let item = *self.problem.item(choice);
+        if item.f == Function::Write && !self.problem.has_miss {
+            self.hide_unneeded(done, choice);
+        }
+        done.set(item.slot);
+        self.trail.push(choice);
+        let next = item.produces().unwrap_or(state);
+        if next == state {
+            return Some(next);
+        }
+        // An order that is recorded is to go on until something really cannot be placed.
+        if !self.record && self.is_needed(state, done) && !self.can_return(state, done) {
+            return None;
+        }
+        for slot in self.pure.minus(done).iter() {
+            let id = self.slot_op[slot as usize];
+            if legal_pure(self.problem.item(id), next) {
+                done.set(slot);
+                self.trail.push(id);
+            }
+        }
+        Some(next)
+    }
+
+    /// Pending writes that nobody can need any more take effect now: `choice` is about to overwrite them.
+    fn hide_unneeded(&mut self, done: &mut S, choice: u32) {
+        for slot in self.pending.minus(done).minus(&self.crashed).iter() {
+            let id = self.slot_op[slot as usize];
+            let item = self.problem.item(id);
+            if id == choice || item.f != Function::Write {
+                continue;
+            }
+            let taken = |id: u32| self.problem.item(id).consumes() == Some(item.a);
+            let unneeded = (self.problem.last_take[item.a as usize] as usize) < self.at
+                && !self.live(done).any(taken);
+            if unneeded {
+                done.set(slot);
+                self.trail.push(id);
+            }
+        }
+    }
+
+    /// Pending operations without effect yet.
+    fn live(&self, done: &S) -> impl Iterator<Item = u32> {
+        let live = self.pending.minus(done);
+        let mut from = 0;
+        std::iter::from_fn(move || {
+            let slot = live.next_from(from)?;
+            from = slot + 1;
+            Some(self.slot_op[slot as usize])
+        })
+    }
+
+    /// Whether a completed operation without effect yet, or a later one, needs the value.
+    fn is_needed(&self, value: u32, done: &S) -> bool {
+        self.problem.last_need[value as usize] as usize > self.at
+            || self.live(done).any(|id| {
+                let item = self.problem.item(id);
+                !item.crashed && item.consumes() == Some(value)
+            })
+    }
+
+    /// Whether some operation could leave the value again.
+    fn can_return(&self, value: u32, done: &S) -> bool {
+        self.problem.last_supply[value as usize] as usize > self.at
+            || self.live(done).any(|id| self.problem.item(id).produces() == Some(value))
+    }
+
+    /// Pushes what may take effect now, the most promising last.
+    fn push_candidates(&mut self, state: u32, done: &S) {
+        let Step::Return(due) = self.problem.steps[self.at] else {
+            unreachable!("choices arise at returns only");
+        };
+        let due_item = *self.problem.item(due);
+        let needed = due_item.consumes().filter(|value| *value != state);
+        let supplies = |id: u32| needed.is_some() && self.problem.item(id).produces() == needed;
+        if needed.is_some() && !self.live(done).any(|id| id != due && supplies(id)) {
+            return;
+        }
+        let anything_wanted = self.mark_wanted(done);
+        let begin = self.candidates.len();
+        for slot in self.pending.minus(done).minus(&self.pure).iter() {
+            let id = self.slot_op[slot as usize];
+            let item = *self.problem.item(id);
+            let legal = item.f == Function::Write || item.a == state;
+            if legal && (!item.crashed || self.is_useful(&item, state, done, anything_wanted)) {
+                self.candidates.push(id);
+            }
+        }
+        let problem = self.problem;
+        self.candidates[begin..].sort_by_key(|id| {
+            let item = problem.item(*id);
+            let supplies = needed.is_some() && item.produces() == needed;
+            (*id == due, supplies, !item.crashed)
+        });
+    }
+
+    /// Marks the values that a pending operation needs; true if one needs any value but some.
+    fn mark_wanted(&mut self, done: &S) -> bool {
+        let live = self.pending.minus(done);
+        let mut anything = false;
+        for slot in live.iter() {
+            let item = self.problem.item(self.slot_op[slot as usize]);
+            match item.consumes() {
+                Some(value) => self.wanted[value as usize] = self.steps + 1,
+                None => anything |= item.f == Function::Miss,
+            }
+        }
+        anything
+    }
+
+    fn is_useful(&self, item: &Item, state: u32, done: &S, anything_wanted: bool) -> bool {
+        let twin_first = item.twin != NONE && !done.has(self.problem.item(item.twin).slot);
+        let left = item.produces().unwrap_or(state);
+        let wanted = anything_wanted || self.wanted[left as usize] == self.steps + 1;
+        !twin_first && left != state && wanted
+    }
+
+    fn note_reached(&mut self) {
+        self.reached.step = self.at.max(self.reached.step);
+        if self.record && self.trail.len() > self.reached.order.len() {
+            self.reached.order = self.trail.iter().map(|id| self.problem.item(*id).row).collect();
+        }
+    }
+}
+
+/// Whether a pure operation is legal; false for any other.
+fn legal_pure(item: &Item, state: u32) -> bool {
+    match item.f {
+        Function::Read => item.a == state,
+        Function::Miss => item.a != state,
+        Function::Write | Function::Cas => false,
+    }
+}

@@ -1,0 +1,83 @@
+//! What happened at all: operations by function and outcome.
+//!
+//! A history in which nothing of some kind ever succeeded proves nothing about that kind, so it is vacuous.
+
+use std::collections::BTreeMap;
+
+use keelhaul_history::{Kind, Process, RawOp};
+use serde::Serialize;
+
+use crate::verdict::{Check, Verdict};
+
+/// The checker's name in reports.
+pub const NAME: &str = "stats";
+
+/// Client operations by how they ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Outcomes {
+    /// Begun.
+    pub invoked: u64,
+    /// Certainly happened.
+    pub ok: u64,
+    /// Certainly did not.
+    pub fail: u64,
+    /// Nobody knows; those that never completed included.
+    pub info: u64,
+}
+
+/// Collects [`Outcomes`] in one pass.
+#[derive(Debug, Default)]
+pub struct Stats {
+    by_f: Vec<(Box<str>, Outcomes)>,
+}
+
+impl Stats {
+    /// Takes the next event.
+    pub fn observe(&mut self, op: &RawOp<'_>) {
+        if op.process == Process::Nemesis {
+            return;
+        }
+        let at = self.by_f.iter().position(|(f, _)| **f == *op.f).unwrap_or_else(|| {
+            self.by_f.push((op.f.into(), Outcomes::default()));
+            self.by_f.len() - 1
+        });
+        let outcomes = &mut self.by_f[at].1;
+        match op.kind {
+            Kind::Invoke => outcomes.invoked += 1,
+            Kind::Ok => outcomes.ok += 1,
+            Kind::Fail => outcomes.fail += 1,
+            Kind::Info => outcomes.info += 1,
+        }
+    }
+
+    /// The counts by function, in alphabetical order.
+    #[must_use]
+    pub fn counts(&self) -> BTreeMap<String, Outcomes> {
+        let closed = |o: &Outcomes| {
+            let unfinished = o.invoked.saturating_sub(o.ok + o.fail + o.info);
+            Outcomes { info: o.info + unfinished, ..*o }
+        };
+        self.by_f.iter().map(|(f, outcomes)| (f.to_string(), closed(outcomes))).collect()
+    }
+
+    /// The answer.
+    #[must_use]
+    pub fn check(&self) -> Check {
+        let counts = self.counts();
+        let never: Vec<String> = counts
+            .iter()
+            .filter(|(_, o)| o.invoked > 0 && o.ok == 0)
+            .map(|(f, o)| format!("none of {} {f} operations succeeded", o.invoked))
+            .collect();
+        let ok: u64 = counts.values().map(|o| o.ok).sum();
+        let invoked: u64 = counts.values().map(|o| o.invoked).sum();
+        let (verdict, reason) = if invoked == 0 {
+            (Verdict::Vacuous, "no client ever invoked an operation".into())
+        } else if never.is_empty() {
+            (Verdict::Valid, format!("{ok} of {invoked} operations succeeded, some of every kind"))
+        } else {
+            (Verdict::Vacuous, never.join("; "))
+        };
+        Check { name: NAME.into(), verdict, reason, anomalies: Vec::new(), evidence: None }
+    }
+}
