@@ -75,10 +75,8 @@ impl Client for Actor {
             self.0.invoked.set(self.0.invoked.get() + 1);
             if let Some(disk) = &*self.0.disk.borrow() {
                 let text = disk.text();
-                let last = text
-                    .lines()
-                    .filter(|line| line.contains(&format!("\"process\":{process},")))
-                    .next_back();
+                let last =
+                    text.lines().rfind(|line| line.contains(&format!("\"process\":{process},")));
                 assert!(
                     last.is_some_and(|line| line.contains("invoke")),
                     "{process} began unrecorded work: {last:?}"
@@ -201,6 +199,16 @@ async fn clients_are_kept_unless_their_process_ends() {
     assert_eq!(ran.result.unwrap().status.events, 10);
     assert_eq!(world.opened.borrow().len(), 2);
     assert_eq!(world.closed.get(), 3, "both, and the nemesis");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_client_of_a_process_that_ended_is_closed_at_once() {
+    let world = Rc::new(World::default());
+    let closed = Cell::new(0);
+    let mut observer = |_: Progress<'_>| closed.set(closed.get().max(world.closed.get()));
+    let work = sequence([once(op("info")).boxed(), crate::generator::sleep(1_000_000_000).boxed()]);
+    drive(&world, Disk::new(), work.boxed(), 1, &mut observer, pending()).await.result.unwrap();
+    assert_eq!(closed.get(), 1, "while the run goes on");
 }
 
 #[tokio::test(start_paused = true)]
