@@ -76,6 +76,11 @@ impl Config {
         self.mutant == Some(mutant)
     }
 
+    /// How many entries an append carries at most.
+    pub(super) fn entries_max(&self) -> usize {
+        if self.is(Mutant::KeepTail) { 1 } else { self.append_entries_max }
+    }
+
     /// Whether a node asks around before it raises its term.
     pub(super) fn pre_vote(&self) -> bool {
         self.mutant.is_none_or(|mutant| !mutant.info().without_pre_vote)

@@ -116,7 +116,7 @@ impl Log {
         }
         match self.runs.front_mut() {
             Some(run) if !self.entries.is_empty() => {
-                run.first = LogIndex(run.first.0.max(to.0 + 1))
+                run.first = LogIndex(run.first.0.max(to.0 + 1));
             }
             _ => self.runs.clear(),
         }

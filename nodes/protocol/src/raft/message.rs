@@ -144,6 +144,15 @@ impl Message {
         }
     }
 
+    /// Whether only a leader sends it.
+    #[must_use]
+    pub fn is_from_leader(&self) -> bool {
+        matches!(
+            self,
+            Message::Append { .. } | Message::Heartbeat { .. } | Message::InstallSnapshot { .. }
+        )
+    }
+
     /// Whether it answers another message.
     #[must_use]
     pub fn is_reply(&self) -> bool {

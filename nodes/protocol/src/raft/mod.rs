@@ -35,7 +35,8 @@
 //!
 //! [`Config`] and [`Message`] are the vocabulary; [`Log`] is the log in memory; `outbox` holds back what must wait
 //! for the disk; `node` takes inputs apart and applies what is committed; `election`, `replication`, `snapshot` and `read` are
-//! the four conversations; `progress` is what a leader knows of one follower; [`Mutant`] lists the seeded mistakes.
+//! the four conversations; `leader` and `progress` are what a
+//! leader knows of itself and of each follower; [`Mutant`] lists the seeded mistakes.
 //!
 //! # Left out
 //!
@@ -43,11 +44,17 @@
 //! one step, in memory. A leader takes any number of commands that wait for a quorum; check-quorum, not a limit, ends that.
 
 mod config;
+mod election;
+mod leader;
 mod log;
 mod message;
 mod mutant;
 mod node;
 mod outbox;
+mod progress;
+mod read;
+mod replication;
+mod snapshot;
 
 pub use config::Config;
 pub use log::Log;

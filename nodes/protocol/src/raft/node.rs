@@ -1,13 +1,18 @@
 //! The replica: its state, and the way of an input through it.
 
+use std::collections::BTreeSet;
+
 use rand_chacha::ChaCha8Rng;
 
 use super::config::Config;
-use super::log::Log;
-use super::message::{Message, Position};
-use super::outbox::Outbox;
+use super::leader::Leader;
+use super::log::{Log, weight};
+use super::message::{AppendOutcome, Message, Position};
+use super::mutant::Mutant;
+use super::outbox::{After, Outbox};
+use super::snapshot::Incoming;
 use crate::api::{
-    Effect, HardState, Input, LogIndex, Nanos, NodeId, RequestId, Snapshot, Stored, Term,
+    Effect, HardState, Input, LogIndex, Nanos, NodeId, Payload, RequestId, Snapshot, Stored, Term,
 };
 use crate::kv;
 
@@ -45,19 +50,45 @@ pub struct Status {
     pub applied: LogIndex,
 }
 
+/// A role with what belongs to it.
+#[derive(Debug)]
+pub(super) enum Office {
+    Follower,
+    /// Who would vote for it.
+    PreCandidate(BTreeSet<NodeId>),
+    /// Who did, durably.
+    Candidate(BTreeSet<NodeId>),
+    Leader(Leader),
+}
+
 /// One member of a Raft cluster: protocol, log and state machine.
 #[derive(Debug)]
 pub struct Replica {
     pub(super) config: Config,
     pub(super) rng: ChaCha8Rng,
+    /// The time of the current step.
     pub(super) now: Nanos,
     pub(super) hard_state: HardState,
     pub(super) log: Log,
+    pub(super) committed: LogIndex,
+    /// Reaches `committed` at the end of every commit.
+    pub(super) applied: LogIndex,
     pub(super) machine: kv::Machine,
     pub(super) snapshot: Option<Snapshot>,
-    pub(super) committed: LogIndex,
-    pub(super) applied: LogIndex,
+    /// Entries applied since the snapshot, and their bytes.
+    pub(super) unsaved_entries: u64,
+    pub(super) unsaved_bytes: u64,
+    pub(super) office: Office,
+    /// Who leads this term, if known.
     pub(super) leader: Option<NodeId>,
+    /// When it was heard last.
+    pub(super) heard_at: Nanos,
+    /// How far the log is known to be this term's leader's.
+    pub(super) verified: LogIndex,
+    /// A snapshot of which pieces have arrived.
+    pub(super) incoming: Option<Incoming>,
+    /// When a node that does not lead loses patience.
+    pub(super) election_due: Nanos,
     pub(super) outbox: Outbox,
 }
 
@@ -87,41 +118,74 @@ impl Replica {
         for entry in stored.entries.into_iter().filter(|entry| entry.index > base.index) {
             log.push(entry.into());
         }
-        let mut outbox = Outbox::new(log.last().index);
-        outbox.finish(now, out);
-        Replica {
+        let mut replica = Replica {
             config,
             rng,
             now,
             hard_state: stored.hard_state,
+            outbox: Outbox::new(log.last().index),
             log,
-            machine,
-            snapshot: stored.snapshot,
             committed: base.index,
             applied: base.index,
+            machine,
+            snapshot: stored.snapshot,
+            unsaved_entries: 0,
+            unsaved_bytes: 0,
+            office: Office::Follower,
             leader: None,
-            outbox,
-        }
+            heard_at: now,
+            verified: LogIndex(0),
+            incoming: None,
+            election_due: now,
+        };
+        replica.reset_election_timer();
+        replica.finish(out);
+        replica
     }
 
     /// Takes one input; effects are added to `out`, in the order in which they are to be carried out.
     pub fn step(&mut self, now: Nanos, input: Input<Message>, out: &mut Vec<Effect<Message>>) {
+        self.step_all(now, [input], out);
+    }
+
+    /// Takes inputs that are there at the same time as one step: what they ask to be stored and sent is
+    /// batched.
+    pub fn step_all(
+        &mut self,
+        now: Nanos,
+        inputs: impl IntoIterator<Item = Input<Message>>,
+        out: &mut Vec<Effect<Message>>,
+    ) {
         self.now = self.now.max(now);
-        match input {
-            Input::Timer => self.outbox.disarm(),
-            Input::Receive { .. } => {}
-            Input::Request { id, request } => self.request(id, request),
-            Input::Synced(ticket) => self.outbox.synced(ticket),
+        for input in inputs {
+            match input {
+                Input::Timer => {
+                    self.outbox.disarm();
+                    self.tick();
+                }
+                Input::Receive { from, message } => self.receive(from, message),
+                Input::Request { id, request } => self.request(id, request),
+                Input::Synced(ticket) => self.outbox.synced(ticket),
+            }
+            while let Some(term) = self.outbox.take_own_vote() {
+                self.on_own_vote(term);
+            }
         }
-        self.outbox.finish(self.now, out);
+        self.finish(out);
     }
 
     /// How it stands.
     #[must_use]
     pub fn status(&self) -> Status {
+        let role = match self.office {
+            Office::Follower => Role::Follower,
+            Office::PreCandidate(_) => Role::PreCandidate,
+            Office::Candidate(_) => Role::Candidate,
+            Office::Leader(_) => Role::Leader,
+        };
         Status {
             id: self.config.id,
-            role: Role::Follower,
+            role,
             hard_state: self.hard_state,
             leader: self.leader,
             last: self.log.last(),
@@ -131,11 +195,180 @@ impl Replica {
         }
     }
 
+    /// Its log, for those who check invariants.
+    #[must_use]
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// Its state machine, for those who check invariants.
+    #[must_use]
+    pub fn machine(&self) -> &kv::Machine {
+        &self.machine
+    }
+
+    /// What a step leaves to be done once, whatever its inputs were.
+    fn finish(&mut self, out: &mut Vec<Effect<Message>>) {
+        self.commit_as_leader();
+        self.settle_reads();
+        self.feed();
+        let timer = match &self.office {
+            Office::Leader(leader) => leader.heartbeat_due.min(leader.quorum_due),
+            _ => self.election_due,
+        };
+        self.outbox.finish(timer, out);
+    }
+
+    fn tick(&mut self) {
+        match &self.office {
+            Office::Leader(leader) => {
+                let (beat, check) = (leader.heartbeat_due, leader.quorum_due);
+                if self.now >= check {
+                    self.check_quorum();
+                }
+                if self.now >= beat {
+                    self.tick_followers();
+                    self.beat();
+                }
+            }
+            _ if self.now >= self.election_due => self.campaign(),
+            _ => {}
+        }
+    }
+
+    fn tick_followers(&mut self) {
+        let Office::Leader(leader) = &mut self.office else { return };
+        for (peer, progress) in &mut leader.progress {
+            if progress.snapshot_stalled() {
+                let piece =
+                    progress.snapshot_piece(self.hard_state.term, self.config.append_bytes_max);
+                piece.into_iter().for_each(|piece| self.outbox.send(After::Term, *peer, piece));
+            }
+            progress.tick();
+        }
+    }
+
     fn request(&mut self, id: RequestId, request: kv::Request) {
-        let _ = request;
-        self.outbox.reply(id, kv::Response::NotLeader { leader: self.leader });
+        let leading = matches!(self.office, Office::Leader(_));
+        match request {
+            kv::Request::Status => {
+                let response = kv::Response::Status {
+                    term: self.hard_state.term.0,
+                    leading,
+                    leader: self.leader,
+                    committed: self.committed.0,
+                    applied: self.applied.0,
+                };
+                self.outbox.reply(id, response);
+            }
+            _ if !leading => {
+                self.outbox.reply(id, kv::Response::NotLeader { leader: self.leader });
+            }
+            kv::Request::Register => self.propose(id, Payload::Register),
+            kv::Request::Perform { command: kv::Command::Read { key }, .. } => self.read(id, key),
+            kv::Request::Perform { session, sequence, command } => {
+                self.propose(id, Payload::Command { session, sequence, command });
+            }
+        }
+    }
+
+    /// The rule for all messages: a higher term ends this node's, and nothing of a lower one counts (paper
+    /// §5.1). Pre-votes are outside of it, since they speak of a term that nobody is in yet.
+    fn receive(&mut self, from: NodeId, message: Message) {
+        if from == self.config.id || !self.config.members.contains(&from) {
+            return;
+        }
+        let term = message.term();
+        let hypothetical = matches!(
+            message,
+            Message::PreVote { .. } | Message::PreVoteReply { granted: true, .. }
+        );
+        if term > self.hard_state.term && !hypothetical && !self.is_deaf_to(&message) {
+            let leader = message.is_from_leader().then_some(from);
+            self.follow(term, leader);
+        }
+        if term < self.hard_state.term && !hypothetical {
+            self.refuse(from, &message);
+            return;
+        }
+        self.dispatch(from, message);
+    }
+
+    fn dispatch(&mut self, from: NodeId, message: Message) {
+        match message {
+            Message::PreVote { term, last } => self.on_pre_vote(from, term, last),
+            Message::PreVoteReply { term, granted } => self.on_pre_vote_reply(from, term, granted),
+            Message::Vote { last, .. } => self.on_vote(from, last),
+            Message::VoteReply { granted, .. } => self.on_vote_reply(from, granted),
+            Message::Append { prev, entries, commit, .. } => {
+                self.on_append(from, prev, entries, commit);
+            }
+            Message::AppendReply { outcome, .. } => self.on_append_reply(from, outcome),
+            Message::Heartbeat { commit, round, .. } => self.on_heartbeat(from, commit, round),
+            Message::HeartbeatReply { round, .. } => self.on_heartbeat_reply(from, round),
+            Message::InstallSnapshot { last, offset, data, done, .. } => {
+                self.on_install_snapshot(from, last, offset, &data, done);
+            }
+            Message::InstallSnapshotReply { last, received, .. } => {
+                self.on_install_snapshot_reply(from, last, received);
+            }
+        }
+    }
+
+    /// Answers a message of an earlier term, so that its sender learns of this one. Late replies get none.
+    fn refuse(&mut self, from: NodeId, message: &Message) {
+        let term = self.hard_state.term;
+        let reply = match message {
+            Message::Vote { .. } => Message::VoteReply { term, granted: false },
+            Message::Append { .. } | Message::InstallSnapshot { .. } => {
+                Message::AppendReply { term, outcome: AppendOutcome::Stale }
+            }
+            Message::Heartbeat { round, .. } => Message::HeartbeatReply { term, round: *round },
+            _ => return,
+        };
+        self.outbox.send(After::Term, from, reply);
+    }
+
+    /// The mutant R10 does not look at the term of a reply.
+    fn is_deaf_to(&self, message: &Message) -> bool {
+        self.config.is(Mutant::IgnoreHigherTerm)
+            && message.is_reply()
+            && matches!(self.office, Office::Leader(_) | Office::Candidate(_))
+    }
+
+    /// Raises the commit index, applies what is committed now, and answers the clients who waited for it.
+    pub(super) fn commit(&mut self, to: LogIndex) {
+        self.committed = to;
+        while self.applied < self.committed {
+            let index = LogIndex(self.applied.0 + 1);
+            let Some(entry) = self.log.get(index) else { break };
+            let response = if self.config.is(Mutant::NoDedupe) {
+                self.machine.apply_again(entry)
+            } else {
+                self.machine.apply(entry)
+            };
+            self.applied = index;
+            self.unsaved_entries += 1;
+            self.unsaved_bytes += weight(entry) as u64;
+            if let Office::Leader(leader) = &mut self.office
+                && let Some(id) = leader.take_pending(index)
+                && let Some(response) = response
+            {
+                self.outbox.reply(id, response);
+            }
+            self.compact();
+        }
+    }
+
+    pub(super) fn broadcast(&mut self, after: After, message: &Message) {
+        for peer in self.config.peers() {
+            self.outbox.send(after, peer, message.clone());
+        }
+    }
+
+    /// The current term, for those who check invariants.
+    #[must_use]
+    pub fn term(&self) -> Term {
+        self.hard_state.term
     }
 }
-
-#[expect(unused, reason = "the election fills this in")]
-fn unused(term: Term) {}

@@ -1,0 +1,198 @@
+//! Elections: who asks, who votes, who wins, and who gives up (paper §5.2, §5.4.1; dissertation §6.2, §9.6).
+
+use std::collections::BTreeSet;
+
+use rand::RngExt;
+
+use super::leader::Leader;
+use super::message::{Message, Position};
+use super::mutant::Mutant;
+use super::node::{Office, Replica};
+use super::outbox::After;
+use crate::api::{HardState, LogIndex, Nanos, NodeId, Note, Payload, Term};
+
+impl Replica {
+    /// Waits anew for a leader, for a time that differs between nodes so that seldom two campaign at once.
+    pub(super) fn reset_election_timer(&mut self) {
+        let range = self.config.election_timeout.clone();
+        let wait = self.rng.random_range(range.start().0..=range.end().0);
+        self.election_due = Nanos(self.now.0.saturating_add(wait));
+    }
+
+    /// No leader was heard for long enough.
+    pub(super) fn campaign(&mut self) {
+        self.leader = None;
+        self.outbox.note(Note::Campaigning(Term(self.hard_state.term.0 + 1)));
+        if !self.config.pre_vote() {
+            self.elect();
+            return;
+        }
+        self.reset_election_timer();
+        self.office = Office::PreCandidate(BTreeSet::new());
+        let message =
+            Message::PreVote { term: Term(self.hard_state.term.0 + 1), last: self.candidacy() };
+        self.broadcast(After::Term, &message);
+        self.count_pre_vote(self.config.id);
+    }
+
+    /// A quorum would vote for this node: raises the term and asks it to.
+    fn elect(&mut self) {
+        self.reset_election_timer();
+        let term = Term(self.hard_state.term.0 + 1);
+        self.office = Office::Candidate(BTreeSet::new());
+        self.save_hard_state(HardState { term, vote: Some(self.config.id) });
+        self.outbox.vote_for_self(term);
+        let message = Message::Vote { term, last: self.candidacy() };
+        self.broadcast(After::Log, &message);
+    }
+
+    pub(super) fn on_pre_vote(&mut self, from: NodeId, term: Term, last: Position) {
+        let granted =
+            term > self.hard_state.term && self.is_up_to_date(last) && !self.hears_leader();
+        let term = if granted { term } else { self.hard_state.term };
+        self.outbox.send(After::Term, from, Message::PreVoteReply { term, granted });
+    }
+
+    pub(super) fn on_pre_vote_reply(&mut self, from: NodeId, term: Term, granted: bool) {
+        if granted && term.0 == self.hard_state.term.0 + 1 {
+            self.count_pre_vote(from);
+        }
+    }
+
+    pub(super) fn on_vote(&mut self, from: NodeId, last: Position) {
+        let free = self.hard_state.vote.is_none_or(|vote| vote == from);
+        let granted = (free && self.is_up_to_date(last)) || self.config.is(Mutant::VoteForAnyone);
+        if granted {
+            if self.hard_state.vote != Some(from) {
+                self.save_hard_state(HardState { vote: Some(from), ..self.hard_state });
+            }
+            self.reset_election_timer();
+        }
+        let term = self.hard_state.term;
+        self.outbox.send(After::Term, from, Message::VoteReply { term, granted });
+    }
+
+    /// A vote of this term; the own one comes here too, when it is durable.
+    pub(super) fn on_vote_reply(&mut self, from: NodeId, granted: bool) {
+        let quorum = self.config.quorum();
+        let Office::Candidate(votes) = &mut self.office else { return };
+        if granted {
+            votes.insert(from);
+        }
+        if votes.len() >= quorum {
+            self.lead();
+        }
+    }
+
+    pub(super) fn on_own_vote(&mut self, term: Term) {
+        if term == self.hard_state.term {
+            self.on_vote_reply(self.config.id, true);
+        }
+    }
+
+    fn count_pre_vote(&mut self, from: NodeId) {
+        let quorum = self.config.quorum();
+        let Office::PreCandidate(votes) = &mut self.office else { return };
+        votes.insert(from);
+        if votes.len() >= quorum {
+            self.elect();
+        }
+    }
+
+    fn lead(&mut self) {
+        let term = self.hard_state.term;
+        let first = LogIndex(self.log.last().index.0 + 1);
+        self.leader = Some(self.config.id);
+        self.office = Office::Leader(Leader::new(&self.config, first));
+        self.outbox.note(Note::Leading(term));
+        self.reset_quorum_timer();
+        self.append_own(Payload::Noop);
+        self.beat();
+    }
+
+    /// Becomes or stays a follower. A leader that was answers its clients: nobody knows what becomes of the
+    /// commands that it took; its reads did nothing.
+    pub(super) fn follow(&mut self, term: Term, leader: Option<NodeId>) {
+        if term > self.hard_state.term {
+            self.save_hard_state(HardState { term, vote: None });
+            self.verified = LogIndex(0);
+            self.incoming = None;
+            self.leader = None;
+        }
+        let office = std::mem::replace(&mut self.office, Office::Follower);
+        if let Office::Leader(office) = office {
+            self.leader = None;
+            self.outbox.note(Note::SteppedDown(self.hard_state.term));
+            office.dismiss(leader, &mut self.outbox);
+            self.reset_election_timer();
+        }
+        if let Some(leader) = leader
+            && self.leader != Some(leader)
+        {
+            self.leader = Some(leader);
+            self.outbox.note(Note::Following(self.hard_state.term, leader));
+        }
+    }
+
+    /// A message of this term's leader arrived. False if this node leads that term itself: of two leaders
+    /// in a term, which only a mutant's cluster has, neither gives way.
+    pub(super) fn hear(&mut self, leader: NodeId) -> bool {
+        if matches!(self.office, Office::Leader(_)) {
+            return false;
+        }
+        self.follow(self.hard_state.term, Some(leader));
+        self.heard_at = self.now;
+        self.reset_election_timer();
+        true
+    }
+
+    /// A leader asks itself whether a quorum still answers, once in the longest election timeout.
+    pub(super) fn check_quorum(&mut self) {
+        self.reset_quorum_timer();
+        let quorum = self.config.quorum();
+        let Office::Leader(leader) = &mut self.office else { return };
+        let active = 1 + leader
+            .progress
+            .values_mut()
+            .map(|progress| usize::from(std::mem::take(&mut progress.active)))
+            .sum::<usize>();
+        if active < quorum && self.config.check_quorum() {
+            self.follow(self.hard_state.term, None);
+        }
+    }
+
+    fn reset_quorum_timer(&mut self) {
+        let due = Nanos(self.now.0.saturating_add(self.config.election_timeout.end().0));
+        if let Office::Leader(leader) = &mut self.office {
+            leader.quorum_due = due;
+        }
+    }
+
+    /// Whether a leader was heard so recently that a campaign would only disturb it.
+    fn hears_leader(&self) -> bool {
+        let patience = self.config.election_timeout.start().0;
+        match self.office {
+            Office::Leader(_) => true,
+            _ => self.leader.is_some() && self.now.0 < self.heard_at.0.saturating_add(patience),
+        }
+    }
+
+    /// What this node's log is compared by.
+    fn candidacy(&self) -> Position {
+        if self.config.is(Mutant::CompareLength) {
+            return Position { term: Term(0), index: LogIndex(self.log.len() as u64) };
+        }
+        self.log.last()
+    }
+
+    fn is_up_to_date(&self, last: Position) -> bool {
+        last >= self.candidacy()
+    }
+
+    pub(super) fn save_hard_state(&mut self, hard_state: HardState) {
+        self.hard_state = hard_state;
+        if !self.config.is(Mutant::ForgetVote) {
+            self.outbox.save_hard_state(hard_state);
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! What a replica holds while it leads, and loses when it stops.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::config::Config;
+use super::outbox::Outbox;
+use super::progress::Progress;
+use super::read::Reads;
+use crate::api::{LogIndex, Nanos, NodeId, RequestId};
+use crate::kv::Response;
+
+/// A leader's state.
+#[derive(Debug)]
+pub(super) struct Leader {
+    /// The first entry of its own term. Until that is committed the leader does not know which entries
+    /// before it are.
+    pub(super) first: LogIndex,
+    /// Its followers.
+    pub(super) progress: BTreeMap<NodeId, Progress>,
+    /// Clients that wait for an entry to be committed, in the order of the log.
+    pub(super) pending: VecDeque<(LogIndex, RequestId)>,
+    /// Clients that wait for a read.
+    pub(super) reads: Reads,
+    /// The last round of heartbeats sent.
+    pub(super) round: u64,
+    /// When the next one is due.
+    pub(super) heartbeat_due: Nanos,
+    /// When the leader checks next whether a quorum answers.
+    pub(super) quorum_due: Nanos,
+}
+
+impl Leader {
+    /// Of a term whose first entry is `first`.
+    pub(super) fn new(config: &Config, first: LogIndex) -> Leader {
+        Leader {
+            first,
+            progress: config.peers().map(|peer| (peer, Progress::new(first))).collect(),
+            pending: VecDeque::new(),
+            reads: Reads::default(),
+            round: 0,
+            heartbeat_due: Nanos(0),
+            quorum_due: Nanos(0),
+        }
+    }
+
+    /// The client that waits for this entry, if one does.
+    pub(super) fn take_pending(&mut self, index: LogIndex) -> Option<RequestId> {
+        while let Some((at, id)) = self.pending.front().copied()
+            && at <= index
+        {
+            self.pending.pop_front();
+            if at == index {
+                return Some(id);
+            }
+        }
+        None
+    }
+
+    /// Answers everyone who waits, as an office that is lost.
+    pub(super) fn dismiss(self, successor: Option<NodeId>, outbox: &mut Outbox) {
+        for (_, id) in self.pending {
+            outbox.reply(id, Response::Unknown);
+        }
+        for id in self.reads.into_ids() {
+            outbox.reply(id, Response::NotLeader { leader: successor });
+        }
+    }
+}
+
+/// The largest value that a quorum reaches; `own` is this node's.
+pub(super) fn reached_by<T: Ord + Copy>(
+    quorum: usize,
+    own: T,
+    others: impl Iterator<Item = T>,
+) -> T {
+    let mut values: Vec<T> = others.chain([own]).collect();
+    values.sort_unstable_by(|a, b| b.cmp(a));
+    values[quorum - 1]
+}

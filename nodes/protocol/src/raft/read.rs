@@ -1,0 +1,115 @@
+//! Linearizable reads without a log entry: ReadIndex (dissertation §6.4).
+//!
+//! A read is answered from the leader's state when two things are known: that this state holds every entry committed
+//! before the read came, and that the leader led still when it came. The first holds once an entry of the leader's own
+//! term is committed; reads wait for that. The second is shown by a quorum that answers a round of
+//! heartbeats sent after the read came. Rounds are numbered and never sent twice, so an old answer confirms
+//! nothing new. All reads that come while a round is under way share the next one.
+
+use std::collections::VecDeque;
+
+use super::leader::reached_by;
+use super::message::Message;
+use super::mutant::Mutant;
+use super::node::{Office, Replica};
+use super::outbox::After;
+use crate::api::{LogIndex, Nanos, NodeId, RequestId};
+use crate::kv::{Key, Response};
+
+/// Reads that share a round.
+#[derive(Debug)]
+struct Round {
+    round: u64,
+    /// The commit index when the round began: the state must include it.
+    index: LogIndex,
+    reads: Vec<(RequestId, Key)>,
+}
+
+/// Clients that wait for a read.
+#[derive(Debug, Default)]
+pub(super) struct Reads {
+    /// Not in a round yet.
+    waiting: Vec<(RequestId, Key)>,
+    /// Under way, oldest first.
+    rounds: VecDeque<Round>,
+}
+
+impl Reads {
+    /// Who waits, in the order they came.
+    pub(super) fn into_ids(self) -> impl Iterator<Item = RequestId> {
+        let rounds = self.rounds.into_iter().flat_map(|round| round.reads);
+        rounds.chain(self.waiting).map(|(id, _)| id)
+    }
+}
+
+impl Replica {
+    pub(super) fn read(&mut self, id: RequestId, key: Key) {
+        let Office::Leader(leader) = &mut self.office else { return };
+        if self.config.is(Mutant::LocalRead) {
+            self.outbox.reply(id, Response::Value(self.machine.read(&key).cloned()));
+        } else {
+            leader.reads.waiting.push((id, key));
+        }
+    }
+
+    /// Tells followers that this node leads. Reads that wait are confirmed by the answers.
+    pub(super) fn beat(&mut self) {
+        let Office::Leader(leader) = &mut self.office else { return };
+        leader.round += 1;
+        leader.heartbeat_due = Nanos(self.now.0.saturating_add(self.config.heartbeat_interval.0));
+        if self.committed >= leader.first && !leader.reads.waiting.is_empty() {
+            let reads = std::mem::take(&mut leader.reads.waiting);
+            let round = Round { round: leader.round, index: self.committed, reads };
+            leader.reads.rounds.push_back(round);
+        }
+        let round = leader.round;
+        let message =
+            Message::Heartbeat { term: self.hard_state.term, commit: self.committed, round };
+        self.broadcast(After::Term, &message);
+    }
+
+    pub(super) fn on_heartbeat(&mut self, from: NodeId, commit: LogIndex, round: u64) {
+        if self.hear(from) {
+            self.commit_as_follower(commit);
+            let term = self.hard_state.term;
+            self.outbox.send(After::Term, from, Message::HeartbeatReply { term, round });
+        }
+    }
+
+    pub(super) fn on_heartbeat_reply(&mut self, from: NodeId, round: u64) {
+        let Office::Leader(leader) = &mut self.office else { return };
+        let Some(progress) = leader.progress.get_mut(&from) else { return };
+        progress.heard();
+        progress.round = progress.round.max(round);
+    }
+
+    /// Answers reads whose round a quorum answered, and begins a round for those that gathered meanwhile.
+    pub(super) fn settle_reads(&mut self) {
+        let Office::Leader(leader) = &mut self.office else { return };
+        if leader.reads.rounds.is_empty() && leader.reads.waiting.is_empty() {
+            return;
+        }
+        self.answer_reads();
+        let Office::Leader(leader) = &self.office else { return };
+        let idle = leader.reads.rounds.is_empty() && !leader.reads.waiting.is_empty();
+        if idle && self.committed >= leader.first {
+            self.beat();
+            // A cluster of one confirms itself.
+            self.answer_reads();
+        }
+    }
+
+    fn answer_reads(&mut self) {
+        let Office::Leader(leader) = &mut self.office else { return };
+        let answered = leader.progress.values().map(|progress| progress.round);
+        let confirmed = reached_by(self.config.quorum(), leader.round, answered);
+        while let Some(round) = leader.reads.rounds.front()
+            && round.round <= confirmed
+            && round.index <= self.applied
+        {
+            for (id, key) in leader.reads.rounds.pop_front().into_iter().flat_map(|r| r.reads) {
+                self.outbox.reply(id, Response::Value(self.machine.read(&key).cloned()));
+            }
+        }
+    }
+}

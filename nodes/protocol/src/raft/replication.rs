@@ -1,0 +1,197 @@
+//! Entries on their way: from the leader's log into its followers' (paper §5.3, §5.4.2; dissertation §10.2).
+
+use std::sync::Arc;
+
+use super::leader::reached_by;
+use super::message::{AppendOutcome, Message, Position};
+use super::mutant::Mutant;
+use super::node::{Office, Replica};
+use super::outbox::After;
+use super::progress::{Flow, Progress};
+use crate::api::{Entry, LogIndex, NodeId, Payload, RequestId};
+
+impl Replica {
+    /// Takes a client's command into the leader's log.
+    pub(super) fn propose(&mut self, id: RequestId, payload: Payload) {
+        let index = self.append_own(payload);
+        if let Office::Leader(leader) = &mut self.office {
+            leader.pending.push_back((index, id));
+        }
+    }
+
+    pub(super) fn append_own(&mut self, payload: Payload) -> LogIndex {
+        let index = LogIndex(self.log.last().index.0 + 1);
+        let entry = Entry { index, term: self.hard_state.term, payload };
+        self.outbox.append(vec![entry.clone()]);
+        self.log.push(Arc::new(entry));
+        index
+    }
+
+    /// Commits what a quorum stores. Only an entry of the leader's own term is counted; those before it are
+    /// committed with it (paper §5.4.2).
+    pub(super) fn commit_as_leader(&mut self) {
+        let Office::Leader(leader) = &self.office else { return };
+        let matched = leader.progress.values().map(|progress| progress.matched);
+        let reached = reached_by(self.config.quorum(), self.outbox.durable(), matched)
+            .min(self.log.last().index);
+        let own = self.log.term(reached) == Some(self.hard_state.term);
+        if reached > self.committed && (own || self.config.is(Mutant::CommitOldTerm)) {
+            self.commit(reached);
+        }
+    }
+
+    /// Commits what the leader has committed, as far as this log is known to be the leader's (paper,
+    /// figure 2, AppendEntries rule 5).
+    pub(super) fn commit_as_follower(&mut self, commit: LogIndex) {
+        let last = self.log.last().index;
+        let known =
+            if self.config.is(Mutant::CommitUnverified) { last } else { self.verified.min(last) };
+        if commit.min(known) > self.committed {
+            self.commit(commit.min(known));
+        }
+    }
+
+    pub(super) fn on_append(
+        &mut self,
+        from: NodeId,
+        prev: Position,
+        entries: Vec<Arc<Entry>>,
+        commit: LogIndex,
+    ) {
+        if !self.hear(from) {
+            return;
+        }
+        let term = self.hard_state.term;
+        // What is committed here is in every later leader's log: no need to look, and it may be compacted.
+        let matches = prev.index <= self.committed
+            || self.log.term(prev.index) == Some(prev.term)
+            || self.config.is(Mutant::AppendUnchecked);
+        let outcome = if matches {
+            let matched = self.take_entries(prev, entries);
+            self.verified = self.verified.max(matched);
+            self.commit_as_follower(commit);
+            AppendOutcome::Matched(matched)
+        } else {
+            self.conflict(prev.index)
+        };
+        self.outbox.send(After::Log, from, Message::AppendReply { term, outcome });
+    }
+
+    /// Says where the log leaves the leader's, so that it can go back by a whole term (paper §5.3).
+    fn conflict(&self, prev: LogIndex) -> AppendOutcome {
+        let term = self.log.term(prev);
+        let first = match term {
+            Some(_) => self.log.run_start(prev),
+            None => LogIndex(self.log.last().index.0 + 1),
+        };
+        AppendOutcome::Conflict { prev, term, first }
+    }
+
+    /// Stores what is new of entries whose predecessor matches; says how far the log is the leader's now.
+    fn take_entries(&mut self, prev: Position, entries: Vec<Arc<Entry>>) -> LogIndex {
+        let mut matched = LogIndex(prev.index.0 + entries.len() as u64).max(self.committed);
+        let mut stored: Vec<Arc<Entry>> = Vec::new();
+        let mut tail: Vec<Arc<Entry>> = Vec::new();
+        if self.config.is(Mutant::TruncateAlways) && !entries.is_empty() {
+            self.log.truncate(LogIndex(prev.index.max(self.committed).0 + 1));
+        }
+        for entry in entries {
+            if entry.index <= self.committed {
+                continue;
+            }
+            match self.log.term(entry.index) {
+                Some(term) if term == entry.term => continue,
+                Some(_) if self.config.is(Mutant::KeepTail) => {
+                    tail = self.log.slice(LogIndex(entry.index.0 + 1), usize::MAX, usize::MAX);
+                    self.log.truncate(entry.index);
+                }
+                Some(_) => self.log.truncate(entry.index),
+                None if self.config.is(Mutant::AppendUnchecked) => {
+                    stored.extend(self.fill_gap(prev, entry.index));
+                }
+                None => {}
+            }
+            self.log.push(Arc::clone(&entry));
+            stored.push(entry);
+        }
+        for entry in tail {
+            if entry.index > self.log.last().index {
+                matched = entry.index;
+                self.log.push(Arc::clone(&entry));
+                stored.push(entry);
+            }
+        }
+        self.outbox.append(stored.iter().map(|entry| Entry::clone(entry)).collect());
+        matched
+    }
+
+    /// What the mutant S2 has where it never looked: entries that do nothing.
+    fn fill_gap(&mut self, prev: Position, until: LogIndex) -> Vec<Arc<Entry>> {
+        let mut holes = Vec::new();
+        while self.log.last().index.0 + 1 < until.0 {
+            let index = LogIndex(self.log.last().index.0 + 1);
+            let hole = Arc::new(Entry { index, term: prev.term, payload: Payload::Noop });
+            self.log.push(Arc::clone(&hole));
+            holes.push(hole);
+        }
+        holes
+    }
+
+    pub(super) fn on_append_reply(&mut self, from: NodeId, outcome: AppendOutcome) {
+        let Office::Leader(leader) = &mut self.office else { return };
+        let Some(progress) = leader.progress.get_mut(&from) else { return };
+        progress.heard();
+        match outcome {
+            AppendOutcome::Matched(index) => progress.matched(index),
+            AppendOutcome::Conflict { prev, term, first } => {
+                let known = term.and_then(|term| self.log.last_of_term(term));
+                let next = known.map_or(first, |last| LogIndex(last.0 + 1));
+                progress.conflict(prev, next);
+            }
+            // Its sender's term ended this office, but for the mutant R10.
+            AppendOutcome::Stale => {}
+        }
+    }
+
+    /// Sends followers what they lack, as far as their windows allow.
+    pub(super) fn feed(&mut self) {
+        let Office::Leader(leader) = &mut self.office else { return };
+        let (term, bytes_max) = (self.hard_state.term, self.config.append_bytes_max);
+        for (peer, progress) in &mut leader.progress {
+            while may_send(progress, self.log.last().index, self.config.appends_in_flight_max) {
+                let index = LogIndex(progress.next.0 - 1);
+                let Some(prev_term) = self.log.term(index) else {
+                    if let Some(snapshot) = &self.snapshot {
+                        progress.begin_snapshot(snapshot);
+                        let piece = progress.snapshot_piece(term, bytes_max);
+                        piece
+                            .into_iter()
+                            .for_each(|piece| self.outbox.send(After::Term, *peer, piece));
+                    }
+                    break;
+                };
+                // Who does not answer is asked where it stands, and not sent the same load again and again.
+                let entries = if progress.is_lost() {
+                    Vec::new()
+                } else {
+                    self.log.slice(progress.next, self.config.entries_max(), bytes_max)
+                };
+                progress.sent(entries.last().map(|entry| entry.index));
+                let prev = Position { term: prev_term, index };
+                let append = Message::Append { term, prev, entries, commit: self.committed };
+                self.outbox.send(After::Term, *peer, append);
+            }
+        }
+    }
+}
+
+/// Whether an append may be sent now.
+fn may_send(progress: &Progress, last: LogIndex, in_flight_max: usize) -> bool {
+    match &progress.flow {
+        Flow::Probe { waiting } => !waiting,
+        Flow::Stream { in_flight, .. } => {
+            in_flight.len() < in_flight_max.max(1) && progress.next <= last
+        }
+        Flow::Snapshot { .. } => false,
+    }
+}
