@@ -1,0 +1,76 @@
+//! Random lives of a Raft cluster, each from a seed: crashes that lose what was not synced, cuts, pauses, lost, doubled
+//! and late messages. Correct replicas keep every invariant and make progress when the faults stop;
+//! replicas with a seeded mistake are found out.
+
+mod clients;
+mod disk;
+mod faults;
+mod linear;
+mod oracle;
+mod sim;
+
+use faults::Kinds;
+use keelhaul_protocol::raft::Mutant;
+use sim::{Plan, Sim, Violation};
+
+fn plan(seed: u64) -> Plan {
+    Plan { seed, mutant: None, kinds: Kinds::ALL, internal: true }
+}
+
+/// The first seed at which the mutant is caught, and how.
+fn kill(mutant: Mutant, seeds: u64, internal: bool) -> Option<(u64, Violation)> {
+    let kinds = Kinds::named(mutant.info().nemesis);
+    (0..seeds).find_map(|seed| {
+        let plan = Plan { seed, mutant: Some(mutant), kinds, internal };
+        Sim::run(plan).err().map(|violation| (seed, violation))
+    })
+}
+
+#[test]
+fn correct_replicas_survive() {
+    let mut installed = 0;
+    for seed in 0..12 {
+        match Sim::run(plan(seed)) {
+            Ok(summary) => {
+                assert!(summary.acknowledged > 300, "seed {seed}: {summary:?}");
+                installed += summary.snapshots_installed;
+            }
+            Err(violation) => panic!("seed {seed}: {violation:?}"),
+        }
+    }
+    assert!(installed > 0, "no snapshot was ever installed");
+}
+
+#[test]
+fn one_seed_is_one_life() {
+    assert_eq!(Sim::run(plan(7)), Sim::run(plan(7)));
+}
+
+/// Many seeds, for those who changed the protocol: `cargo test --release -p keelhaul-protocol -- --ignored --nocapture`.
+#[test]
+#[ignore = "takes minutes"]
+fn correct_replicas_survive_long() {
+    let mut total = sim::Summary::default();
+    for seed in 1_000..2_000 {
+        match Sim::run(plan(seed)) {
+            Ok(summary) => {
+                total.acknowledged += summary.acknowledged;
+                total.snapshots_installed += summary.snapshots_installed;
+                total.steps += summary.steps;
+            }
+            Err(violation) => panic!("seed {seed}: {violation:?}"),
+        }
+    }
+    println!("{total:?}");
+}
+
+/// How many seeds each mutant lives, by what clients see and by what is checked inside.
+#[test]
+#[ignore = "a measurement"]
+fn kill_table() {
+    for mutant in Mutant::all() {
+        let visible = kill(mutant, 60, false);
+        let internal = kill(mutant, 60, true);
+        println!("{:<20} {visible:?} {internal:?}", mutant.name());
+    }
+}

@@ -1,0 +1,376 @@
+//! A cluster in virtual time: replicas, disks, a bad network, clients and faults, all from one seed.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, VecDeque};
+
+use keelhaul_protocol::api::{Effect, Input, Nanos, NodeId, RequestId, SyncTicket};
+use keelhaul_protocol::kv::Response;
+use keelhaul_protocol::raft::{Config, Message, Mutant, Replica, Role};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::clients::{Clients, Next};
+use super::disk::Disk;
+use super::faults::{Fault, Kinds, draw};
+use super::linear;
+use super::oracle::Oracle;
+
+const MS: u64 = 1_000_000;
+const NODES: usize = 5;
+const CLIENTS: usize = 10;
+const REQUEST_TIMEOUT: u64 = 400 * MS;
+/// Faults come until then; all is healed after it.
+const FAULTS_UNTIL: u64 = 9_000 * MS;
+const HEALTHY_FROM: u64 = 10_500 * MS;
+const END: u64 = 11_000 * MS;
+
+/// What is wrong with a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Violation {
+    /// A client can tell.
+    Visible(String),
+    /// An invariant inside is broken.
+    Internal(String),
+    /// No progress although nothing is wrong any more.
+    Stuck,
+}
+
+/// What a run did, to see that it did something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    pub acknowledged: u64,
+    pub faults: u64,
+    pub snapshots_installed: u64,
+    pub terms: u64,
+    pub steps: u64,
+}
+
+/// How a run is made.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    pub seed: u64,
+    pub mutant: Option<Mutant>,
+    pub kinds: Kinds,
+    /// Ends at the first broken invariant; otherwise only what clients see counts.
+    pub internal: bool,
+}
+
+enum Event {
+    Deliver { from: usize, to: usize, message: Message },
+    Timer { node: usize, life: u64, number: u64 },
+    Synced { node: usize, life: u64, ticket: SyncTicket },
+    Request { node: usize, id: RequestId, request: keelhaul_protocol::kv::Request },
+    Reply { id: RequestId, response: Response },
+    TimedOut { id: RequestId },
+    Wake { client: usize },
+    Inject,
+    Heal { node: Option<usize> },
+}
+
+#[derive(Default)]
+struct Node {
+    replica: Option<Replica>,
+    disk: Disk,
+    /// Grows with every start, so that timers and syncs of an earlier life are known.
+    life: u64,
+    timer: u64,
+    paused: Option<VecDeque<Input<Message>>>,
+}
+
+pub struct Sim {
+    plan: Plan,
+    rng: ChaCha8Rng,
+    now: u64,
+    sequence: u64,
+    queue: BTreeMap<Reverse<(u64, u64)>, Event>,
+    nodes: Vec<Node>,
+    cut: Vec<(usize, usize)>,
+    clients: Clients,
+    oracle: Oracle,
+    summary: Summary,
+    acknowledged_healthy: Option<u64>,
+}
+
+impl Sim {
+    pub fn run(plan: Plan) -> Result<Summary, Violation> {
+        let mut sim = Sim {
+            plan,
+            rng: ChaCha8Rng::seed_from_u64(plan.seed),
+            now: 0,
+            sequence: 0,
+            queue: BTreeMap::new(),
+            nodes: (0..NODES).map(|_| Node::default()).collect(),
+            cut: Vec::new(),
+            clients: Clients::new(CLIENTS, NODES as u16),
+            oracle: Oracle::default(),
+            summary: Summary::default(),
+            acknowledged_healthy: None,
+        };
+        for node in 0..NODES {
+            sim.start(node)?;
+        }
+        for client in 0..CLIENTS {
+            sim.schedule(client as u64 * MS, Event::Wake { client });
+        }
+        sim.schedule(1_000 * MS, Event::Inject);
+        sim.schedule(FAULTS_UNTIL, Event::Heal { node: None });
+        sim.play()?;
+        sim.judge()
+    }
+
+    fn play(&mut self) -> Result<(), Violation> {
+        while let Some((Reverse((at, _)), event)) = self.queue.pop_last() {
+            if at > END {
+                break;
+            }
+            self.now = at;
+            self.summary.steps += 1;
+            if self.now >= HEALTHY_FROM && self.acknowledged_healthy.is_none() {
+                self.acknowledged_healthy = Some(self.clients.acknowledged);
+            }
+            self.handle(event)?;
+        }
+        Ok(())
+    }
+
+    fn judge(mut self) -> Result<Summary, Violation> {
+        self.clients.give_up();
+        for (key, ops) in &self.clients.history {
+            if linear::is_linearizable(ops) == Some(false) {
+                return Err(Violation::Visible(format!("key {key} is not linearizable")));
+            }
+        }
+        if self.clients.acknowledged == self.acknowledged_healthy.unwrap_or_default() {
+            return Err(Violation::Stuck);
+        }
+        self.summary.acknowledged = self.clients.acknowledged;
+        Ok(self.summary)
+    }
+
+    fn handle(&mut self, event: Event) -> Result<(), Violation> {
+        match event {
+            Event::Deliver { from, to, message } => {
+                if !self.cut.contains(&(from, to)) {
+                    self.input(to, Input::Receive { from: NodeId(from as u16), message })?;
+                }
+            }
+            Event::Timer { node, life, number } => {
+                if self.nodes[node].life == life && self.nodes[node].timer == number {
+                    self.input(node, Input::Timer)?;
+                }
+            }
+            Event::Synced { node, life, ticket } => {
+                if self.nodes[node].life == life {
+                    self.nodes[node].disk.complete(ticket);
+                    self.input(node, Input::Synced(ticket))?;
+                }
+            }
+            Event::Request { node, id, request } => {
+                self.input(node, Input::Request { id, request })?
+            }
+            Event::Reply { id, response } => self.answered(id, Some(&response)),
+            Event::TimedOut { id } => self.answered(id, None),
+            Event::Wake { client } => {
+                let next = self.clients.wake(client, self.now, &mut self.rng);
+                self.client_next(client, next);
+            }
+            Event::Inject => self.inject()?,
+            Event::Heal { node: Some(node) } => self.revive(node)?,
+            Event::Heal { node: None } => {
+                self.cut.clear();
+                for node in 0..NODES {
+                    self.revive(node)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn answered(&mut self, id: RequestId, response: Option<&Response>) {
+        if let Some(client) = self.clients.waits(id) {
+            let next = self.clients.answered(client, self.now, response, &mut self.rng);
+            self.client_next(client, next);
+        }
+    }
+
+    fn client_next(&mut self, client: usize, next: Next) {
+        match next {
+            Next::Send(node, id, request) => {
+                let delay = self.delay();
+                self.schedule(delay, Event::Request { node: usize::from(node.0), id, request });
+                self.schedule(REQUEST_TIMEOUT, Event::TimedOut { id });
+            }
+            Next::Rest => {
+                let rest = self.rng.random_range(5 * MS..25 * MS);
+                self.schedule(rest, Event::Wake { client });
+            }
+        }
+    }
+
+    fn inject(&mut self) -> Result<(), Violation> {
+        if self.now >= FAULTS_UNTIL {
+            return Ok(());
+        }
+        self.summary.faults += 1;
+        let length = self.rng.random_range(100 * MS..1_500 * MS);
+        match draw(self.plan.kinds, NODES, self.leader(), &mut self.rng) {
+            Fault::Cut(pairs) => self.cut = pairs,
+            Fault::Kill(nodes) => {
+                for node in nodes {
+                    self.crash(node);
+                    let wait = length + self.rng.random_range(0..200 * MS);
+                    self.schedule(wait, Event::Heal { node: Some(node) });
+                }
+            }
+            Fault::Pause(nodes) => {
+                for node in nodes {
+                    self.nodes[node].paused.get_or_insert_default();
+                    self.schedule(length, Event::Heal { node: Some(node) });
+                }
+            }
+        }
+        let next = self.rng.random_range(200 * MS..1_500 * MS);
+        self.schedule(next, Event::Inject);
+        if self.rng.random_bool(0.3) {
+            self.cut.clear();
+        }
+        self.compare_states()
+    }
+
+    fn leader(&self) -> Option<usize> {
+        let leads = |node: &Node| {
+            node.replica.as_ref().filter(|r| r.status().role == Role::Leader).map(Replica::term)
+        };
+        (0..NODES)
+            .filter(|at| leads(&self.nodes[*at]).is_some())
+            .max_by_key(|at| leads(&self.nodes[*at]))
+    }
+
+    fn start(&mut self, node: usize) -> Result<(), Violation> {
+        let members = (0..NODES as u16).map(NodeId).collect();
+        let mut config = Config::new(NodeId(node as u16), members);
+        config.election_timeout = Nanos(150 * MS)..=Nanos(300 * MS);
+        config.heartbeat_interval = Nanos(30 * MS);
+        config.snapshot_entries = 60;
+        config.keep_entries = 10;
+        config.append_entries_max = 8;
+        config.append_bytes_max = 700;
+        config.appends_in_flight_max = 4;
+        config.mutant = self.plan.mutant;
+        let rng = ChaCha8Rng::seed_from_u64(self.rng.random());
+        let mut out = Vec::new();
+        let stored = self.nodes[node].disk.read();
+        let replica = Replica::new(config, stored, Nanos(self.now), rng, &mut out);
+        self.oracle.restarted(&replica);
+        self.nodes[node].life += 1;
+        self.nodes[node].replica = Some(replica);
+        self.carry_out(node, out)
+    }
+
+    fn crash(&mut self, node: usize) {
+        let state = &mut self.nodes[node];
+        if state.replica.take().is_some() {
+            state.disk.crash(&mut self.rng);
+            state.paused = None;
+            state.life += 1;
+        }
+    }
+
+    /// Starts what is down, and lets go on what stands still.
+    fn revive(&mut self, node: usize) -> Result<(), Violation> {
+        if self.nodes[node].replica.is_none() {
+            return self.start(node);
+        }
+        for input in self.nodes[node].paused.take().into_iter().flatten() {
+            self.input(node, input)?;
+        }
+        Ok(())
+    }
+
+    fn input(&mut self, node: usize, input: Input<Message>) -> Result<(), Violation> {
+        let state = &mut self.nodes[node];
+        if let Some(inputs) = &mut state.paused {
+            inputs.push_back(input);
+            return Ok(());
+        }
+        let Some(replica) = &mut state.replica else { return Ok(()) };
+        let installs = matches!(
+            input,
+            Input::Receive { message: Message::InstallSnapshot { done: true, .. }, .. }
+        );
+        let before = replica.status().applied;
+        let mut out = Vec::new();
+        replica.step(Nanos(self.now), input, &mut out);
+        self.summary.terms = self.summary.terms.max(replica.term().0);
+        self.summary.snapshots_installed +=
+            u64::from(installs && replica.status().applied > before);
+        if self.plan.internal {
+            self.oracle.check(replica).map_err(Violation::Internal)?;
+        }
+        self.carry_out(node, out)
+    }
+
+    fn carry_out(&mut self, node: usize, effects: Vec<Effect<Message>>) -> Result<(), Violation> {
+        for effect in effects {
+            match effect {
+                Effect::Sync(ticket) => {
+                    let slow = if self.rng.random_bool(0.02) { 60 * MS } else { 2 * MS };
+                    let delay = self.rng.random_range(MS / 5..slow);
+                    let life = self.nodes[node].life;
+                    self.nodes[node].disk.submit(effect);
+                    self.schedule(delay, Event::Synced { node, life, ticket });
+                }
+                Effect::SaveHardState(_) | Effect::Append(_) | Effect::SaveSnapshot { .. } => {
+                    self.nodes[node].disk.submit(effect);
+                }
+                Effect::Send { to, message } => self.send(node, usize::from(to.0), message),
+                Effect::Reply { id, response } => {
+                    let delay = self.delay();
+                    self.schedule(delay, Event::Reply { id, response });
+                }
+                Effect::SetTimer(at) => {
+                    self.nodes[node].timer += 1;
+                    let (life, number) = (self.nodes[node].life, self.nodes[node].timer);
+                    self.schedule(
+                        at.0.saturating_sub(self.now),
+                        Event::Timer { node, life, number },
+                    );
+                }
+                Effect::Note(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Messages are lost, doubled and late now and then, and overtake each other.
+    fn send(&mut self, from: usize, to: usize, message: Message) {
+        if self.rng.random_bool(0.01) {
+            return;
+        }
+        if self.rng.random_bool(0.01) {
+            let delay = self.rng.random_range(MS..100 * MS);
+            self.schedule(delay, Event::Deliver { from, to, message: message.clone() });
+        }
+        let delay = self.delay();
+        self.schedule(delay, Event::Deliver { from, to, message });
+    }
+
+    fn delay(&mut self) -> u64 {
+        let late = if self.rng.random_bool(0.01) { 50 * MS } else { 2 * MS };
+        self.rng.random_range(MS / 5..late)
+    }
+
+    fn schedule(&mut self, after: u64, event: Event) {
+        self.sequence += 1;
+        self.queue.insert(Reverse((self.now + after, self.sequence)), event);
+    }
+
+    fn compare_states(&mut self) -> Result<(), Violation> {
+        if !self.plan.internal {
+            return Ok(());
+        }
+        let replicas: Vec<&Replica> =
+            self.nodes.iter().filter_map(|node| node.replica.as_ref()).collect();
+        self.oracle.compare_states(&replicas).map_err(Violation::Internal)
+    }
+}
