@@ -10,6 +10,9 @@ use std::time::Instant;
 
 use keelhaul_benches::noop::{record, register_work};
 use keelhaul_engine::driver::Progress;
+use keelhaul_engine::generator::{Combine, Spacing};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
 
 /// Completed operations at which memory is looked at.
 const MARKS: [u64; 5] = [100_000, 1_000_000, 2_000_000, 5_000_000, 10_000_000];
@@ -18,18 +21,20 @@ struct Arguments {
     ops: u64,
     concurrency: u32,
     seed: u64,
+    rate: Option<f64>,
     out: PathBuf,
     keep: bool,
 }
 
 const USAGE: &str =
-    "usage: interpreter [--ops N] [--concurrency N] [--seed N] [--out FILE] [--keep]";
+    "usage: interpreter [--ops N] [--concurrency N] [--seed N] [--rate N] [--out FILE] [--keep]";
 
 fn arguments() -> Result<Arguments, String> {
     let mut parsed = Arguments {
         ops: 1_000_000,
         concurrency: 10,
         seed: 1,
+        rate: None,
         out: PathBuf::from("interpreter-history.jsonl"),
         keep: false,
     };
@@ -40,11 +45,12 @@ fn arguments() -> Result<Arguments, String> {
             continue;
         }
         let value = words.next().ok_or_else(|| format!("{flag} needs a value; {USAGE}"))?;
-        let wrong = |e| format!("{flag} {value}: {e}");
+        let wrong = |e: &dyn std::fmt::Display| format!("{flag} {value}: {e}");
         match flag.as_str() {
-            "--ops" => parsed.ops = value.parse().map_err(wrong)?,
-            "--concurrency" => parsed.concurrency = value.parse().map_err(wrong)?,
-            "--seed" => parsed.seed = value.parse().map_err(wrong)?,
+            "--ops" => parsed.ops = value.parse().map_err(|e| wrong(&e))?,
+            "--concurrency" => parsed.concurrency = value.parse().map_err(|e| wrong(&e))?,
+            "--seed" => parsed.seed = value.parse().map_err(|e| wrong(&e))?,
+            "--rate" => parsed.rate = Some(value.parse().map_err(|e| wrong(&e))?),
             "--out" => parsed.out = PathBuf::from(value),
             _ => return Err(format!("{flag} is not a flag; {USAGE}")),
         }
@@ -68,7 +74,11 @@ fn measure(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let mut marks = MARKS.into_iter().peekable();
     let began = Instant::now();
     let mut memory = Vec::new();
-    let work = register_work(arguments.ops, arguments.seed);
+    let mut work = register_work(arguments.ops, arguments.seed);
+    if let Some(rate) = arguments.rate {
+        let rng = ChaCha8Rng::seed_from_u64(arguments.seed);
+        work = work.stagger(rate, Spacing::Poisson, rng).boxed();
+    }
     let summary = record(&arguments.out, work, arguments.concurrency, &mut |progress| {
         if let Progress::Tick(status) = progress {
             while marks.next_if(|mark| status.ok >= *mark).is_some() {

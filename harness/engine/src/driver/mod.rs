@@ -32,7 +32,7 @@ use crate::{Client, Connect};
 /// How a run is driven.
 #[derive(Clone, Debug)]
 pub struct RunOptions {
-    /// Number of client threads.
+    /// Number of client threads; at least one.
     pub concurrency: u32,
     /// Number of nodes; thread i speaks to node (i mod nodes) + 1.
     pub nodes: u16,

@@ -176,7 +176,7 @@ async fn an_operation_that_takes_too_long_is_an_info_and_loses_its_client() {
     let world = Rc::new(World::default());
     let ran = simple(&world, ops([op("hang"), op("ok")]), 1).await;
     assert_eq!(ran.events(), "0 invoke, 0 info, 1 invoke, 1 ok");
-    assert_eq!(ran.disk.history()[1].error.as_deref(), Some("timeout"));
+    assert_eq!(ran.disk.history()[1].error.as_deref(), Some("timeout after 1s"));
     assert_eq!(
         *world.opened.borrow(),
         [(Process::Client(0), NodeId(1)), (Process::Client(1), NodeId(1))]

@@ -11,7 +11,7 @@ use keelhaul_history::{Process, Writer};
 use tokio::time::{Instant, Sleep};
 
 use super::mailbox::{Inbox, Line, Outbox};
-use super::worker::{Source, work};
+use super::worker::{Desk, Source, work};
 use super::{DriverError, Progress, RunOptions, RunSummary, Status};
 use crate::generator::{Boxed, Thread};
 use crate::interpreter::{Completion, Effects, Interpreter, Wake};
@@ -112,7 +112,12 @@ impl<'a, W: io::Write> Turns<'a, W> {
                     Source::Connect(Rc::clone(connect))
                 }
             };
-            tokio::task::spawn_local(work(source, Rc::clone(&line.inbox), Rc::clone(&self.outbox)));
+            let desk = Desk {
+                inbox: Rc::clone(&line.inbox),
+                outbox: Rc::clone(&self.outbox),
+                limit: self.options.limit(line.thread),
+            };
+            tokio::task::spawn_local(work(source, desk));
         }
     }
 
@@ -158,10 +163,7 @@ impl<'a, W: io::Write> Turns<'a, W> {
         }
         self.flush()?;
         for dispatch in self.effects.dispatches.drain(..) {
-            let limit = match dispatch.thread {
-                Thread::Client(_) => self.options.op_timeout,
-                Thread::Nemesis => self.options.nemesis_timeout,
-            };
+            let limit = self.options.limit(dispatch.thread);
             let slot = slot(dispatch.thread, self.lines.len());
             self.lines[slot].deadline_ns = Some(now_ns.saturating_add(nanos(limit)));
             self.lines[slot].inbox.put(dispatch);
@@ -250,6 +252,15 @@ impl<'a, W: io::Write> Turns<'a, W> {
 
     fn now_ns(&self) -> u64 {
         nanos(Instant::now().saturating_duration_since(self.options.origin))
+    }
+}
+
+impl RunOptions {
+    const fn limit(&self, thread: Thread) -> Duration {
+        match thread {
+            Thread::Client(_) => self.op_timeout,
+            Thread::Nemesis => self.nemesis_timeout,
+        }
     }
 }
 

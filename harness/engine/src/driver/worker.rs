@@ -26,18 +26,32 @@ pub enum Source {
     Fixed(Box<dyn Client>),
 }
 
+/// What a worker has beside its client.
+pub struct Desk {
+    /// Where its work comes from.
+    pub inbox: Rc<Inbox>,
+    /// Where its results go.
+    pub outbox: Rc<Outbox>,
+    /// How long an operation may take. The loop keeps the time; the worker only says so in its outcome.
+    pub limit: Duration,
+}
+
+impl Desk {
+    fn timeout(&self) -> Box<str> {
+        format!("timeout after {:?}", self.limit).into()
+    }
+}
+
 /// Performs operations until the task is dropped.
-pub async fn work(mut source: Source, inbox: Rc<Inbox>, outbox: Rc<Outbox>) {
+pub async fn work(mut source: Source, desk: Desk) {
     let mut open: Option<(Process, Box<dyn Client>)> = None;
     loop {
-        let dispatch = inbox.take().await;
+        let dispatch = desk.inbox.take().await;
         let outcome = match &mut source {
-            Source::Fixed(client) => perform(&mut **client, &dispatch, &inbox, &outbox).await,
-            Source::Connect(connect) => {
-                with_client(&**connect, &mut open, &dispatch, &inbox, &outbox).await
-            }
+            Source::Fixed(client) => perform(&mut **client, &dispatch, &desk).await,
+            Source::Connect(connect) => with_client(&**connect, &mut open, &dispatch, &desk).await,
         };
-        outbox.put(Completion { thread: dispatch.thread, outcome });
+        desk.outbox.put(Completion { thread: dispatch.thread, outcome });
     }
 }
 
@@ -46,22 +60,21 @@ async fn with_client(
     connect: &dyn Connect,
     open: &mut Option<(Process, Box<dyn Client>)>,
     dispatch: &Dispatch,
-    inbox: &Inbox,
-    outbox: &Outbox,
+    desk: &Desk,
 ) -> Outcome {
     if open.as_ref().is_none_or(|(process, _)| *process != dispatch.process) {
         // The old process' connection must be gone before the new one's appears.
         drop(open.take());
-        match open_client(connect, dispatch, inbox).await {
+        match open_client(connect, dispatch, desk).await {
             Ok(client) => *open = Some((dispatch.process, client)),
             Err(Opening::Refused(reason)) => {
                 return Outcome::Fail(format!("no client: {reason}").into());
             }
-            Err(Opening::Panicked(message)) => return panicked(message, outbox),
+            Err(Opening::Panicked(message)) => return panicked(message, desk),
         }
     }
     let Some((_, client)) = open.as_mut() else { unreachable!("the client was just opened") };
-    let outcome = perform(&mut **client, dispatch, inbox, outbox).await;
+    let outcome = perform(&mut **client, dispatch, desk).await;
     if matches!(outcome, Outcome::Info(_)) {
         drop(open.take());
     }
@@ -77,7 +90,7 @@ enum Opening {
 async fn open_client(
     connect: &dyn Connect,
     dispatch: &Dispatch,
-    inbox: &Inbox,
+    desk: &Desk,
 ) -> Result<Box<dyn Client>, Opening> {
     let Some(node) = dispatch.node else {
         return Err(Opening::Refused("there is no node to speak to".into()));
@@ -90,36 +103,31 @@ async fn open_client(
             Ok(Err(reason)) => reason,
             Err(panic) => return Err(Opening::Panicked(message(&*panic))),
         },
-        () = inbox.expired() => "timeout".into(),
+        () = desk.inbox.expired() => desk.timeout(),
     };
     tokio::select! {
         () = tokio::time::sleep(OPEN_PAUSE) => {}
-        () = inbox.expired() => {}
+        () = desk.inbox.expired() => {}
     }
     Err(Opening::Refused(refused))
 }
 
-async fn perform(
-    client: &mut dyn Client,
-    dispatch: &Dispatch,
-    inbox: &Inbox,
-    outbox: &Outbox,
-) -> Outcome {
+async fn perform(client: &mut dyn Client, dispatch: &Dispatch, desk: &Desk) -> Outcome {
     let (process, op) = (dispatch.process, &*dispatch.op);
     let mut operation = pin!(Guarded(guarded(move || client.invoke(process, op))));
     tokio::select! {
         biased;
         ended = operation.as_mut() => match ended {
             Ok(outcome) => outcome,
-            Err(panic) => panicked(message(&*panic), outbox),
+            Err(panic) => panicked(message(&*panic), desk),
         },
-        () = inbox.expired() => Outcome::Info("timeout".into()),
+        () = desk.inbox.expired() => Outcome::Info(desk.timeout()),
     }
 }
 
-fn panicked(message: String, outbox: &Outbox) -> Outcome {
+fn panicked(message: String, desk: &Desk) -> Outcome {
     let outcome = Outcome::Info(format!("client panicked: {message}").into());
-    outbox.put_panic(message);
+    desk.outbox.put_panic(message);
     outcome
 }
 
