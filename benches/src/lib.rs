@@ -1,3 +1,4 @@
 //! Benchmarks and seeded history generators.
 
+pub mod histories;
 pub mod noop;

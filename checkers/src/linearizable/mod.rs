@@ -12,6 +12,8 @@
 mod cache;
 mod explain;
 mod necessary;
+#[cfg(test)]
+mod oracle_tests;
 mod prepare;
 mod search;
 mod shrink;

@@ -73,6 +73,12 @@ pub fn search(problem: &Problem, record: bool, watch: &mut dyn Watch) -> (Answer
     }
 }
 
+/// As [`search`], with the set type of the widest problems.
+#[cfg(test)]
+pub fn search_wide(problem: &Problem, watch: &mut dyn Watch) -> (Answer, Reached) {
+    Search::<Box<[u64]>>::new(problem, false).run(watch)
+}
+
 /// A choice point: the configuration, and where its untried candidates begin.
 struct Frame<S> {
     place: Place,
@@ -133,6 +139,8 @@ impl<'a, S: SlotSet> Search<'a, S> {
         let mut state = INITIAL;
         loop {
             if matches!(self.walk(state, &mut done), Walk::End) {
+                // The order that works, though a failed one may have used up more crashed operations.
+                self.reached.order.clear();
                 self.note_reached();
                 return (Answer::Legal, self.reached);
             }

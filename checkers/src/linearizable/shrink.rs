@@ -175,7 +175,7 @@ impl<'a> Shrinker<'a> {
     }
 
     /// The part without `rows`, and without what found their values.
-    fn without(&self, part: &Part, rows: &[u32]) -> Part {
+    pub fn without(&self, part: &Part, rows: &[u32]) -> Part {
         let mut rest = part.clone();
         for row in rows {
             rest.remove(row);

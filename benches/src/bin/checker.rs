@@ -1,0 +1,87 @@
+//! Writes a seeded history, or judges one, each as a process of its own so that time and memory can be measured from
+//! outside.
+//!
+//! `cargo run --release -p keelhaul-benches --bin checker -- write FILE [--ops N] [--clients N] [--keys N]
+//! [--values N] [--reads PERCENT] [--cas PERCENT] [--crashed PER_MILLE] [--corrupt] [--seed N]`
+//!
+//! `cargo run --release -p keelhaul-benches --bin checker -- judge FILE`
+
+use std::fs::File;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use keelhaul_benches::histories::{HistoryOptions, write_history};
+use keelhaul_checkers::{JudgeRequest, Unlimited, judge};
+use keelhaul_history::Reader;
+
+const USAGE: &str = "usage: checker write FILE [--ops N] [--clients N] [--keys N] [--values N] \
+    [--reads PERCENT] [--cas PERCENT] [--crashed PER_MILLE] [--corrupt] [--seed N] | checker judge FILE";
+
+fn options(mut words: impl Iterator<Item = String>) -> Result<HistoryOptions, String> {
+    let mut options = HistoryOptions::default();
+    while let Some(flag) = words.next() {
+        if flag == "--corrupt" {
+            options.corrupt = true;
+            continue;
+        }
+        let value = words.next().ok_or_else(|| format!("{flag} needs a value; {USAGE}"))?;
+        let wrong = |e| format!("{flag} {value}: {e}");
+        match flag.as_str() {
+            "--ops" => options.ops = value.parse().map_err(wrong)?,
+            "--clients" => options.clients = value.parse().map_err(wrong)?,
+            "--keys" => options.keys = value.parse().map_err(wrong)?,
+            "--values" => options.values = Some(value.parse().map_err(wrong)?),
+            "--reads" => options.reads_percent = value.parse().map_err(wrong)?,
+            "--cas" => options.cas_percent = value.parse().map_err(wrong)?,
+            "--crashed" => options.crashed_per_mille = value.parse().map_err(wrong)?,
+            "--seed" => options.seed = value.parse().map_err(wrong)?,
+            _ => return Err(format!("{flag} is not a flag; {USAGE}")),
+        }
+    }
+    Ok(options)
+}
+
+fn run() -> Result<(), String> {
+    let mut words = std::env::args().skip(1);
+    let (Some(command), Some(path)) = (words.next(), words.next()) else {
+        return Err(USAGE.into());
+    };
+    match command.as_str() {
+        "write" => {
+            let options = options(words)?;
+            let file = File::create(&path).map_err(|e| format!("{path}: {e}"))?;
+            write_history(file, &options).map_err(|e| format!("{path}: {e}"))?;
+        }
+        "judge" => {
+            let begun = Instant::now();
+            let file = File::open(&path).map_err(|e| format!("{path}: {e}"))?;
+            let reader = Reader::new(file).map_err(|e| format!("{path}: {e}"))?;
+            let request = JudgeRequest { workload: "register".into(), ..JudgeRequest::default() };
+            let judgement =
+                judge(reader, &request, &Unlimited).map_err(|e| format!("{path}: {e:?}"))?;
+            println!(
+                "{} after {:.1} ms",
+                judgement.verdict.as_str(),
+                begun.elapsed().as_secs_f64() * 1e3
+            );
+            for check in judgement.checks {
+                println!("{}: {}: {}", check.name, check.verdict.as_str(), check.reason);
+                for line in check.evidence.into_iter().flat_map(|evidence| evidence.explanation) {
+                    println!("  {line}");
+                }
+            }
+        }
+        _ => return Err(USAGE.into()),
+    }
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("{e}");
+            ExitCode::from(64)
+        }
+    }
+}
