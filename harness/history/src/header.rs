@@ -93,7 +93,7 @@ fn to_json(value: &Value) -> serde_json::Value {
     }
 }
 
-fn from_json(json: &serde_json::Value) -> Option<Value> {
+pub(crate) fn from_json(json: &serde_json::Value) -> Option<Value> {
     Some(match json {
         serde_json::Value::Null => Value::Null,
         serde_json::Value::Bool(b) => Value::Bool(*b),

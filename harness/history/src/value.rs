@@ -63,6 +63,12 @@ impl Value {
         Self::List(Box::new([first.into(), second.into()]))
     }
 
+    /// The value of a JSON text; none if it is no JSON, or holds a number that is not whole.
+    #[must_use]
+    pub fn from_json(text: &str) -> Option<Self> {
+        crate::header::from_json(&serde_json::from_str(text).ok()?)
+    }
+
     /// A map from names and values, in the order given.
     #[must_use]
     pub fn map<const N: usize>(entries: [(&str, Self); N]) -> Self {
