@@ -33,8 +33,13 @@ impl Cuts {
 
     /// Everyone whose packets `to` must drop.
     pub(crate) fn senders_cut_at(&self, to: NodeId) -> Vec<NodeId> {
-        let senders: BTreeSet<NodeId> =
-            self.by_fault.values().flatten().filter(|link| link.1 == to).map(|link| link.0).collect();
+        let senders: BTreeSet<NodeId> = self
+            .by_fault
+            .values()
+            .flatten()
+            .filter(|link| link.1 == to)
+            .map(|link| link.0)
+            .collect();
         senders.into_iter().collect()
     }
 }

@@ -92,7 +92,10 @@ impl Env {
     }
 
     /// What the daemon is doing on these nodes.
-    pub(crate) async fn states(&self, nodes: &[NodeId]) -> Result<Vec<(NodeId, DaemonState)>, FaultError> {
+    pub(crate) async fn states(
+        &self,
+        nodes: &[NodeId],
+    ) -> Result<Vec<(NodeId, DaemonState)>, FaultError> {
         let mut states = Vec::with_capacity(nodes.len());
         for &id in nodes {
             states.push((id, self.node(id)?.status(self.store.daemon()).await?));

@@ -117,13 +117,16 @@ mod tests {
         let schedule = Rc::new(Schedule { faults: faults.collect() });
         let generator = generator(&schedule, 1_000_000_000).boxed();
         let latency = |_: &Dispatch| 5_000_000;
-        let outcome = |dispatch: &Dispatch| match dispatch.op.value.get("fault").and_then(Value::as_int) {
-            Some(1) => Outcome::Fail("nothing to strike".into()),
-            _ => Outcome::Ok(dispatch.op.value.clone()),
-        };
+        let outcome =
+            |dispatch: &Dispatch| match dispatch.op.value.get("fault").and_then(Value::as_int) {
+                Some(1) => Outcome::Fail("nothing to strike".into()),
+                _ => Outcome::Ok(dispatch.op.value.clone()),
+            };
         let history = simulate(generator, 1, latency, outcome);
         let steps_of = |id: i64| -> Vec<String> {
-            let mine = |op: &&Op| op.kind == Kind::Invoke && op.value.get("fault").and_then(Value::as_int) == Some(id);
+            let mine = |op: &&Op| {
+                op.kind == Kind::Invoke && op.value.get("fault").and_then(Value::as_int) == Some(id)
+            };
             history.iter().filter(mine).map(|op| op.f.to_string()).collect()
         };
         assert_eq!(steps_of(0), ["inject", "verify", "heal", "verify-healed"]);

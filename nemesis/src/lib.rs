@@ -27,7 +27,10 @@ pub use target::Target;
 
 /// The faults a user can ask for: name, and what it does in one sentence.
 pub const KINDS: &[(&str, &str)] = &[
-    ("partition", "cuts the network between nodes: one node, the leader, halves, a minority, a ring, a bridge; one way or both"),
+    (
+        "partition",
+        "cuts the network between nodes: one node, the leader, halves, a minority, a ring, a bridge; one way or both",
+    ),
     ("kill", "ends the store's process on some nodes with SIGKILL, and starts it again"),
     ("pause", "stops every process of the store on some nodes with SIGSTOP, and lets them go on"),
 ];

@@ -52,7 +52,9 @@ impl Nemesis {
             "verify" => self.verify(fault).await,
             "heal" => self.heal(fault).await,
             "verify-healed" => self.verify_healed(fault).await,
-            other => return Outcome::Fail(format!("the nemesis knows no operation {other}").into()),
+            other => {
+                return Outcome::Fail(format!("the nemesis knows no operation {other}").into());
+            }
         };
         match result {
             Ok(()) => Outcome::Ok(reference(fault)),
@@ -77,7 +79,10 @@ impl Nemesis {
                 ("fault", Value::Int(fault.id.cast_signed())),
                 ("kind", fault.spec.kind().into()),
                 ("label", injected.label.into()),
-                ("nodes", injected.nodes.iter().map(ToString::to_string).collect::<Vec<_>>().into()),
+                (
+                    "nodes",
+                    injected.nodes.iter().map(ToString::to_string).collect::<Vec<_>>().into(),
+                ),
             ])),
             Err(error @ FaultError::NothingToStrike) => Outcome::Fail(error.to_string().into()),
             Err(error) => Outcome::Info(error.to_string().into()),
@@ -121,7 +126,9 @@ impl Nemesis {
         loop {
             match self.env.store.ready(self.env.cluster.nodes()).await {
                 Ok(()) => return Outcome::Ok(Value::Null),
-                Err(error) if started.elapsed() > RECOVERY_LIMIT => return Outcome::Fail(error.to_string().into()),
+                Err(error) if started.elapsed() > RECOVERY_LIMIT => {
+                    return Outcome::Fail(error.to_string().into());
+                }
                 Err(_) => tokio::time::sleep(RECOVERY_POLL).await,
             }
         }

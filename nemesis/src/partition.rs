@@ -50,7 +50,8 @@ pub enum Direction {
 }
 
 impl Direction {
-    pub(crate) const WEIGHTED: [(Self, u32); 3] = [(Self::Both, 4), (Self::Inbound, 1), (Self::Outbound, 1)];
+    pub(crate) const WEIGHTED: [(Self, u32); 3] =
+        [(Self::Both, 4), (Self::Inbound, 1), (Self::Outbound, 1)];
 }
 
 /// The pairs `(a, b)` that a shape separates, `a` in the first group. `order` is a permutation of the cluster.
@@ -106,7 +107,9 @@ fn label(shape: Shape, direction: Direction, order: &[NodeId]) -> String {
         Direction::Outbound => "|→",
     };
     match shape {
-        Shape::One | Shape::Leader => format!("{} {bar} {}", names(&order[..1]), names(&order[1..])),
+        Shape::One | Shape::Leader => {
+            format!("{} {bar} {}", names(&order[..1]), names(&order[1..]))
+        }
         Shape::Halves => format!("{} {bar} {}", names(&order[..n / 2]), names(&order[n / 2..])),
         Shape::Minority => {
             let size = (n.saturating_sub(1) / 2).saturating_sub(1).max(1);
@@ -117,7 +120,12 @@ fn label(shape: Shape, direction: Direction, order: &[NodeId]) -> String {
         }
         Shape::MajoritiesRing if n > 3 => format!("majorities ring {} {bar}", names(order)),
         Shape::MajoritiesRing | Shape::Bridge => {
-            format!("{} {bar} {}, bridge {}", names(&order[1..=n / 2]), names(&order[n / 2 + 1..]), order[0])
+            format!(
+                "{} {bar} {}, bridge {}",
+                names(&order[1..=n / 2]),
+                names(&order[n / 2 + 1..]),
+                order[0]
+            )
         }
     }
 }
@@ -141,7 +149,10 @@ pub(crate) async fn inject(
     let nodes: BTreeSet<NodeId> = links.iter().flat_map(|&(a, b)| [a, b]).collect();
     env.cuts.borrow_mut().insert(fault, links);
     env.apply_cuts().await?;
-    Ok(Injected { label: format!("partition: {}", label(shape, direction, &order)), nodes: nodes.into_iter().collect() })
+    Ok(Injected {
+        label: format!("partition: {}", label(shape, direction, &order)),
+        nodes: nodes.into_iter().collect(),
+    })
 }
 
 /// Sends datagrams over every link: those cut by this fault must not carry any, those that no fault cuts must.
@@ -154,7 +165,9 @@ pub(crate) async fn verify(env: &Env, fault: u64) -> Result<(), FaultError> {
             return Err(FaultError::NotInEffect(format!("packets from {from} still reach {to}")));
         }
         if !carried && !env.cuts.borrow().is_cut(link) {
-            return Err(FaultError::NotInEffect(format!("packets from {from} do not reach {to}, which nothing cuts")));
+            return Err(FaultError::NotInEffect(format!(
+                "packets from {from} do not reach {to}, which nothing cuts"
+            )));
         }
     }
     Ok(())
@@ -170,7 +183,10 @@ pub(crate) async fn heal(env: &Env, fault: u64) -> Result<(), FaultError> {
 pub(crate) async fn verify_healed(env: &Env) -> Result<(), FaultError> {
     for (link, carried) in env.reachability().await? {
         if !carried && !env.cuts.borrow().is_cut(link) {
-            return Err(FaultError::NotHealed(format!("packets from {} still do not reach {}", link.0, link.1)));
+            return Err(FaultError::NotHealed(format!(
+                "packets from {} still do not reach {}",
+                link.0, link.1
+            )));
         }
     }
     Ok(())
@@ -188,14 +204,23 @@ mod tests {
     fn sees(links: &BTreeSet<Link>, n: u16) -> Vec<usize> {
         order(n)
             .iter()
-            .map(|&a| order(n).iter().filter(|&&b| !links.contains(&(a, b)) && !links.contains(&(b, a))).count())
+            .map(|&a| {
+                order(n)
+                    .iter()
+                    .filter(|&&b| !links.contains(&(a, b)) && !links.contains(&(b, a)))
+                    .count()
+            })
             .collect()
     }
 
     #[test]
     fn shapes_separate_what_they_say() {
         let check = |shape, n, expected: &[usize]| {
-            assert_eq!(sees(&links(shape, Direction::Both, &order(n)), n), expected, "{shape:?} of {n}");
+            assert_eq!(
+                sees(&links(shape, Direction::Both, &order(n)), n),
+                expected,
+                "{shape:?} of {n}"
+            );
         };
         check(Shape::One, 5, &[1, 4, 4, 4, 4]);
         check(Shape::Halves, 5, &[2, 2, 3, 3, 3]);

@@ -7,7 +7,12 @@ use crate::env::{Env, FaultError, Injected, describe, names};
 use crate::target::Target;
 
 /// Pauses the daemon on the target nodes, one right after the other.
-pub(crate) async fn inject(env: &Env, fault: u64, target: Target, order: &[NodeId]) -> Result<Injected, FaultError> {
+pub(crate) async fn inject(
+    env: &Env,
+    fault: u64,
+    target: Target,
+    order: &[NodeId],
+) -> Result<Injected, FaultError> {
     let nodes = env.strike(fault, target, order).await?;
     for &id in &nodes {
         env.node(id)?.pause(env.store.daemon()).await?;
@@ -19,7 +24,10 @@ pub(crate) async fn inject(env: &Env, fault: u64, target: Target, order: &[NodeI
 pub(crate) async fn verify(env: &Env, fault: u64) -> Result<(), FaultError> {
     for (node, state) in env.states(&env.struck(fault)).await? {
         if !matches!(state, DaemonState::Paused { .. }) {
-            return Err(FaultError::NotInEffect(format!("the daemon on {node} is {}", describe(state))));
+            return Err(FaultError::NotInEffect(format!(
+                "the daemon on {node} is {}",
+                describe(state)
+            )));
         }
     }
     Ok(())
@@ -38,7 +46,10 @@ pub(crate) async fn heal(env: &Env, fault: u64) -> Result<(), FaultError> {
 pub(crate) async fn verify_healed(env: &Env, fault: u64) -> Result<(), FaultError> {
     for (node, state) in env.states(&env.struck(fault)).await? {
         if !matches!(state, DaemonState::Running { .. }) {
-            return Err(FaultError::NotHealed(format!("the daemon on {node} is {}", describe(state))));
+            return Err(FaultError::NotHealed(format!(
+                "the daemon on {node} is {}",
+                describe(state)
+            )));
         }
     }
     env.release(fault);

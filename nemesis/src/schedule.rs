@@ -114,7 +114,12 @@ impl Schedule {
         Self { faults }
     }
 
-    fn draw_kind(kind: &str, options: &ScheduleOptions, rng: &mut ChaCha8Rng, faults: &mut Vec<ScheduledFault>) {
+    fn draw_kind(
+        kind: &str,
+        options: &ScheduleOptions,
+        rng: &mut ChaCha8Rng,
+        faults: &mut Vec<ScheduledFault>,
+    ) {
         let interval = options.interval_ms.max(1);
         let mut at_ms = CALM_MS + rng.random_range(0..=interval / 2);
         while at_ms < options.time_limit_ms {
@@ -168,11 +173,16 @@ mod tests {
         for seed in 0..500 {
             let schedule = draw(seed, 30_000);
             for kind in ["partition", "kill", "pause"] {
-                let count = schedule.faults.iter().filter(|fault| fault.spec.kind() == kind).count();
+                let count =
+                    schedule.faults.iter().filter(|fault| fault.spec.kind() == kind).count();
                 assert!(count >= 4, "seed {seed}: {count} faults of kind {kind}");
             }
             for fault in &schedule.faults {
-                assert!(fault.at_ms >= CALM_MS && fault.at_ms < fault.until_ms && fault.until_ms < 30_000);
+                assert!(
+                    fault.at_ms >= CALM_MS
+                        && fault.at_ms < fault.until_ms
+                        && fault.until_ms < 30_000
+                );
             }
         }
     }

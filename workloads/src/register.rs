@@ -51,7 +51,10 @@ pub fn register(options: RegisterOptions, rng: &mut ChaCha8Rng) -> Workload {
         let limit = rng.random_range(OPS_PER_KEY);
         Register { rng, next_value: 1, recent: VecDeque::new() }.limit(limit).boxed()
     });
-    let main = main.stagger(options.rate, Spacing::Poisson, pace_rng).clients().time_limit(options.time_limit_ns);
+    let main = main
+        .stagger(options.rate, Spacing::Poisson, pace_rng)
+        .clients()
+        .time_limit(options.time_limit_ns);
     let last = ops(FinalReads { started, next: 0 }).clients();
     Workload { main: main.boxed(), last: last.boxed() }
 }
@@ -120,7 +123,8 @@ impl Iterator for FinalReads {
     type Item = Invocation;
 
     fn next(&mut self) -> Option<Invocation> {
-        let key = i64::try_from(self.next / FINAL_READS).ok().filter(|&key| key < self.started.get())?;
+        let key =
+            i64::try_from(self.next / FINAL_READS).ok().filter(|&key| key < self.started.get())?;
         self.next += 1;
         Some(Invocation { f: F::Read, key: Some(Value::Int(key)), value: Value::Null })
     }
@@ -137,7 +141,8 @@ mod tests {
     use super::*;
 
     fn history(seed: u64) -> Vec<Op> {
-        let options = RegisterOptions { rate: 2_000.0, time_limit_ns: 10_000_000_000, threads_per_key: 5 };
+        let options =
+            RegisterOptions { rate: 2_000.0, time_limit_ns: 10_000_000_000, threads_per_key: 5 };
         let workload = register(options, &mut ChaCha8Rng::seed_from_u64(seed));
         let mut registers = BTreeMap::<Option<Value>, Value>::new();
         let outcome = move |Dispatch { op, .. }: &Dispatch| {
@@ -175,7 +180,9 @@ mod tests {
     fn many_cas_succeed_and_many_do_not() {
         let history = history(2);
         let count = |kind| history.iter().filter(|op| op.f == F::Cas && op.kind == kind).count();
-        assert!(count(Kind::Ok) * 4 > count(Kind::Fail) && count(Kind::Fail) * 10 > count(Kind::Ok));
+        assert!(
+            count(Kind::Ok) * 4 > count(Kind::Fail) && count(Kind::Fail) * 10 > count(Kind::Ok)
+        );
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use keelhaul_results::Format;
 
 /// Does a distributed store keep its promises? Deploys it, breaks it, records one history, judges it.
 #[derive(Debug, Parser)]
@@ -11,6 +13,11 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+fn formats() -> impl TypedValueParser<Value = Format> {
+    PossibleValuesParser::new(["human", "json", "ndjson", "junit", "github"])
+        .try_map(|name| name.parse())
 }
 
 /// The commands.
@@ -95,7 +102,7 @@ pub struct RunArgs {
     #[arg(long, default_value = "2G", value_name = "BYTES")]
     pub check_memory: String,
     /// How to print the verdict
-    #[arg(long, default_value = "human")]
+    #[arg(long, default_value = "human", value_parser = formats())]
     pub format: Format,
     /// Print the plan and stop
     #[arg(long)]
@@ -124,23 +131,8 @@ pub struct CheckArgs {
     #[arg(long, default_value = "2G", value_name = "BYTES")]
     pub memory: String,
     /// How to print the verdict
-    #[arg(long, default_value = "human")]
+    #[arg(long, default_value = "human", value_parser = formats())]
     pub format: Format,
-}
-
-/// How a verdict is printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// For people
-    Human,
-    /// One JSON document
-    Json,
-    /// One JSON document a line
-    Ndjson,
-    /// JUnit XML
-    Junit,
-    /// Annotations for a GitHub workflow
-    Github,
 }
 
 /// What `list` lists.

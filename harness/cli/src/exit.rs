@@ -119,7 +119,14 @@ mod tests {
 
     #[test]
     fn a_violation_wins_over_everything() {
-        let all = [Exit::Interrupted, Exit::Internal, Exit::StoreUnhealthy, Exit::Vacuous, Exit::Unknown, Exit::Valid];
+        let all = [
+            Exit::Interrupted,
+            Exit::Internal,
+            Exit::StoreUnhealthy,
+            Exit::Vacuous,
+            Exit::Unknown,
+            Exit::Valid,
+        ];
         for other in all {
             assert_eq!(Exit::Violation.worst(other), Exit::Violation);
             assert_eq!(other.worst(Exit::Violation), Exit::Violation);

@@ -1,3 +1,71 @@
-//! The `keelhaul` program.
+//! The `keelhaul` program: the composition root, which alone knows every store, workload and fault.
+//!
+//! `main` must not start a thread before `run` has entered its namespaces: the kernel moves only single-threaded
+//! programs.
 
-fn main() {}
+mod args;
+mod budget;
+mod check;
+mod exit;
+mod hidden;
+mod judge;
+mod list;
+mod plan;
+mod progress;
+mod registry;
+mod run;
+mod units;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use args::{Cli, Command};
+use exit::{Exit, Failure};
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().collect();
+    if let Some(code) = hidden::dispatch(&words) {
+        return code;
+    }
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    match perform(cli.command) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            failure.exit.into()
+        }
+    }
+}
+
+fn perform(command: Command) -> Result<Exit, Failure> {
+    match command {
+        Command::Run(args) => run::run(&args),
+        Command::Check(args) => check::check(&args),
+        Command::Report { run } => check::report(&run),
+        Command::List { what } => Ok(list::list(what)),
+        Command::Doctor => Ok(list::doctor()),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "keelhaul", &mut std::io::stdout());
+            Ok(Exit::Valid)
+        }
+    }
+}
+
+/// Help and version are no mistakes; everything else is one sentence and code 64.
+fn usage(error: &clap::Error) -> ExitCode {
+    use clap::error::ErrorKind;
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            print!("{}", error.render());
+            Exit::Valid.into()
+        }
+        _ => {
+            eprint!("{}", error.render());
+            Exit::Usage.into()
+        }
+    }
+}

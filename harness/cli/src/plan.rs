@@ -73,14 +73,20 @@ impl Plan {
     /// Makes sense of the command line; every mistake is one sentence.
     pub fn lower(args: &RunArgs, seed: u64) -> Result<Self, Failure> {
         let store = registry::choose("--store", "stores", registry::STORES, &args.store)?;
-        let workload = registry::choose("--workload", "workloads", registry::WORKLOADS, &args.workload)?;
+        let workload =
+            registry::choose("--workload", "workloads", registry::WORKLOADS, &args.workload)?;
         let env = registry::choose("--env", "environments", registry::ENVIRONMENTS, &args.env)?;
         let nodes = node_count(&args.nodes)?;
         let time_limit_ms = millis(units::duration("--time-limit", &args.time_limit)?);
-        let nemesis_interval_ms = millis(units::duration("--nemesis-interval", &args.nemesis_interval)?);
+        let nemesis_interval_ms =
+            millis(units::duration("--nemesis-interval", &args.nemesis_interval)?);
         let faults = faults(&args.nemesis, nodes)?;
-        let options =
-            ScheduleOptions { kinds: faults.clone(), nodes, time_limit_ms, interval_ms: nemesis_interval_ms };
+        let options = ScheduleOptions {
+            kinds: faults.clone(),
+            nodes,
+            time_limit_ms,
+            interval_ms: nemesis_interval_ms,
+        };
         Ok(Self {
             keelhaul_plan: PLAN_VERSION,
             store: store.into(),
@@ -109,7 +115,10 @@ impl Plan {
     pub fn command(&self) -> String {
         let faults = if self.faults.is_empty() { "none".into() } else { self.faults.join(",") };
         let mut words = vec![
-            format!("keelhaul run --store {} --workload {} --nodes {}", self.store, self.workload, self.nodes),
+            format!(
+                "keelhaul run --store {} --workload {} --nodes {}",
+                self.store, self.workload, self.nodes
+            ),
             format!("--nemesis {faults} --nemesis-interval {}ms", self.nemesis_interval_ms),
             format!("--time-limit {}ms --op-timeout {}ms", self.time_limit_ms, self.op_timeout_ms),
             format!("--concurrency {} --rate {} --seed {}", self.concurrency, self.rate, self.seed),
@@ -140,7 +149,9 @@ fn millis(duration: std::time::Duration) -> u64 {
 fn node_count(text: &str) -> Result<u16, Failure> {
     let count = text.parse::<u16>().ok().filter(|n| (1..=9).contains(n));
     count.ok_or_else(|| {
-        Failure::usage(format!("--nodes takes a number from 1 to 9 in the local environment, not {text:?}"))
+        Failure::usage(format!(
+            "--nodes takes a number from 1 to 9 in the local environment, not {text:?}"
+        ))
     })
 }
 
@@ -150,10 +161,13 @@ fn faults(text: &str, nodes: u16) -> Result<Vec<String>, Failure> {
     }
     let mut faults = Vec::new();
     for name in text.split(',').map(str::trim) {
-        let choices: Vec<Choice> = KINDS.iter().map(|&(name, what)| Choice { name, what }).collect();
+        let choices: Vec<Choice> =
+            KINDS.iter().map(|&(name, what)| Choice { name, what }).collect();
         let kind = registry::choose("--nemesis", "faults", &choices, name)?.to_owned();
         if kind == "partition" && nodes < 2 {
-            return Err(Failure::usage("a partition needs at least two nodes: leave it out of --nemesis, or raise --nodes"));
+            return Err(Failure::usage(
+                "a partition needs at least two nodes: leave it out of --nemesis, or raise --nodes",
+            ));
         }
         if !faults.contains(&kind) {
             faults.push(kind);
@@ -165,18 +179,24 @@ fn faults(text: &str, nodes: u16) -> Result<Vec<String>, Failure> {
 fn read(args: &RunArgs, store: &str) -> Result<Option<String>, Failure> {
     let Some(read) = &args.read else { return Ok(None) };
     if store != "etcd" {
-        return Err(Failure::usage(format!("--read is a choice of etcd; {store} has linearizable reads only")));
+        return Err(Failure::usage(format!(
+            "--read is a choice of etcd; {store} has linearizable reads only"
+        )));
     }
     match read.as_str() {
         "linearizable" | "serializable" => Ok(Some(read.clone())),
-        _ => Err(Failure::usage(format!("--read takes linearizable or serializable, not {read:?}"))),
+        _ => {
+            Err(Failure::usage(format!("--read takes linearizable or serializable, not {read:?}")))
+        }
     }
 }
 
 fn mutant(args: &RunArgs, store: &str) -> Result<Option<String>, Failure> {
     let Some(name) = &args.mutant else { return Ok(None) };
     if store != "raft" {
-        return Err(Failure::usage(format!("--mutant seeds a mistake into our own nodes; {store} is not one of them")));
+        return Err(Failure::usage(format!(
+            "--mutant seeds a mistake into our own nodes; {store} is not one of them"
+        )));
     }
     let mutants: Vec<Choice> = registry::mutants();
     registry::choose("--mutant", "mutants", &mutants, name).map(|name| Some(name.to_owned()))

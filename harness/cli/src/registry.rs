@@ -19,7 +19,10 @@ const fn choice(name: &'static str, what: &'static str) -> Choice {
 
 /// Systems under test.
 pub const STORES: &[Choice] = &[
-    choice("raft", "our own Raft: a key-value store with client sessions, a write-ahead log and snapshots"),
+    choice(
+        "raft",
+        "our own Raft: a key-value store with client sessions, a write-ahead log and snapshots",
+    ),
     choice("etcd", "etcd, from Debian's etcd-server package"),
 ];
 
@@ -39,13 +42,21 @@ pub const MODELS: &[Choice] = &[choice(
 
 /// The mistakes that can be seeded.
 pub fn mutants() -> Vec<Choice> {
-    Mutant::all().iter().map(|mutant| choice(mutant.info().name, mutant.info().rule)).collect()
+    Mutant::all().map(|mutant| choice(mutant.info().name, mutant.info().rule)).collect()
 }
 
 /// Finds a choice by name; the sentence names what there is.
-pub fn choose(flag: &str, plural: &str, choices: &[Choice], name: &str) -> Result<&'static str, Failure> {
+pub fn choose(
+    flag: &str,
+    plural: &str,
+    choices: &[Choice],
+    name: &str,
+) -> Result<&'static str, Failure> {
     choices.iter().find(|choice| choice.name == name).map(|choice| choice.name).ok_or_else(|| {
         let names: Vec<_> = choices.iter().map(|choice| choice.name).collect();
-        Failure::usage(format!("{flag} names no known one of the {plural}: {name:?}; there are {}", names.join(", ")))
+        Failure::usage(format!(
+            "{flag} names no known one of the {plural}: {name:?}; there are {}",
+            names.join(", ")
+        ))
     })
 }

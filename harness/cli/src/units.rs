@@ -13,7 +13,11 @@ pub fn duration(flag: &str, text: &str) -> Result<Duration, Failure> {
         t if t.ends_with('h') => (&t[..t.len() - 1], 3600.0),
         t => (t, 1.0),
     };
-    let bad = || Failure::usage(format!("{flag} takes a duration such as 30, 1.5s, 250ms or 2m, not {text:?}"));
+    let bad = || {
+        Failure::usage(format!(
+            "{flag} takes a duration such as 30, 1.5s, 250ms or 2m, not {text:?}"
+        ))
+    };
     let seconds = number.parse::<f64>().map_err(|_| bad())? * unit_s;
     if !(0.001..=1e7).contains(&seconds) {
         return Err(bad());
@@ -34,34 +38,41 @@ pub fn bytes(flag: &str, text: &str) -> Result<usize, Failure> {
     shift
         .and_then(|shift| digits.parse::<usize>().ok()?.checked_mul(1 << shift))
         .filter(|&n| n > 0)
-        .ok_or_else(|| Failure::usage(format!("{flag} takes a size such as 512M or 2G, not {text:?}")))
+        .ok_or_else(|| {
+            Failure::usage(format!("{flag} takes a size such as 512M or 2G, not {text:?}"))
+        })
 }
 
 /// A whole number within bounds.
 pub fn number(flag: &str, text: &str, low: u64, high: u64) -> Result<u64, Failure> {
-    text.parse()
-        .ok()
-        .filter(|n| (low..=high).contains(n))
-        .ok_or_else(|| Failure::usage(format!("{flag} takes a whole number from {low} to {high}, not {text:?}")))
+    text.parse().ok().filter(|n| (low..=high).contains(n)).ok_or_else(|| {
+        Failure::usage(format!("{flag} takes a whole number from {low} to {high}, not {text:?}"))
+    })
 }
 
 /// A positive rate.
 pub fn rate(flag: &str, text: &str) -> Result<f64, Failure> {
-    text.parse()
-        .ok()
-        .filter(|rate: &f64| (0.001..=1e7).contains(rate))
-        .ok_or_else(|| Failure::usage(format!("{flag} takes operations a second, such as 100 or 0.5, not {text:?}")))
+    text.parse().ok().filter(|rate: &f64| (0.001..=1e7).contains(rate)).ok_or_else(|| {
+        Failure::usage(format!(
+            "{flag} takes operations a second, such as 100 or 0.5, not {text:?}"
+        ))
+    })
 }
 
 /// `10`, or `2n` for two a node.
 pub fn concurrency(text: &str, nodes: u16) -> Result<u32, Failure> {
-    let (digits, per) = text.strip_suffix('n').map_or((text, 1), |digits| (digits, u32::from(nodes)));
+    let (digits, per) =
+        text.strip_suffix('n').map_or((text, 1), |digits| (digits, u32::from(nodes)));
     digits
         .parse::<u32>()
         .ok()
         .and_then(|n| n.checked_mul(per))
         .filter(|n| (1..=10_000).contains(n))
-        .ok_or_else(|| Failure::usage(format!("--concurrency takes a number such as 10, or 2n for two a node, not {text:?}")))
+        .ok_or_else(|| {
+            Failure::usage(format!(
+                "--concurrency takes a number such as 10, or 2n for two a node, not {text:?}"
+            ))
+        })
 }
 
 /// Now, in UTC, fit for a file name: `20261120T154501Z`.
@@ -69,7 +80,8 @@ pub fn timestamp() -> String {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let (days, second_of_day) = (seconds / 86_400, seconds % 86_400);
     let (year, month, day) = civil(days);
-    let (hour, minute, second) = (second_of_day / 3600, second_of_day / 60 % 60, second_of_day % 60);
+    let (hour, minute, second) =
+        (second_of_day / 3600, second_of_day / 60 % 60, second_of_day % 60);
     format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
 }
 
@@ -79,7 +91,8 @@ const fn civil(days: u64) -> (u64, u64, u64) {
     let shifted = days + 719_468;
     let era = shifted / 146_097;
     let day_of_era = shifted % 146_097;
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;

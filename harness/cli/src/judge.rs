@@ -1,0 +1,140 @@
+//! From a history file to a verdict, a verdict file, a report and an exit code: the same for a fresh run and for one
+//! from years ago.
+
+use std::fs::File;
+use std::io::IsTerminal;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use keelhaul_checkers::{JudgeError, JudgeRequest, Sealed};
+use keelhaul_history::{Header, Reader, Value};
+use keelhaul_results::{Format, Judgement, RunDir, Style};
+
+use crate::budget::Limits;
+use crate::exit::{Exit, Failure};
+use crate::plan::Plan;
+
+/// What the user wants to be different from what the history's header says, and how long it may take.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// What the operations mean.
+    pub workload: Option<String>,
+    /// The promise.
+    pub model: Option<String>,
+    /// What every key holds at first.
+    pub initial: Value,
+    /// Time for judging.
+    pub time: Duration,
+    /// Memory for the checkers' caches.
+    pub bytes: usize,
+}
+
+/// A judged history.
+pub struct Judged {
+    /// Its first line.
+    pub header: Header,
+    /// The answer.
+    pub judgement: Judgement,
+}
+
+/// Judges one file.
+pub fn judge_file(path: &Path, wish: &Wish) -> Result<Judged, Failure> {
+    let started = Instant::now();
+    let file = File::open(path)
+        .with_context(|| format!("failed to open {}", path.display()))
+        .map_err(|error| Failure::new(Exit::Usage, error))?;
+    let in_file = |error: anyhow::Error| {
+        Failure::new(Exit::Usage, error.context(format!("{}", path.display())))
+    };
+    let reader = Reader::new(file).map_err(|error| in_file(error.into()))?;
+    let header = reader.header().clone();
+    let request = JudgeRequest {
+        workload: wish.workload.clone().unwrap_or_else(|| header.workload.clone()),
+        models: wish
+            .model
+            .iter()
+            .flat_map(|models| models.split(','))
+            .map(|model| model.trim().into())
+            .collect(),
+        initial: wish.initial.clone(),
+        requested_faults: header.faults.clone(),
+    };
+    let answer = keelhaul_checkers::judge(reader, &request, &Limits::new(wish.time, wish.bytes))
+        .map_err(|error| match error {
+            JudgeError::Workload(name) if name.is_empty() => Failure::usage(format!(
+                "{} does not say what its operations mean: name it with --workload {}",
+                path.display(),
+                keelhaul_checkers::WORKLOADS.join("|")
+            )),
+            other => in_file(other.into()),
+        })?;
+    let mut judgement = Judgement::new(answer.checks);
+    judgement.not = answer.not;
+    judgement.operations = answer.operations;
+    judgement.tested = answer.tested;
+    judgement.not_tested = answer.not_tested;
+    if answer.ending != Sealed::Sealed {
+        judgement.not_tested.push(match answer.ending {
+            Sealed::UnsealedTorn => {
+                "whatever came later: the history is unsealed, and its last line is cut".into()
+            }
+            _ => "whatever came later: the history is unsealed".into(),
+        });
+    }
+    judgement.elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    judgement.peak_bytes = peak_bytes();
+    Ok(Judged { header, judgement })
+}
+
+/// The most memory this process has held, as the kernel counts it.
+fn peak_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
+/// Judges a fresh run, writes everything that a run directory holds, and prints the verdict.
+pub fn judge_run(plan: &Plan, dir: &RunDir, format: Format) -> Result<Exit, Failure> {
+    let wish = Wish {
+        workload: None,
+        model: None,
+        initial: Value::Null,
+        time: Duration::from_millis(plan.check_time_ms),
+        bytes: plan.check_memory_bytes,
+    };
+    let judged = judge_file(&dir.history(), &wish).map_err(|failure| {
+        // What we wrote ourselves must be readable.
+        Failure { exit: Exit::Internal, ..failure }
+    })?;
+    let infrastructure = |error| Failure::new(Exit::Infrastructure, error);
+    dir.write(&dir.verdict(), judged.judgement.to_json().as_bytes()).map_err(infrastructure)?;
+    write_report(dir, &judged, &plan.command());
+    let run = format!("{}-{}", plan.store, plan.workload);
+    print(&judged.judgement, format, &run);
+    if format == Format::Human {
+        let dir = dir.path().display().to_string();
+        println!("report: {dir}/report.html");
+        println!("{}", keelhaul_results::last_line(&judged.judgement, &run, plan.seed, &dir));
+    }
+    Ok(judged.judgement.verdict.into())
+}
+
+/// Writes page and plots. Whatever goes wrong here is said, and changes no verdict.
+pub fn write_report(dir: &RunDir, judged: &Judged, command: &str) {
+    if let Err(error) =
+        keelhaul_results::write_report(dir, &judged.header, &judged.judgement, command)
+    {
+        eprintln!("warning: the report could not be written: {:#}", anyhow::Error::new(error));
+    }
+}
+
+/// Prints a judgement on standard output.
+pub fn print(judgement: &Judgement, format: Format, subject: &str) {
+    let colour = std::io::stdout().is_terminal()
+        && std::env::var_os("NO_COLOR").is_none()
+        && std::env::var_os("CI").is_none();
+    let columns =
+        std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).unwrap_or(100);
+    print!("{}", keelhaul_results::render(judgement, format, Style { subject, colour, columns }));
+}

@@ -1,0 +1,59 @@
+//! `keelhaul list` and `keelhaul doctor`: what there is, and what works here.
+
+use keelhaul_nemesis::KINDS;
+use keelhaul_protocol::raft::Mutant;
+
+use crate::args::Listing;
+use crate::exit::Exit;
+use crate::registry::{self, Choice};
+
+/// Prints a list for people, a name a line.
+pub fn list(what: Listing) -> Exit {
+    match what {
+        Listing::Stores => choices(registry::STORES),
+        Listing::Workloads => choices(registry::WORKLOADS),
+        Listing::Models => choices(registry::MODELS),
+        Listing::Faults => {
+            let kinds: Vec<Choice> =
+                KINDS.iter().map(|&(name, what)| Choice { name, what }).collect();
+            choices(&kinds);
+        }
+        Listing::Mutants => mutants(),
+    }
+    Exit::Valid
+}
+
+fn choices(choices: &[Choice]) {
+    let width = choices.iter().map(|choice| choice.name.len()).max().unwrap_or(0);
+    for choice in choices {
+        println!("{:width$}  {}", choice.name, choice.what);
+    }
+}
+
+fn mutants() {
+    for mutant in Mutant::all() {
+        let info = mutant.info();
+        println!("{} ({}, class {})", info.name, info.id, info.class);
+        println!("    breaks    {}", info.rule);
+        println!("    source    {}", info.source);
+        println!("    evidence  {}", info.evidence);
+        println!(
+            "    try       keelhaul run --store raft --mutant {} --time-limit 60 {}",
+            info.name, info.nemesis
+        );
+    }
+}
+
+/// Prints what the local environment needs, and how to mend what is missing.
+pub fn doctor() -> Exit {
+    let findings = keelhaul_cluster::doctor::probe();
+    let width = findings.iter().map(|finding| finding.what.chars().count()).max().unwrap_or(0);
+    for finding in &findings {
+        let mark = if finding.ok { "ok     " } else { "missing" };
+        println!("{mark}  {:width$}  {}", finding.what, finding.detail);
+        if !finding.ok {
+            println!("         {:width$}  remedy: {}", "", finding.remedy);
+        }
+    }
+    if findings.iter().all(|finding| finding.ok) { Exit::Valid } else { Exit::Infrastructure }
+}

@@ -1,0 +1,90 @@
+//! Brings the nodes and the store up.
+
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+use anyhow::Context;
+use keelhaul_cluster::Cluster;
+use keelhaul_cluster::local::Local;
+use keelhaul_stores::etcd::{Etcd, Reads};
+use keelhaul_stores::raft::Raft;
+use keelhaul_stores::{Store, StoreError};
+use tokio::time::Instant;
+
+use crate::exit::{Exit, Failure};
+use crate::plan::Plan;
+
+/// How long a fresh cluster may take to serve requests on every node.
+const START_LIMIT: Duration = Duration::from_secs(60);
+/// Pause between two looks at it.
+const START_POLL: Duration = Duration::from_millis(100);
+
+/// A cluster with a store that serves.
+pub struct Deployed {
+    /// The nodes.
+    pub cluster: Rc<Cluster>,
+    /// The store on them.
+    pub store: Rc<dyn Store>,
+    /// The version that was found installed.
+    pub version: String,
+}
+
+fn store(plan: &Plan) -> Result<Rc<dyn Store>, Failure> {
+    match plan.store.as_str() {
+        "raft" => {
+            let mutant = match &plan.mutant {
+                Some(name) => Some(
+                    name.parse()
+                        .map_err(|_| Failure::usage(format!("no mutant is called {name:?}")))?,
+                ),
+                None => None,
+            };
+            Ok(Rc::new(Raft::new(plan.seed, mutant)))
+        }
+        "etcd" => {
+            let reads = match plan.read.as_deref() {
+                Some("serializable") => Reads::Serializable,
+                _ => Reads::Linearizable,
+            };
+            Ok(Rc::new(Etcd::new(reads)))
+        }
+        other => Err(Failure::usage(format!("no store is called {other:?}"))),
+    }
+}
+
+/// Starts nodes and store, and waits until every node serves requests.
+pub async fn deploy(plan: &Plan, run_dir: &Path) -> Result<Deployed, Failure> {
+    let store = store(plan)?;
+    let cluster = Local::start(plan.nodes, run_dir)
+        .await
+        .context("failed to start the nodes")
+        .map_err(|error| Failure::new(Exit::Infrastructure, error))?;
+    let nodes = cluster.nodes();
+    let version = store.setup(nodes).await.map_err(|error| failure(error, &plan.store))?;
+    for node in nodes {
+        store.start(node, nodes).await.map_err(|error| failure(error, &plan.store))?;
+    }
+    await_ready(&*store, &cluster).await.map_err(|error| failure(error, &plan.store))?;
+    Ok(Deployed { cluster: Rc::new(cluster), store, version })
+}
+
+async fn await_ready(store: &dyn Store, cluster: &Cluster) -> Result<(), StoreError> {
+    let started = Instant::now();
+    loop {
+        match store.ready(cluster.nodes()).await {
+            Err(StoreError::NotReady(_)) if started.elapsed() < START_LIMIT => {
+                tokio::time::sleep(START_POLL).await
+            }
+            other => return other,
+        }
+    }
+}
+
+fn failure(error: StoreError, store: &str) -> Failure {
+    let exit = match error {
+        StoreError::NotInstalled { .. } | StoreError::Node { .. } => Exit::Infrastructure,
+        StoreError::Unhealthy { .. } | StoreError::NotReady(_) => Exit::StoreUnhealthy,
+    };
+    Failure::new(exit, anyhow::Error::new(error).context(format!("failed to deploy {store}")))
+}

@@ -1,0 +1,72 @@
+//! `keelhaul run`: deploy, drive, break, record; then judge and report.
+
+mod deploy;
+mod session;
+
+use std::io::Read;
+
+use keelhaul_cluster::local::{self, Entered};
+use keelhaul_results::Format;
+
+use crate::args::RunArgs;
+use crate::exit::{Exit, Failure};
+use crate::plan::Plan;
+use crate::units;
+
+/// Runs the test as often as asked for, and ends with the worst outcome.
+pub fn run(args: &RunArgs) -> Result<Exit, Failure> {
+    let first_seed = match &args.seed {
+        Some(text) => units::number("--seed", text, 0, u64::MAX)?,
+        None => random_seed()?,
+    };
+    let count = units::number("--test-count", &args.test_count, 0, 100_000)?;
+    // Every plan is made before anything is done, so that a mistake on the command line costs nothing.
+    let plans = (0..count)
+        .map(|i| Plan::lower(args, first_seed.wrapping_add(i)))
+        .collect::<Result<Vec<_>, _>>()?;
+    if plans.is_empty() {
+        return Ok(Exit::NothingSelected);
+    }
+    if args.dry_run {
+        for plan in &plans {
+            println!("{}", to_json(plan)?);
+        }
+        return Ok(Exit::Valid);
+    }
+    match local::enter() {
+        Ok(Entered::Inside) => {}
+        Ok(Entered::Done(code)) => std::process::exit(i32::from(code)),
+        Err(error) => return Err(Failure::new(Exit::Infrastructure, error)),
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Infrastructure, error))?;
+    let mut worst = Exit::Valid;
+    for plan in &plans {
+        let exit = session::run(&runtime, plan, args)?;
+        worst = worst.worst(exit);
+        if exit == Exit::Interrupted {
+            break;
+        }
+    }
+    Ok(worst)
+}
+
+/// Whether only a machine reads standard output.
+pub(crate) fn is_quiet(format: Format) -> bool {
+    format != Format::Human
+}
+
+pub(crate) fn to_json(plan: &Plan) -> Result<String, Failure> {
+    serde_json::to_string_pretty(plan).map_err(|error| Failure::new(Exit::Internal, error))
+}
+
+fn random_seed() -> Result<u64, Failure> {
+    let mut bytes = [0; 8];
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut file| file.read_exact(&mut bytes))
+        .map_err(|error| Failure::new(Exit::Infrastructure, error))?;
+    // Short enough to type.
+    Ok(u64::from_le_bytes(bytes) % 1_000_000_000)
+}

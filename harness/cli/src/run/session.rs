@@ -1,0 +1,185 @@
+//! One run from an empty run directory to a verdict.
+
+use std::fs::File;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+use anyhow::Context;
+use keelhaul_cluster::local;
+use keelhaul_engine::driver::{self, DriverError, RunOptions, RunSummary};
+use keelhaul_engine::generator::{Boxed, Combine, any_of, phases};
+use keelhaul_history::{Header, NodeId, Writer};
+use keelhaul_nemesis::{Env, Nemesis, generator, recovery};
+use keelhaul_results::RunDir;
+use keelhaul_workloads::{RegisterOptions, Workload, register};
+use tokio::runtime::Runtime;
+
+use super::deploy::{Deployed, deploy};
+use super::{is_quiet, to_json};
+use crate::args::RunArgs;
+use crate::exit::{Exit, Failure};
+use crate::judge;
+use crate::plan::{Plan, stream};
+use crate::progress::Printer;
+use crate::units;
+
+/// How long one step of the nemesis may take; the longest waits for the store to recover.
+const NEMESIS_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How recording ended.
+struct Recorded {
+    summary: RunSummary,
+    version: String,
+    healthy: bool,
+}
+
+/// Runs one plan, judges it, and prints the verdict.
+pub fn run(runtime: &Runtime, plan: &Plan, args: &RunArgs) -> Result<Exit, Failure> {
+    let started = units::timestamp();
+    let dir = RunDir::create(&args.runs, &plan.store, &plan.workload, &started, plan.seed)
+        .map_err(|error| Failure::new(Exit::Infrastructure, error))?;
+    let mut printer =
+        Printer::new(Duration::from_millis(plan.time_limit_ms), is_quiet(args.format));
+    printer.say(&format!("seed {} · {}", plan.seed, dir.path().display()));
+    write_plan(&dir, plan)?;
+    let recorded = runtime.block_on(record(plan, &dir, &started, &mut printer));
+    printer.close_line();
+    let recorded = match recorded {
+        Ok(recorded) => recorded,
+        Err(failure) => return Ok(failed(&failure, plan, &dir)),
+    };
+    let exit = judge::judge_run(plan, &dir, args.format)?;
+    if recorded.summary.interrupted {
+        return Ok(exit.worst(Exit::Interrupted));
+    }
+    if !recorded.healthy {
+        eprintln!(
+            "error: {} did not become well again after all faults were healed ({})",
+            plan.store, recorded.version
+        );
+        return Ok(exit.worst(Exit::StoreUnhealthy));
+    }
+    Ok(exit)
+}
+
+fn write_plan(dir: &RunDir, plan: &Plan) -> Result<(), Failure> {
+    dir.write(&dir.plan(), to_json(plan)?.as_bytes())
+        .and_then(|()| dir.write_replay(&format!("{} \"$@\"", plan.command())))
+        .map_err(|error| Failure::new(Exit::Infrastructure, error))
+}
+
+/// The run could not be carried out. What was recorded is kept, and no verdict is given on it.
+fn failed(failure: &Failure, plan: &Plan, dir: &RunDir) -> Exit {
+    eprintln!("error: {failure}");
+    println!(
+        "verdict=none run={}-{} seed={} dir={}",
+        plan.store,
+        plan.workload,
+        plan.seed,
+        dir.path().display()
+    );
+    failure.exit
+}
+
+async fn record(
+    plan: &Plan,
+    dir: &RunDir,
+    started: &str,
+    printer: &mut Printer,
+) -> Result<Recorded, Failure> {
+    let file = File::create(dir.history())
+        .with_context(|| format!("failed to create {}", dir.history().display()))
+        .map_err(|error| Failure::new(Exit::Infrastructure, error))?;
+    printer.say(&format!("starting {} nodes with {}", plan.nodes, plan.store));
+    let deployed = deploy(plan, dir.path()).await?;
+    let healthy = Rc::new(std::cell::Cell::new(true));
+    let mut writer = Writer::new(file, &header(plan, started))
+        .context("failed to write the history's header")
+        .map_err(|error| Failure::new(Exit::Infrastructure, error))?;
+    let outcome = drive(plan, &deployed, &mut writer, printer, &healthy).await;
+    let sealed = seal(writer, dir.path());
+    let Deployed { cluster, store, version } = deployed;
+    drop(store);
+    if let Ok(cluster) = Rc::try_unwrap(cluster) {
+        cluster.close().await.map_err(|error| Failure::new(Exit::CleanupIncomplete, error))?;
+    }
+    let summary = outcome.map_err(|error| match error {
+        DriverError::Record(_) => Failure::new(Exit::Infrastructure, error),
+        DriverError::Panic { .. } | DriverError::Stuck => Failure::new(Exit::Internal, error),
+    })?;
+    sealed?;
+    Ok(Recorded { summary, version, healthy: healthy.get() })
+}
+
+fn header(plan: &Plan, started: &str) -> Header {
+    let mut header = Header::new(&plan.store, &plan.workload);
+    header.model.clone_from(&plan.model);
+    header.nodes = (1..=plan.nodes).map(|id| NodeId(id).to_string()).collect();
+    header.faults.clone_from(&plan.faults);
+    header.seed = plan.seed;
+    header.started = started.into();
+    header
+}
+
+async fn drive(
+    plan: &Plan,
+    deployed: &Deployed,
+    writer: &mut Writer<File>,
+    printer: &mut Printer,
+    healthy: &std::cell::Cell<bool>,
+) -> Result<RunSummary, DriverError> {
+    let options = RunOptions {
+        concurrency: plan.concurrency,
+        nodes: plan.nodes,
+        op_timeout: Duration::from_millis(plan.op_timeout_ms),
+        nemesis_timeout: NEMESIS_TIMEOUT,
+        origin: tokio::time::Instant::now(),
+    };
+    let schedule = Rc::new(plan.schedule.clone());
+    let env = Rc::new(Env::new(Rc::clone(&deployed.cluster), Rc::clone(&deployed.store)));
+    let nemesis = Box::new(Nemesis::new(env, Rc::clone(&schedule)));
+    let connect = deployed.store.connect(deployed.cluster.nodes());
+    let mut observer = |progress: driver::Progress<'_>| {
+        if let driver::Progress::Nemesis(op) = progress
+            && op.f.as_str() == "await-healthy"
+            && op.kind == keelhaul_history::Kind::Fail
+        {
+            healthy.set(false);
+        }
+        printer.observe(&progress);
+    };
+    let stop = async {
+        // Without signals the run goes to its end.
+        if local::stop_requested().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    driver::run(options, generators(plan, &schedule), connect, nemesis, writer, &mut observer, stop)
+        .await
+}
+
+/// Clients and faults together, then recovery, then the final reads.
+fn generators(plan: &Plan, schedule: &Rc<keelhaul_nemesis::Schedule>) -> Boxed {
+    let time_limit_ns = plan.time_limit_ms * 1_000_000;
+    let options = RegisterOptions {
+        rate: plan.rate,
+        time_limit_ns,
+        threads_per_key: u32::from(plan.nodes).min(plan.concurrency),
+    };
+    let Workload { main, last } = register(options, &mut stream(plan.seed, "workload"));
+    let faults = generator(schedule, time_limit_ns).nemesis();
+    phases([any_of([main, faults.boxed()]).boxed(), recovery().nemesis().boxed(), last]).boxed()
+}
+
+/// Seals the history and makes sure that it is on the disk.
+fn seal(writer: Writer<File>, dir: &Path) -> Result<(), Failure> {
+    let file = writer
+        .seal()
+        .map_err(anyhow::Error::new)
+        .with_context(|| format!("failed to seal the history in {}", dir.display()))
+        .map_err(|error| Failure::new(Exit::Infrastructure, error))?;
+    file.sync_all()
+        .context("failed to sync the history")
+        .map_err(|error| Failure::new(Exit::Infrastructure, error))
+}

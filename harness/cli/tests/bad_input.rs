@@ -1,0 +1,83 @@
+//! Each bad input gets one sentence that names it, and the documented exit code.
+
+mod common;
+
+use common::keelhaul;
+
+fn check(words: &str, code: i32, sentence: &[&str]) {
+    let dir = tempfile::tempdir().unwrap();
+    let ended = keelhaul(dir.path(), words);
+    assert_eq!(ended.code, code, "{words}: {ended:?}");
+    for part in sentence {
+        assert!(ended.stderr.contains(part), "{words}: {part:?} is not in {:?}", ended.stderr);
+    }
+    assert!(
+        !dir.path().join("runs").exists(),
+        "{words}: nothing is made before the command line is understood"
+    );
+}
+
+#[test]
+fn flags() {
+    check("run --store mongo", 64, &["--store", "mongo", "raft, etcd"]);
+    check("run --workload bank", 64, &["--workload", "bank", "register"]);
+    check("run --nemesis partition,fire", 64, &["--nemesis", "fire", "partition, kill, pause"]);
+    check("run --nodes 0", 64, &["--nodes", "1 to 9"]);
+    check("run --nodes 10", 64, &["--nodes", "1 to 9"]);
+    check("run --nodes many", 64, &["--nodes", "many"]);
+    check("run --nodes 1", 64, &["partition", "two nodes"]);
+    check("run --time-limit soon", 64, &["--time-limit", "soon"]);
+    check("run --concurrency 0", 64, &["--concurrency"]);
+    check("run --rate 0", 64, &["--rate"]);
+    check("run --seed x", 64, &["--seed"]);
+    check("run --mutant nobody", 64, &["--mutant", "nobody"]);
+    check("run --store etcd --mutant local-read", 64, &["--mutant", "etcd"]);
+    check("run --read serializable", 64, &["--read", "raft"]);
+    check("run --format xml", 64, &["--format", "xml"]);
+    check("run --env cloud", 64, &["--env", "cloud", "local"]);
+    check("run --no-such-flag", 64, &["--no-such-flag"]);
+    check("frobnicate", 64, &["frobnicate"]);
+    check("run --test-count 0", 4, &[]);
+    check("check nowhere.jsonl", 64, &["nowhere.jsonl"]);
+}
+
+const HISTORY: &str = r#"{"keelhaul":1,"store":"raft","workload":"register","model":"linearizable","nodes":["n1"],"faults":[],"seed":1}
+{"index":0,"time":10,"type":"invoke","process":0,"f":"write","key":0,"value":1}
+{"index":1,"time":20,"type":"ok","process":0,"f":"write","key":0,"value":1}
+{"index":2,"time":30,"type":"invoke","process":1,"f":"read","key":0,"value":null}
+{"index":3,"time":40,"type":"ok","process":1,"f":"read","key":0,"value":1}
+"#;
+
+fn judge(text: &str, code: i32, sentence: &[&str]) {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("h.jsonl"), text).unwrap();
+    let ended = keelhaul(dir.path(), "check h.jsonl");
+    assert_eq!(ended.code, code, "{text}: {ended:?}");
+    let all = format!("{}{}", ended.stdout, ended.stderr);
+    for part in sentence {
+        assert!(all.contains(part), "{part:?} is not in {all:?}");
+    }
+}
+
+#[test]
+fn histories() {
+    let lines: Vec<&str> = HISTORY.lines().collect();
+    judge(HISTORY, 0, &["unsealed"]);
+    judge(&HISTORY[..HISTORY.len() - 20], 3, &["unsealed"]);
+    judge(&[lines[0], lines[2], lines[1]].join("\n"), 64, &["h.jsonl", "line 2"]);
+    judge(&[lines[0], lines[1], lines[1], ""].join("\n"), 64, &["h.jsonl", "line 3"]);
+    judge(
+        &HISTORY.replace("\"read\",\"key\":0,\"value\":1", "\"read\",\"key\":0,\"value\":9"),
+        1,
+        &["9"],
+    );
+    judge("this is no JSON\n", 64, &["h.jsonl", "line 1"]);
+    judge("", 64, &["h.jsonl"]);
+    judge(&HISTORY.replace("\"keelhaul\":1", "\"keelhaul\":99"), 64, &["99"]);
+    judge(&format!("{HISTORY}garbage\n"), 64, &["line 6"]);
+    judge(
+        &format!("{HISTORY}{{\"seal\":{{\"count\":3,\"crc32\":\"00000000\"}}}}\n"),
+        64,
+        &["line 6"],
+    );
+}

@@ -1,0 +1,165 @@
+//! Whole runs on real nodes, as a user starts them. Where the kernel refuses namespaces they are skipped, in words.
+
+mod common;
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{Ended, KEELHAUL, ended, environment_works, keelhaul};
+
+fn verdict(dir: &Path) -> serde_json::Value {
+    let text = std::fs::read_to_string(dir.join("runs/latest/verdict.json"))
+        .expect("the run has a verdict");
+    serde_json::from_str(&text).expect("the verdict is JSON")
+}
+
+fn assert_code(ended: &Ended, expected: i32) {
+    assert_eq!(ended.code, expected, "stdout:\n{}\nstderr:\n{}", ended.stdout, ended.stderr);
+}
+
+#[test]
+fn raft_is_valid_under_all_faults() {
+    let dir = tempfile::tempdir().unwrap();
+    if !environment_works(dir.path()) {
+        return;
+    }
+    let run = keelhaul(dir.path(), "run --time-limit 12 --nemesis-interval 3 --seed 1");
+    assert_code(&run, 0);
+    let last = run.stdout.lines().last().unwrap_or_default();
+    assert!(last.starts_with("verdict=valid run=") && last.contains(" seed=1 dir="), "{last}");
+    assert_eq!(verdict(dir.path())["verdict"], "valid");
+    for file in [
+        "plan.json",
+        "history.jsonl",
+        "report.html",
+        "latency.svg",
+        "rate.svg",
+        "replay.sh",
+        "nodes/n1",
+    ] {
+        assert!(dir.path().join("runs/latest").join(file).exists(), "{file}");
+    }
+    // The run directory and the history in it are judged alike, years later.
+    assert_code(&keelhaul(dir.path(), "check runs/latest"), 0);
+    assert_code(&keelhaul(dir.path(), "check runs/latest/history.jsonl"), 0);
+    assert_code(&keelhaul(dir.path(), "report runs/latest"), 0);
+}
+
+#[test]
+fn a_leader_that_reads_locally_is_caught() {
+    let dir = tempfile::tempdir().unwrap();
+    if !environment_works(dir.path()) {
+        return;
+    }
+    let command =
+        "run --mutant local-read --nemesis partition --nemesis-interval 3 --time-limit 20";
+    let caught = (1..=5).any(|seed| {
+        let run = keelhaul(dir.path(), &format!("{command} --seed {seed}"));
+        assert!([0, 1].contains(&run.code), "{run:?}");
+        run.code == 1
+    });
+    assert!(caught, "five runs, and no stale read was seen");
+    let verdict = verdict(dir.path());
+    let evidence = verdict["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find_map(|check| check.get("evidence"))
+        .unwrap();
+    assert!(evidence["ops"].as_array().unwrap().len() >= 2, "{evidence}");
+}
+
+#[test]
+fn etcd_is_valid_and_its_serializable_reads_are_not() {
+    let dir = tempfile::tempdir().unwrap();
+    if !environment_works(dir.path()) {
+        return;
+    }
+    if !Path::new("/usr/bin/etcd").exists() {
+        println!("SKIPPED: etcd is not installed (apt-get install etcd-server)");
+        return;
+    }
+    let run =
+        keelhaul(dir.path(), "run --store etcd --time-limit 15 --nemesis-interval 4 --seed 3");
+    assert_code(&run, 0);
+    let stale = "run --store etcd --read serializable --nemesis partition --nemesis-interval 4 --time-limit 15 --seed 4";
+    assert_code(&keelhaul(dir.path(), stale), 1);
+}
+
+/// Everything that runs with this run's directory on its command line, or with the program itself.
+fn processes_of(marker: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let environ = std::fs::read(entry.path().join("environ")).unwrap_or_default();
+        if String::from_utf8_lossy(&environ).contains(marker) {
+            let comm = std::fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
+            found.push(format!("{} {}", entry.file_name().to_string_lossy(), comm.trim()));
+        }
+    }
+    found
+}
+
+#[test]
+fn kill_9_leaves_nothing_but_a_readable_prefix() {
+    let dir = tempfile::tempdir().unwrap();
+    if !environment_works(dir.path()) {
+        return;
+    }
+    let marker = format!("KEELHAUL_TEST_MARKER={}", dir.path().display());
+    let mounts_before = std::fs::read_to_string("/proc/self/mounts").unwrap();
+    let (name, value) = marker.split_once('=').unwrap();
+    let mut run = Command::new(KEELHAUL)
+        .args(["run", "--time-limit", "60", "--seed", "5"])
+        .current_dir(dir.path())
+        .env(name, value)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let history = dir.path().join("runs/latest/history.jsonl");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while std::fs::metadata(&history).map_or(0, |meta| meta.len()) < 20_000 {
+        assert!(Instant::now() < deadline, "the run records nothing");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    run.kill().unwrap();
+    run.wait().unwrap();
+    let killed = Instant::now();
+    while !processes_of(&marker).is_empty() {
+        assert!(
+            killed.elapsed() < Duration::from_secs(2),
+            "left after two seconds: {:?}",
+            processes_of(&marker)
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(std::fs::read_to_string("/proc/self/mounts").unwrap(), mounts_before);
+    assert!(!Path::new("/sys/class/net/kh0").exists());
+    let check = keelhaul(dir.path(), "check runs/latest/history.jsonl");
+    assert!([0, 3].contains(&check.code), "{check:?}");
+    assert!(check.stdout.contains("unsealed"), "{check:?}");
+}
+
+#[test]
+fn a_full_disk_ends_the_run_in_words_and_loses_nothing_written() {
+    let dir = tempfile::tempdir().unwrap();
+    if !environment_works(dir.path()) {
+        return;
+    }
+    // A file system of 300 kB for the run directory, in a mount namespace of its own.
+    std::fs::create_dir(dir.path().join("small")).unwrap();
+    let script = format!(
+        "mount -t tmpfs -o size=700k none small && \
+         {KEELHAUL} run --runs small --time-limit 60 --rate 2000 --nemesis none --seed 6; code=$?; \
+         {KEELHAUL} check small/latest/history.jsonl; echo check=$?; exit $code"
+    );
+    let output = Command::new("unshare")
+        .args(["-Urm", "sh", "-c", &script])
+        .current_dir(dir.path())
+        .output();
+    let run = ended(output.unwrap());
+    assert_code(&run, 10);
+    assert!(run.stderr.contains("history") && run.stderr.contains("No space left"), "{run:?}");
+    assert!(run.stdout.contains("unsealed"), "{run:?}");
+}
