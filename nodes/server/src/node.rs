@@ -131,7 +131,7 @@ impl<P: Protocol> Node<P> {
     fn receive(&mut self, inbound: Inbound<P::Message>) {
         match inbound {
             Inbound::Message { from, message } => {
-                self.inputs.push(Input::Receive { from, message })
+                self.inputs.push(Input::Receive { from, message });
             }
             Inbound::Request { connection, replies, correlation, request } => {
                 self.requests += 1;
@@ -140,7 +140,7 @@ impl<P: Protocol> Node<P> {
                 self.inputs.push(Input::Request { id, request });
             }
             Inbound::Closed(connection) => {
-                self.pending.retain(|_, pending| pending.connection != connection)
+                self.pending.retain(|_, pending| pending.connection != connection);
             }
         }
     }
@@ -157,7 +157,7 @@ impl<P: Protocol> Node<P> {
         for effect in effects.drain(..) {
             match effect {
                 Effect::SaveHardState(hard_state) => {
-                    self.worker.send(Command::HardState(hard_state))
+                    self.worker.send(Command::HardState(hard_state));
                 }
                 Effect::Append(entries) => self.worker.send(Command::Append(entries)),
                 Effect::SaveSnapshot { snapshot, log_from, keep_log } => {
@@ -198,13 +198,13 @@ impl<P: Protocol> Node<P> {
         match note {
             Note::Leading(term) => self.log.line(format_args!("leading in term {}", term.0)),
             Note::SteppedDown(term) => {
-                self.log.line(format_args!("stepped down in term {}", term.0))
+                self.log.line(format_args!("stepped down in term {}", term.0));
             }
             Note::Following(term, leader) => {
                 self.log.line(format_args!("following n{} in term {}", leader.0, term.0));
             }
             Note::Campaigning(term) => {
-                self.log.line(format_args!("campaigning for term {}", term.0))
+                self.log.line(format_args!("campaigning for term {}", term.0));
             }
         }
     }

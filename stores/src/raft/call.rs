@@ -1,0 +1,347 @@
+//! One request, tried until it is answered or cannot be.
+//!
+//! An attempt that was certainly not accepted leads to the node that the answer names. An attempt that may have been accepted
+//! and is not answered soon leads to the next node, with the same request: for a command that is the same
+//! session and sequence number. Late answers to earlier attempts count as well, from whatever node they come.
+//!
+//! Limits: an operation's time is the driver's to bound; [`TIME_MAX`] and [`ATTEMPTS_MAX`] only keep a forgotten
+//! call from going on for ever.
+
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::task::Poll;
+use std::time::Duration;
+
+use keelhaul_history::NodeId;
+use keelhaul_protocol::kv::{Request, Response};
+use keelhaul_server::wire::{ReplyFrame, RequestFrame};
+use tokio::time::{Instant, sleep_until};
+
+use super::errors::{GaveUp, Trouble};
+use super::link::Link;
+
+/// How long an attempt may stay without an answer before the request is sent to another node, too: longer than a commit takes with a
+/// slow disk, shorter than an election.
+const RESEND_AFTER: Duration = Duration::from_millis(250);
+/// Pause before the next attempt when the last one found no leader or no connection.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How often a request that was certainly not accepted is sent on to the leader that a node names.
+const REDIRECTS_MAX: u32 = 4;
+/// How often such a request is repeated where no leader was known.
+const LEADERLESS_MAX: u32 = 1;
+/// The most attempts of one request.
+const ATTEMPTS_MAX: usize = 200;
+/// The longest that one request is tried.
+const TIME_MAX: Duration = Duration::from_secs(30);
+
+/// A client's connections, and the numbers it gives to its requests.
+#[derive(Debug)]
+pub struct Links {
+    addresses: BTreeMap<NodeId, SocketAddr>,
+    open: BTreeMap<NodeId, Link>,
+    correlation: u64,
+}
+
+/// What became of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Its answer may still come.
+    Waiting,
+    /// It certainly was not accepted.
+    Refused,
+    /// Its answer will not come; it may have been accepted.
+    Lost,
+}
+
+#[derive(Debug)]
+struct Attempt {
+    node: NodeId,
+    correlation: u64,
+    state: State,
+}
+
+/// What happened while a call waited.
+enum Event {
+    Reply(NodeId, ReplyFrame),
+    Closed(NodeId),
+    Due,
+}
+
+impl Links {
+    /// Connections to none of these nodes yet.
+    #[must_use]
+    pub fn new(addresses: BTreeMap<NodeId, SocketAddr>) -> Self {
+        Self { addresses, open: BTreeMap::new(), correlation: 0 }
+    }
+
+    /// Connects to a node, unless that is done.
+    ///
+    /// # Errors
+    /// [`Trouble::NoConnection`].
+    pub async fn connect(&mut self, node: NodeId) -> Result<(), Trouble> {
+        if self.open.contains_key(&node) {
+            return Ok(());
+        }
+        let no_connection = |source| Trouble::NoConnection { node, source };
+        let unknown = || std::io::Error::new(std::io::ErrorKind::NotFound, "no such node");
+        let address = *self.addresses.get(&node).ok_or_else(unknown).map_err(no_connection)?;
+        let link = Link::open(address).await.map_err(no_connection)?;
+        self.open.insert(node, link);
+        Ok(())
+    }
+
+    /// Tries `request`, first at `home`, until it is answered or certainly cannot be.
+    ///
+    /// # Errors
+    /// Why there is no answer, and whether an attempt may have been accepted nevertheless.
+    pub async fn call(&mut self, home: NodeId, request: &Request) -> Result<Response, GaveUp> {
+        self.discard_replies().await;
+        let mut call = Call::new(home, request);
+        let end = Instant::now() + TIME_MAX;
+        while call.attempts.len() < ATTEMPTS_MAX && Instant::now() < end {
+            match self.event(call.due).await {
+                Event::Due => {
+                    let node = call.next;
+                    let sent = self.send(node, request).await;
+                    call.sent(node, sent, &self.addresses)?;
+                }
+                Event::Closed(node) => call.closed(node, &self.addresses),
+                Event::Reply(node, reply) => {
+                    if let Some(response) = call.replied(node, reply, &self.addresses)? {
+                        return Ok(response);
+                    }
+                }
+            }
+        }
+        let node = call.next;
+        Err(call.give_up(Trouble::Silence { node }))
+    }
+
+    /// Sends a request to a node, over a new connection if there is none.
+    async fn send(&mut self, node: NodeId, request: &Request) -> Result<u64, Trouble> {
+        self.connect(node).await?;
+        self.correlation += 1;
+        let frame = RequestFrame { correlation: self.correlation, request: request.clone() };
+        // Out of the map while it is written to: half a frame must not stay behind when the caller gives up now.
+        let mut link = self.open.remove(&node).expect("just connected");
+        link.send(&frame).await.map_err(|source| Trouble::NotSent { node, source })?;
+        self.open.insert(node, link);
+        Ok(self.correlation)
+    }
+
+    /// The next thing that happens, [`Event::Due`] at `due` at the latest.
+    async fn event(&mut self, due: Instant) -> Event {
+        tokio::select! {
+            biased;
+            event = self.incoming() => event,
+            () = sleep_until(due) => Event::Due,
+        }
+    }
+
+    /// The next reply, or the end of a connection, which is dropped.
+    async fn incoming(&mut self) -> Event {
+        poll_fn(|cx| {
+            for (&node, link) in &mut self.open {
+                match link.poll_reply(cx) {
+                    Poll::Ready(Ok(reply)) => return Poll::Ready(Event::Reply(node, reply)),
+                    Poll::Ready(Err(_)) => {
+                        self.open.remove(&node);
+                        return Poll::Ready(Event::Closed(node));
+                    }
+                    Poll::Pending => {}
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Forgets late replies to earlier calls, and connections that have ended since.
+    async fn discard_replies(&mut self) {
+        let nothing_new = Instant::now();
+        while !matches!(self.event(nothing_new).await, Event::Due) {}
+    }
+}
+
+/// A request under way.
+struct Call<'a> {
+    request: &'a Request,
+    attempts: Vec<Attempt>,
+    /// Where and when it is sent next, if nothing happens before.
+    next: NodeId,
+    due: Instant,
+    redirects: u32,
+    leaderless: u32,
+    /// What first made it unknown whether the request was accepted.
+    doubt: Option<Trouble>,
+}
+
+type Nodes = BTreeMap<NodeId, SocketAddr>;
+
+impl<'a> Call<'a> {
+    fn new(home: NodeId, request: &'a Request) -> Self {
+        let due = Instant::now();
+        let attempts = Vec::new();
+        Self { request, attempts, next: home, due, redirects: 0, leaderless: 0, doubt: None }
+    }
+
+    /// Whether an attempt may have been accepted.
+    fn accepted_maybe(&self) -> bool {
+        self.attempts.iter().any(|attempt| attempt.state != State::Refused)
+    }
+
+    /// An ending for the whole call. What made it unknown says more than what came last.
+    fn give_up(&mut self, last: Trouble) -> GaveUp {
+        let accepted_maybe = self.accepted_maybe();
+        let doubt = if accepted_maybe { self.doubt.take() } else { None };
+        GaveUp { trouble: doubt.unwrap_or(last), accepted_maybe }
+    }
+
+    fn go(&mut self, node: NodeId, after: Duration) {
+        self.next = node;
+        self.due = Instant::now() + after;
+    }
+
+    /// An attempt was sent, or could not be.
+    fn sent(
+        &mut self,
+        node: NodeId,
+        sent: Result<u64, Trouble>,
+        nodes: &Nodes,
+    ) -> Result<(), GaveUp> {
+        match sent {
+            Ok(correlation) => {
+                self.attempts.push(Attempt { node, correlation, state: State::Waiting });
+                self.go(after(nodes, node), RESEND_AFTER);
+                Ok(())
+            }
+            Err(trouble) if !self.accepted_maybe() => Err(self.give_up(trouble)),
+            Err(_) => {
+                self.go(after(nodes, node), PAUSE);
+                Ok(())
+            }
+        }
+    }
+
+    /// A connection ended, and with it the hope for the answers it would have brought.
+    fn closed(&mut self, node: NodeId, nodes: &Nodes) {
+        let is_last = self
+            .attempts
+            .last()
+            .is_some_and(|last| last.node == node && last.state == State::Waiting);
+        for attempt in &mut self.attempts {
+            if attempt.node == node && attempt.state == State::Waiting {
+                attempt.state = State::Lost;
+                self.doubt.get_or_insert(Trouble::Lost { node });
+            }
+        }
+        if is_last {
+            self.go(after(nodes, node), Duration::ZERO);
+        }
+    }
+
+    /// A reply came. Returns the response if it answers the call.
+    fn replied(
+        &mut self,
+        node: NodeId,
+        reply: ReplyFrame,
+        nodes: &Nodes,
+    ) -> Result<Option<Response>, GaveUp> {
+        let Some(position) = self
+            .attempts
+            .iter()
+            .position(|attempt| attempt.node == node && attempt.correlation == reply.correlation)
+        else {
+            return Ok(None);
+        };
+        let is_last = position + 1 == self.attempts.len();
+        match reply.response {
+            Response::NotLeader { leader } => {
+                self.attempts[position].state = State::Refused;
+                if is_last {
+                    self.redirect(node, leader.map(|leader| NodeId(leader.0)), nodes)?;
+                }
+            }
+            Response::SessionExpired => {
+                self.attempts[position].state = State::Refused;
+                return Err(self.give_up(Trouble::SessionExpired));
+            }
+            Response::Unknown => {
+                self.attempts[position].state = State::Lost;
+                self.doubt.get_or_insert(Trouble::Deposed { node });
+                if is_last {
+                    self.go(after(nodes, node), Duration::ZERO);
+                }
+            }
+            response if fits(self.request, &response) => return Ok(Some(response)),
+            _ => {
+                self.doubt.get_or_insert(Trouble::Misfit { node });
+                return Err(self.give_up(Trouble::Misfit { node }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The latest attempt met a node that does not lead.
+    fn redirect(
+        &mut self,
+        node: NodeId,
+        leader: Option<NodeId>,
+        nodes: &Nodes,
+    ) -> Result<(), GaveUp> {
+        let doubtful = self.accepted_maybe();
+        match leader.filter(|leader| nodes.contains_key(leader)) {
+            // Its answer is still awaited: a silent leader is not asked again before the others were.
+            Some(leader) if self.waits_for(leader) => self.go(after(nodes, node), PAUSE),
+            Some(_) if !doubtful && self.redirects >= REDIRECTS_MAX => {
+                return Err(self.give_up(Trouble::RedirectedTooOften));
+            }
+            Some(leader) => {
+                self.redirects += 1;
+                let patience = if self.redirects > REDIRECTS_MAX { PAUSE } else { Duration::ZERO };
+                self.go(leader, patience);
+            }
+            None if doubtful => self.go(after(nodes, node), PAUSE),
+            None if self.leaderless >= LEADERLESS_MAX => {
+                return Err(self.give_up(Trouble::LeaderUnknown));
+            }
+            None => {
+                self.leaderless += 1;
+                self.go(node, PAUSE);
+            }
+        }
+        Ok(())
+    }
+
+    fn waits_for(&self, node: NodeId) -> bool {
+        self.attempts.iter().any(|attempt| attempt.node == node && attempt.state == State::Waiting)
+    }
+}
+
+/// The node after this one, round and round.
+fn after(nodes: &Nodes, node: NodeId) -> NodeId {
+    let (node, _) = nodes
+        .range((std::ops::Bound::Excluded(node), std::ops::Bound::Unbounded))
+        .next()
+        .unwrap_or(nodes.iter().next().expect("a cluster has nodes"));
+    *node
+}
+
+/// Whether a response answers a request.
+fn fits(request: &Request, response: &Response) -> bool {
+    use keelhaul_protocol::kv::Command;
+    match request {
+        Request::Register => matches!(response, Response::Registered(_)),
+        Request::Status => matches!(response, Response::Status { .. }),
+        Request::Perform { command: Command::Read { .. }, .. } => {
+            matches!(response, Response::Value(_))
+        }
+        Request::Perform { command: Command::Write { .. }, .. } => {
+            matches!(response, Response::Written)
+        }
+        Request::Perform { command: Command::Cas { .. }, .. } => {
+            matches!(response, Response::Swapped | Response::Mismatch { .. })
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Our own Raft, one replica a node.
+//!
+//! # What is promised, and what is tested
+//!
+//! Reads, writes and compare-and-sets on many keys are linearizable, and a command is applied exactly once however
+//! often it is sent, as long as its session lives (Ongaro's dissertation, §6.3 and §6.4). The second promise is put to use: a
+//! command that is not answered soon is sent again, to another node, under the same session and sequence number. So
+//! a replica that forgets what it has applied shows in the history, and an operation that the harness would have to call
+//! unknown is often known after all.
+//!
+//! # How the adapter speaks
+//!
+//! In frames over TCP, see `keelhaul_server::wire`. A client begins every operation at its own node. A node that does
+//! not lead says so and names the leader it knows, and the client goes there: nothing was sent twice then, for the
+//! answer is definite. Sending again, by contrast, happens only when an attempt may have been accepted.
+//!
+//! What an ending means is decided in one table: [`errors`].
+//!
+//! # What it does not do
+//!
+//! * Read at followers. * Install anything: the program that controls the run is the program that runs the nodes.
+//!
+//! Reading order: [`errors`], [`values`], [`link`], [`call`], [`client`], [`members`].
+
+pub mod call;
+pub mod client;
+pub mod errors;
+pub mod link;
+pub mod members;
+mod store;
+#[cfg(test)]
+mod tests;
+pub mod values;
+
+pub use store::Raft;

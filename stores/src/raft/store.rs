@@ -1,0 +1,194 @@
+//! The adapter proper: nodes in, a running cluster and clients out.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use keelhaul_cluster::{Command, Daemon, DaemonState, Node, NodeError, SELF_EXE};
+use keelhaul_engine::{Client, Connect, LocalFuture};
+use keelhaul_history::{NodeId, Process};
+use keelhaul_protocol::api;
+use keelhaul_protocol::raft::Mutant;
+use keelhaul_server::{ProtocolKind, ServerArgs, Timing};
+
+use super::client::RaftClient;
+use super::members::{self, CLIENT_PORT, Member, PEER_PORT};
+use crate::{Family, Leadership, Store, StoreError};
+
+/// The daemon's name on a node.
+const DAEMON: &str = "raft";
+/// Where a node keeps its data.
+const DATA_DIR: &str = "/var/lib/keelhaul/raft";
+/// Where the agent keeps what the daemon prints.
+const LOG: &str = "/var/log/keelhaul/raft.log";
+/// How much of a log is read to find out why a node ended, in bytes.
+const LOG_BYTES_MAX: u64 = 1 << 20;
+
+/// A cluster of our own Raft, one replica a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Raft {
+    seed: u64,
+    mutant: Option<Mutant>,
+    timing: Timing,
+    snapshot_entries: Option<u64>,
+}
+
+impl Raft {
+    /// Replicas whose random choices follow from `seed`, all with the same mistake, if any.
+    #[must_use]
+    pub fn new(seed: u64, mutant: Option<Mutant>) -> Self {
+        Self { seed, mutant, ..Self::default() }
+    }
+
+    /// With these times in place of the protocol's own.
+    #[must_use]
+    pub fn with_timing(mut self, timing: Timing) -> Self {
+        self.timing = timing;
+        self
+    }
+
+    /// With a snapshot after this many entries.
+    #[must_use]
+    pub fn with_snapshot_entries(mut self, entries: u64) -> Self {
+        self.snapshot_entries = Some(entries);
+        self
+    }
+
+    fn args(&self, node: &Node, nodes: &[Node]) -> ServerArgs {
+        let peer = |node: &Node| (api::NodeId(node.id().0), (node.address(), PEER_PORT).into());
+        ServerArgs {
+            protocol: ProtocolKind::Raft,
+            id: api::NodeId(node.id().0),
+            peers: nodes.iter().map(peer).collect(),
+            listen_peer: (node.address(), PEER_PORT).into(),
+            listen_client: (node.address(), CLIENT_PORT).into(),
+            data_dir: PathBuf::from(DATA_DIR),
+            // Nodes of a run that was left behind on shared hosts must not take part in this one.
+            cluster: self.seed,
+            seed: self.seed,
+            mutant: self.mutant,
+            timing: self.timing,
+            snapshot_entries: self.snapshot_entries,
+        }
+    }
+}
+
+impl Store for Raft {
+    fn name(&self) -> &'static str {
+        "raft"
+    }
+
+    fn daemon(&self) -> &'static str {
+        DAEMON
+    }
+
+    fn families(&self) -> &'static [Family] {
+        &[Family::Register]
+    }
+
+    fn setup<'a>(&'a self, nodes: &'a [Node]) -> LocalFuture<'a, Result<String, StoreError>> {
+        Box::pin(async move {
+            for node in nodes {
+                // Data of an earlier run would be taken for this cluster's.
+                run(node, &["rm", "-rf", DATA_DIR]).await?;
+                run(node, &["mkdir", "-p", "-m", "0700", DATA_DIR]).await?;
+            }
+            let mutant =
+                self.mutant.map_or(String::new(), |mutant| format!(" with mutant {mutant}"));
+            Ok(format!("{}{mutant}", env!("CARGO_PKG_VERSION")))
+        })
+    }
+
+    fn start<'a>(
+        &'a self,
+        node: &'a Node,
+        nodes: &'a [Node],
+    ) -> LocalFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let program = [SELF_EXE, "node", ProtocolKind::Raft.as_str()].map(str::to_owned);
+            let argv = program.into_iter().chain(self.args(node, nodes).to_flags()).collect();
+            let daemon = Daemon { name: DAEMON.into(), argv, env: Vec::new(), cwd: None };
+            node.start(daemon).await.map(|_| ()).map_err(|source| unreachable(node, source))
+        })
+    }
+
+    fn ready<'a>(&'a self, nodes: &'a [Node]) -> LocalFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            for node in nodes {
+                let state =
+                    node.status(DAEMON).await.map_err(|source| unreachable(node, source))?;
+                if let DaemonState::Exited { code, signal } = state {
+                    let detail = why_ended(node, code, signal).await;
+                    return Err(StoreError::Unhealthy { node: node.id(), detail });
+                }
+            }
+            members::unready(&members_of(nodes))
+                .await
+                .map_or(Ok(()), |reason| Err(StoreError::NotReady(reason)))
+        })
+    }
+
+    fn leadership<'a>(&'a self, nodes: &'a [Node]) -> LocalFuture<'a, Leadership> {
+        Box::pin(async move { members::leadership(&members::status(&members_of(nodes)).await) })
+    }
+
+    fn connect(&self, nodes: &[Node]) -> Rc<dyn Connect> {
+        let nodes =
+            members_of(nodes).into_iter().map(|member| (member.id, member.address)).collect();
+        Rc::new(RaftConnect { nodes })
+    }
+}
+
+/// Opens clients.
+#[derive(Debug)]
+struct RaftConnect {
+    nodes: BTreeMap<NodeId, SocketAddr>,
+}
+
+impl Connect for RaftConnect {
+    fn open<'a>(
+        &'a self,
+        _process: Process,
+        node: NodeId,
+    ) -> LocalFuture<'a, Result<Box<dyn Client>, Box<str>>> {
+        Box::pin(async move {
+            let client = RaftClient::open(node, self.nodes.clone()).await;
+            let client = client.map_err(|trouble| trouble.to_string().into_boxed_str())?;
+            Ok(Box::new(client) as Box<dyn Client>)
+        })
+    }
+}
+
+fn members_of(nodes: &[Node]) -> Vec<Member> {
+    nodes.iter().map(|node| Member::new(node.id(), node.address())).collect()
+}
+
+fn unreachable(node: &Node, source: NodeError) -> StoreError {
+    StoreError::Node { node: node.id(), source }
+}
+
+/// Runs a command that must succeed.
+async fn run(node: &Node, argv: &[&str]) -> Result<(), StoreError> {
+    let command = Command::new(argv.iter().copied());
+    let output = node.run(command).await.map_err(|source| unreachable(node, source))?;
+    if output.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let detail = format!("`{}` ended with {:?}: {}", argv.join(" "), output.status, said.trim());
+    Err(StoreError::Unhealthy { node: node.id(), detail })
+}
+
+async fn why_ended(node: &Node, code: Option<i32>, signal: Option<i32>) -> String {
+    let end = match (code, signal) {
+        (_, Some(signal)) => format!("it was ended by signal {signal}"),
+        (Some(code), None) => format!("it ended by itself with code {code}"),
+        (None, None) => "it ended".to_owned(),
+    };
+    let log = node.read_file(LOG, LOG_BYTES_MAX).await.unwrap_or_default();
+    match String::from_utf8_lossy(&log).lines().rev().find(|line| !line.trim().is_empty()) {
+        Some(line) => format!("{end}; its log says: {line}"),
+        None => end,
+    }
+}
