@@ -2,18 +2,19 @@
 //! from years ago.
 
 use std::fs::File;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Read};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use keelhaul_checkers::{JudgeError, JudgeRequest, Sealed};
 use keelhaul_history::{Header, Reader, Value};
-use keelhaul_results::{Format, Judgement, RunDir, Style};
+use keelhaul_results::{Format, Judgement, Report, RunDir, Style};
 
 use crate::budget::Limits;
 use crate::exit::{Exit, Failure};
 use crate::plan::Plan;
+use crate::run::to_json;
 
 /// What the user wants to be different from what the history's header says, and how long it may take.
 #[derive(Clone, Debug)]
@@ -109,7 +110,7 @@ pub fn judge_run(plan: &Plan, dir: &RunDir, format: Format) -> Result<Exit, Fail
     })?;
     let infrastructure = |error| Failure::new(Exit::Infrastructure, error);
     dir.write(&dir.verdict(), judged.judgement.to_json().as_bytes()).map_err(infrastructure)?;
-    write_report(dir, &judged, &plan.command());
+    write_report(dir, &judged, plan);
     let run = format!("{}-{}", plan.store, plan.workload);
     print(&judged.judgement, format, &run);
     if format == Format::Human {
@@ -120,11 +121,21 @@ pub fn judge_run(plan: &Plan, dir: &RunDir, format: Format) -> Result<Exit, Fail
     Ok(judged.judgement.verdict.into())
 }
 
+/// Log files that the report links to, at most.
+const LINKS_MAX: usize = 50;
+
 /// Writes page and plots. Whatever goes wrong here is said, and changes no verdict.
-pub fn write_report(dir: &RunDir, judged: &Judged, command: &str) {
-    if let Err(error) =
-        keelhaul_results::write_report(dir, &judged.header, &judged.judgement, command)
-    {
+fn write_report(dir: &RunDir, judged: &Judged, plan: &Plan) {
+    let report = Report {
+        subject: &format!("{}-{}", plan.store, plan.workload),
+        run: &dir.path().display().to_string(),
+        plan: &to_json(plan).unwrap_or_default(),
+        command: &plan.command(),
+        judgement: &judged.judgement,
+        files: &dir.node_files(LINKS_MAX),
+    };
+    let open = || File::open(dir.history()).map(|file| Box::new(file) as Box<dyn Read>);
+    if let Err(error) = keelhaul_results::write_report(dir, &report, &open) {
         eprintln!("warning: the report could not be written: {:#}", anyhow::Error::new(error));
     }
 }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::Context;
-use keelhaul_cluster::local;
+use keelhaul_cluster::local::StopSignals;
 use keelhaul_engine::driver::{self, DriverError, RunOptions, RunSummary};
 use keelhaul_engine::generator::{Boxed, Combine, any_of, phases};
 use keelhaul_history::{Header, NodeId, Writer};
@@ -92,12 +92,20 @@ async fn record(
         .with_context(|| format!("failed to create {}", dir.history().display()))
         .map_err(|error| Failure::new(Exit::Infrastructure, error))?;
     printer.say(&format!("starting {} nodes with {}", plan.nodes, plan.store));
-    let deployed = deploy(plan, dir.path()).await?;
+    let mut signals = StopSignals::listen()
+        .context("failed to listen for signals")
+        .map_err(|error| Failure::new(Exit::Infrastructure, error))?;
+    let deployed = tokio::select! {
+        deployed = deploy(plan, dir.path()) => deployed?,
+        () = signals.received() => {
+            return Err(Failure::new(Exit::Interrupted, anyhow::anyhow!("interrupted while the nodes were coming up")));
+        }
+    };
     let healthy = Rc::new(std::cell::Cell::new(true));
     let mut writer = Writer::new(file, &header(plan, started))
         .context("failed to write the history's header")
         .map_err(|error| Failure::new(Exit::Infrastructure, error))?;
-    let outcome = drive(plan, &deployed, &mut writer, printer, &healthy).await;
+    let outcome = drive(plan, &deployed, &mut writer, printer, &healthy, &mut signals).await;
     let sealed = seal(writer, dir.path());
     let Deployed { cluster, store, version } = deployed;
     drop(store);
@@ -128,6 +136,7 @@ async fn drive(
     writer: &mut Writer<File>,
     printer: &mut Printer,
     healthy: &std::cell::Cell<bool>,
+    signals: &mut StopSignals,
 ) -> Result<RunSummary, DriverError> {
     let options = RunOptions {
         concurrency: plan.concurrency,
@@ -149,13 +158,7 @@ async fn drive(
         }
         printer.observe(&progress);
     };
-    let stop = async {
-        // Without signals the run goes to its end.
-        if local::stop_requested().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
-    driver::run(options, generators(plan, &schedule), connect, nemesis, writer, &mut observer, stop)
+    driver::run(options, generators(plan, &schedule), connect, nemesis, writer, &mut observer, signals.received())
         .await
 }
 
