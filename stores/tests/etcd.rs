@@ -206,21 +206,34 @@ fn a_cluster_survives_the_loss_of_its_leader() {
         cluster.kill(leader);
 
         let began = Instant::now();
-        let after = loop {
+        loop {
             let now = cluster.leadership(&mut ids).await;
-            if now.leader.is_some_and(|id| id != leader) {
-                break now;
+            // The term follows the leader, once an entry of it is applied.
+            if now.leader.is_some_and(|id| id != leader) && now.term > before.term {
+                break;
             }
             assert!(began.elapsed() < PATIENCE, "no new leader: {now:?}");
             tokio::time::sleep(Duration::from_millis(50)).await;
-        };
-        assert!(after.term > before.term, "{before:?} {after:?}");
+        }
         let client = &mut cluster.client(follower, Reads::Linearizable).await;
         assert_eq!(invoke(client, F::Read, Value::Null).await, ok(1));
         cluster.launch(cluster.member(leader));
         cluster.ready().await;
         let client = &mut cluster.client(leader, Reads::Linearizable).await;
         assert_eq!(invoke(client, F::Read, Value::Null).await, ok(1));
+
+        // Alone, a member answers what it has when that is all it is asked for.
+        for other in cluster.members.clone().into_iter().filter(|m| m.id != leader) {
+            cluster.kill(other.id);
+        }
+        let stale = &mut cluster.client(leader, Reads::Serializable).await;
+        assert_eq!(invoke(stale, F::Read, Value::Null).await, ok(1));
+        // More is refused, or waits for a quorum.
+        let limit = Duration::from_millis(500);
+        if let Ok(outcome) = tokio::time::timeout(limit, invoke(client, F::Read, Value::Null)).await
+        {
+            assert!(matches!(outcome, Outcome::Fail(_)), "{outcome:?}");
+        }
     });
 }
 

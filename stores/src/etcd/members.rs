@@ -100,18 +100,20 @@ pub fn remember(ids: &mut BTreeMap<u64, NodeId>, answers: &[(NodeId, Answer)]) {
     }
 }
 
-/// The leader of the highest term for which anybody named one.
+/// The leader of the highest term for which anybody named one; where several are named, the one named most often.
 ///
-/// A term without a leader does not count: without pre-vote, a member that is cut off raises its term at every
-/// election timeout, while the others go on under their leader. The leader need not answer itself: it may be paused,
-/// and is still the one the others follow.
+/// The term that a member reports is that of the last entry it applied, so it lags behind its view of the leader for a
+/// moment after an election, and two leaders can be named under one term. A leader need not answer itself: it may be
+/// paused, and is still the one the others follow.
 pub fn leadership(ids: &BTreeMap<u64, NodeId>, answers: &[(NodeId, Answer)]) -> Leadership {
-    let named = answers.iter().filter_map(|(_, answer)| {
-        let status = answer.as_ref().ok()?;
-        let leader = ids.get(&status.leader)?;
-        Some((status.raft_term, *leader))
-    });
-    named.max().map_or_else(Leadership::default, |(term, leader)| Leadership {
+    let mut named: BTreeMap<(u64, NodeId), usize> = BTreeMap::new();
+    for status in answers.iter().filter_map(|(_, answer)| answer.as_ref().ok()) {
+        if let Some(leader) = ids.get(&status.leader) {
+            *named.entry((status.raft_term, *leader)).or_default() += 1;
+        }
+    }
+    let best = named.into_iter().max_by_key(|&((term, _), times)| (term, times));
+    best.map_or_else(Leadership::default, |((term, leader), _)| Leadership {
         leader: Some(leader),
         term,
     })
@@ -187,7 +189,10 @@ mod tests {
         check(&[(1, 2, 0), (2, 2, 0)], None, 0);
         // Deposed, but cut off and unaware of it.
         check(&[(1, 2, 11), (2, 3, 12), (3, 3, 12)], Some(2), 3);
-        // A follower that is cut off and calls elections.
+        // The same, before the new leader's followers have applied anything of its term.
+        check(&[(1, 2, 11), (2, 2, 12), (3, 2, 12)], Some(2), 2);
+        check(&[(3, 2, 13), (1, 2, 11), (2, 2, 11)], Some(1), 2);
+        // A candidate that knows no leader.
         check(&[(1, 2, 11), (2, 2, 11), (3, 40, 0)], Some(1), 2);
         // Paused: only its followers speak of it.
         check(&[(2, 2, 11), (3, 2, 11)], Some(1), 2);

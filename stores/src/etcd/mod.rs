@@ -11,7 +11,10 @@
 //!
 //! So [`Reads::Linearizable`], the default, must give linearizable histories under every fault, and
 //! [`Reads::Serializable`] gives a violation, by design, as soon as a client reads from a member that lags behind: under
-//! a partition within a few seconds. The second is how a user sees that the harness sees.
+//! a partition soon, and on a busy machine without any fault. The second is how a user sees that the harness sees.
+//!
+//! The same page says that a request which times out, or whose connection breaks, leaves its client uncertain, and that
+//! etcd tells nobody when an election aborts a request. That is why most errors here are of unknown outcome.
 //!
 //! # How the adapter speaks
 //!
@@ -28,7 +31,13 @@
 //! * TLS, authentication, leases, locks, watches, membership changes, compaction, and transactions over several keys.
 //! * Resend, redirect, or choose another member: a member that does not lead forwards a write by itself.
 //! * Install the package; it says which one is missing.
-//! * Keep data small: a member preallocates its log in segments of 64 MB, two of them from the start.
+//! * Keep data small: a member preallocates its log in segments of 64 MB, two of them from the start, and has no flag for
+//!   less.
+//! * Start fast: before its first start a member asks each of the others in turn whether it is already known, for up to
+//!   a second each, and others that are just starting do not answer. Five members that start together may take that
+//!   long. A member that finds its data does not ask.
+//! * Bring back a member that was killed in its very first start, after the others got to know it and before its data
+//!   was written: etcd refuses it as one that was there already. Faults begin when the cluster is ready, long after.
 //! * Turn on pre-vote, which releases before 3.5 leave off: a member that was cut off may depose the leader when it
 //!   comes back. That costs availability and is what the release does.
 //!

@@ -265,7 +265,7 @@ fn an_operation_given_up_closes_its_connection() {
 /// the rest.
 #[test]
 fn a_request_given_up_half_delivered_never_arrives() {
-    for bytes in [2 << 20, 32 << 20] {
+    for bytes in [2 << 20, 8 << 20] {
         let server = Fake::start(vec![vec![Step::Wait]], true);
         run(async {
             let mut client = EtcdClient::open(server.address, Reads::Linearizable).await.unwrap();
