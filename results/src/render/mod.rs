@@ -3,6 +3,8 @@
 mod ci;
 mod human;
 
+pub(crate) use human::shown;
+
 use std::str::FromStr;
 
 use crate::Judgement;

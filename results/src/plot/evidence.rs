@@ -1,0 +1,229 @@
+//! The operations that break the promise, as a timeline: one lane a process, an interval an operation.
+//!
+//! Time is compressed where nothing happens, since such operations may take microseconds and lie seconds apart. Dots
+//! number the longest legal order; what fits nowhere after it is red. Faults and leaders of that time have lanes of
+//! their own above.
+
+use std::fmt::Write;
+
+use keelhaul_checkers::{Evidence, EvidenceOp};
+
+use super::{kind_class, kinds};
+use crate::layout::{Layout, Room};
+use crate::render::shown;
+use crate::stats::Summary;
+use crate::svg::{Path, Svg};
+use crate::text::{cut, duration, moment};
+
+/// Operations drawn at most.
+const OPS_MAX: usize = 60;
+const LEFT: f64 = 96.0;
+const LANE: f64 = 46.0;
+const STRIP: f64 = 22.0;
+const BAR: f64 = 16.0;
+/// A character of the monospaced face at 12 pixels.
+const CHAR: f64 = 7.3;
+/// Room for a numbered dot.
+const DOT: f64 = 19.0;
+const LABEL_MAX: usize = 40;
+
+/// The drawing, and whether operations were left out.
+pub(crate) fn evidence(evidence: &Evidence, summary: Option<&Summary>) -> (Svg, usize) {
+    let ops = shown(evidence, OPS_MAX);
+    let room = Room { step_min: 26.0, step_max: 120.0, lane_gap: 14.0 };
+    let layout = Layout::new(&ops, room, true, label_width);
+    let strips = Strips::new(&ops, summary, &layout);
+    let lanes = lanes(&ops);
+    let top = 10.0 + STRIP * strips.lanes.len() as f64;
+    let height = top + LANE * lanes.len() as f64 + 34.0;
+    let width = LEFT + layout.width + 24.0;
+    let mut drawing =
+        Drawing { svg: Svg::new(width, height, "The operations involved"), layout, top };
+    strips.draw(&mut drawing);
+    drawing.axis(&ops, height);
+    for (lane, process) in lanes.iter().enumerate() {
+        let y = drawing.lane_y(lane);
+        drawing.svg.line("grid", (LEFT - 8.0, y + LANE - 6.0), (width, y + LANE - 6.0));
+        drawing.svg.text("soft end", (LEFT - 14.0, y + 30.0), &format!("process {process}"));
+    }
+    for (at, op) in ops.iter().enumerate() {
+        let lane = lanes.iter().position(|process| *process == op.process).unwrap_or(0);
+        drawing.op(op, at, lane, evidence.stuck.contains(&op.index));
+    }
+    drawing.order(&ops, &lanes, &evidence.longest_order);
+    (drawing.svg, evidence.ops.len() - ops.len())
+}
+
+/// Processes in order of their first operation.
+fn lanes(ops: &[EvidenceOp]) -> Vec<&str> {
+    let mut lanes: Vec<&str> = Vec::new();
+    for op in ops {
+        if !lanes.contains(&&*op.process) {
+            lanes.push(&op.process);
+        }
+    }
+    lanes
+}
+
+fn label(op: &EvidenceOp) -> String {
+    cut(&op.label, LABEL_MAX)
+}
+
+fn label_width(op: &EvidenceOp) -> f64 {
+    CHAR * label(op).chars().count() as f64
+}
+
+struct Drawing {
+    svg: Svg,
+    layout: Layout,
+    top: f64,
+}
+
+impl Drawing {
+    fn lane_y(&self, lane: usize) -> f64 {
+        self.top + LANE * lane as f64
+    }
+
+    fn op(&mut self, op: &EvidenceOp, at: usize, lane: usize, stuck: bool) {
+        let place = self.layout.places[at];
+        let (x0, x1) = (LEFT + place.from, LEFT + place.to);
+        let y = self.lane_y(lane);
+        let (bar, end, open) =
+            if stuck { ("stuck", "stuckend", "stuckopen") } else { ("op", "opend", "open") };
+        let (from, to) = (y + 20.0, y + 20.0 + BAR);
+        let lasted = op.end_ns.map_or("outcome unknown".into(), |end| {
+            format!("took {}", duration(end.saturating_sub(op.start_ns)))
+        });
+        let title = format!("{} at {}, {lasted} (op {})", op.label, moment(op.start_ns), op.index);
+        self.svg.titled_rect(bar, [x0, from, (x1 - x0).max(2.0), BAR], &title);
+        self.svg.line(end, (x0, from - 2.0), (x0, to + 2.0));
+        let end = if op.end_ns.is_some() { end } else { open };
+        self.svg.line(end, (x1, from - 2.0), (x1, to + 2.0));
+        let class = if stuck { "mono strong badtext" } else { "mono" };
+        self.svg.text(class, (x0, y + 13.0), &label(op));
+    }
+
+    /// Joins the points at which the operations of the longest legal order can take effect.
+    fn order(&mut self, ops: &[EvidenceOp], lanes: &[&str], order: &[u64]) {
+        let shown = order.iter().filter_map(|index| ops.iter().position(|op| op.index == *index));
+        let mut points: Vec<(f64, f64)> = Vec::new();
+        let mut x = 0.0f64;
+        for at in shown {
+            let place = self.layout.places[at];
+            let lane = lanes.iter().position(|process| *process == ops[at].process).unwrap_or(0);
+            // After the one before, inside its own interval.
+            let middle = DOT / 2.0;
+            let latest = (place.to - middle).max(place.from + middle);
+            x = (x + DOT).max(place.from + middle).min(latest);
+            points.push((LEFT + x, self.lane_y(lane) + 20.0 + BAR / 2.0));
+        }
+        let mut path = Path::default();
+        for (i, (x, y)) in points.iter().enumerate() {
+            if i == 0 {
+                path.move_to(*x, *y);
+            } else {
+                path.line_to(*x, *y);
+            }
+        }
+        self.svg.path("order", &path);
+        for (i, (x, y)) in points.iter().enumerate() {
+            self.svg.circle("badge", (*x, *y), 8.0);
+            self.svg.text("rank", (*x, y + 3.6), &(i + 1).to_string());
+        }
+    }
+
+    /// Times under the drawing, each with the distance from the first in full where there is room.
+    fn axis(&mut self, ops: &[EvidenceOp], height: f64) {
+        let y = height - 30.0;
+        self.svg.line("axis", (LEFT, y), (LEFT + self.layout.width, y));
+        let first = ops.iter().map(|op| op.start_ns).min().unwrap_or(0);
+        let mut free = f64::NEG_INFINITY;
+        let stops = self.layout.stops().to_vec();
+        for (time, x) in stops {
+            let mut text = String::new();
+            // Writing to a string cannot fail.
+            let _ = if time == first {
+                write!(text, "{}", moment(time))
+            } else {
+                write!(text, "+{}", duration(time - first))
+            };
+            let x = LEFT + x;
+            self.svg.line("axis", (x, y), (x, y + 4.0));
+            let half = 3.4 * text.chars().count() as f64;
+            if x - half > free {
+                self.svg.text("soft small mid", (x, y + 18.0), &text);
+                free = x + half + 8.0;
+            }
+        }
+    }
+}
+
+/// Lanes above the operations: one a fault that touched the time shown, one for the leader.
+struct Strips {
+    lanes: Vec<Strip>,
+}
+
+struct Strip {
+    name: String,
+    spans: Vec<(f64, f64, String, String)>,
+}
+
+/// Fault lanes drawn at most.
+const STRIPS_MAX: usize = 8;
+
+impl Strips {
+    fn new(ops: &[EvidenceOp], summary: Option<&Summary>, layout: &Layout) -> Self {
+        let mut lanes = Vec::new();
+        let (Some(summary), Some(from)) = (summary, ops.iter().map(|op| op.start_ns).min()) else {
+            return Self { lanes };
+        };
+        let to = ops.iter().map(|op| op.end_ns.unwrap_or(op.start_ns)).max().unwrap_or(from);
+        let kinds = kinds(summary);
+        let place = |start: u64, end: u64| {
+            // Whatever began before or ended after reaches beyond the edge.
+            let x0 = if start <= from { -6.0 } else { layout.at(start) };
+            let x1 = if end >= to { layout.width } else { layout.at(end) };
+            (x0, x1.max(x0 + 2.0))
+        };
+        for fault in summary.faults.iter().filter(|fault| fault.window.effective) {
+            let (start, end) = super::span(fault, summary.end_ns);
+            if end < from || start > to || lanes.len() == STRIPS_MAX {
+                continue;
+            }
+            let (x0, x1) = place(start, end);
+            let paint = format!("lane {}", kind_class(&kinds, &fault.window.kind));
+            let spans = vec![(x0, x1, paint, fault.window.label.clone())];
+            lanes.push(Strip { name: fault.window.kind.clone(), spans });
+        }
+        let mut spans = Vec::new();
+        for span in &summary.leaders {
+            if span.to_ns < from || span.from_ns > to {
+                continue;
+            }
+            let (x0, x1) = place(span.from_ns, span.to_ns);
+            let label = span.leader.map_or("none".into(), |node| node.to_string());
+            let term = span.term.map_or(String::new(), |term| format!(", term {term}"));
+            spans.push((x0, x1, "leader".into(), format!("{label}{term}")));
+        }
+        if !spans.is_empty() {
+            lanes.push(Strip { name: "leader".into(), spans });
+        }
+        Self { lanes }
+    }
+
+    fn draw(&self, drawing: &mut Drawing) {
+        for (i, strip) in self.lanes.iter().enumerate() {
+            let y = 4.0 + STRIP * i as f64;
+            drawing.svg.text("soft end", (LEFT - 14.0, y + 13.0), &strip.name);
+            for (x0, x1, paint, label) in &strip.spans {
+                let place = [LEFT + x0, y, x1 - x0, STRIP - 5.0];
+                drawing.svg.titled_rect(paint, place, label);
+                let fits = ((x1 - x0 - 8.0) / 6.4).max(0.0) as usize;
+                if label.chars().count() <= fits {
+                    let class = if strip.name == "leader" { "small" } else { "inlane" };
+                    drawing.svg.text(class, (LEFT + x0 + 12.0, y + 12.5), label);
+                }
+            }
+        }
+    }
+}
