@@ -73,7 +73,7 @@ const REGISTER_1: u32 = 1;
 const FAMILY: [u8; 4] = [NFPROTO_INET, 0, 0, 0];
 
 /// Makes the kernel drop packets from exactly these addresses; an empty set leaves no table.
-pub(crate) fn replace(from: &[Ipv4Addr]) -> io::Result<()> {
+pub fn replace(from: &[Ipv4Addr]) -> io::Result<()> {
     let create = libc::NLM_F_CREATE as u16;
     let table = || Message::new(NEWTABLE, create).fixed(&FAMILY).with_str(TABLE_NAME, TABLE);
     // Making the table first lets the removal succeed whether or not there was one.
@@ -143,7 +143,7 @@ fn equals(m: Message, value: &[u8]) -> Message {
 }
 
 /// The drop rules that the kernel has now, by address.
-pub(crate) fn read() -> io::Result<Vec<CutRule>> {
+pub fn read() -> io::Result<Vec<CutRule>> {
     let question = Message::new(GETRULE, 0)
         .fixed(&FAMILY)
         .with_str(RULE_TABLE, TABLE)

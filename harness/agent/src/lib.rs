@@ -11,7 +11,7 @@
 //! environment the node dies with it).
 
 mod children;
-mod cut;
+pub mod cut;
 mod daemon;
 mod files;
 pub mod netlink;

@@ -1,13 +1,44 @@
-//! All nodes of a run.
+//! All nodes of a run, and who reaches whom.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use keelhaul_history::NodeId;
+use tokio::task::JoinSet;
 
 use crate::node::{Node, NodeError};
+
+/// Probes of one question: more than one, since a single packet may get lost on a real network.
+const PROBES: u32 = 3;
+/// How long the receiver watches for each probe; the sum is what a negative answer costs. Far longer than a packet between
+/// local nodes takes, even on a machine that is busy with their work.
+const PROBE_WAIT_MS: u64 = 120;
+
+/// What an environment does at the end, after the streams are closed.
+pub(crate) trait Environment: std::fmt::Debug {
+    /// Waits (bounded) until the agents are gone, and takes down what is left. Dropping it does the same at once.
+    fn close(self: Box<Self>) -> Pin<Box<dyn Future<Output = Result<(), CloseError>>>>;
+}
+
+/// What could not be taken down at the end.
+#[derive(Debug, thiserror::Error)]
+#[error("take down {what}: {source}")]
+pub struct CloseError {
+    /// Which part.
+    pub what: String,
+    /// What the system said.
+    pub source: std::io::Error,
+}
 
 /// The nodes of a run, and what must be taken down at its end. Dropping it takes everything down at once.
 #[derive(Debug)]
 pub struct Cluster {
     nodes: Vec<Node>,
+    environment: Box<dyn Environment>,
+    nonce_next: Arc<AtomicU64>,
 }
 
 /// Which node's packets reach which: one entry an ordered pair of different nodes.
@@ -26,6 +57,15 @@ impl Reachability {
 }
 
 impl Cluster {
+    pub(crate) fn new(nodes: Vec<Node>, environment: Box<dyn Environment>) -> Self {
+        // Probes of an earlier run on the same hosts must not be taken for ours.
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let nonce_next = Arc::new(AtomicU64::new(
+            u64::from(since_epoch.subsec_nanos()) << 32 | since_epoch.as_secs() << 12,
+        ));
+        Self { nodes, environment, nonce_next }
+    }
+
     /// All nodes, by id.
     #[must_use]
     pub fn nodes(&self) -> &[Node] {
@@ -46,19 +86,49 @@ impl Cluster {
     }
 
     /// Whether packets that `from` sends now arrive at `to`, seen by probes of the agents and not by asking the
-    /// injector.
+    /// injector. Yes comes at once, no after about a third of a second.
     pub async fn reaches(&self, from: NodeId, to: NodeId) -> Result<bool, NodeError> {
-        let _ = (self.node(from), self.node(to));
-        Ok(false)
+        reaches(self.node(from).clone(), self.node(to).clone(), &self.nonce_next).await
     }
 
     /// [`Cluster::reaches`] for all ordered pairs at once.
     pub async fn reachability(&self) -> Result<Reachability, NodeError> {
-        Ok(Reachability { pairs: Vec::new() })
+        let mut questions = JoinSet::new();
+        for from in &self.nodes {
+            for to in self.nodes.iter().filter(|to| to.id() != from.id()) {
+                let (from, to, nonces) = (from.clone(), to.clone(), Arc::clone(&self.nonce_next));
+                questions.spawn(async move {
+                    let ids = (from.id(), to.id());
+                    reaches(from, to, &nonces).await.map(|seen| (ids.0, ids.1, seen))
+                });
+            }
+        }
+        let mut pairs = Vec::new();
+        for answer in questions.join_all().await {
+            pairs.push(answer?);
+        }
+        pairs.sort_unstable();
+        Ok(Reachability { pairs })
     }
 
-    /// Ends every daemon and agent, and waits (bounded) until they are gone.
-    pub async fn close(self) -> Result<(), NodeError> {
-        Ok(())
+    /// Ends every daemon and agent, and waits (bounded) until they are gone. Handles on nodes that are still held keep their
+    /// streams open; their agents are killed when the patience is over.
+    pub async fn close(self) -> Result<(), CloseError> {
+        drop(self.nodes);
+        self.environment.close().await
     }
+}
+
+async fn reaches(from: Node, to: Node, nonces: &AtomicU64) -> Result<bool, NodeError> {
+    if from.id() == to.id() {
+        return Ok(true);
+    }
+    for _ in 0..PROBES {
+        let nonce = nonces.fetch_add(1, Ordering::Relaxed);
+        from.probe_send(to.address(), nonce).await?;
+        if to.probe_seen(nonce, PROBE_WAIT_MS).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

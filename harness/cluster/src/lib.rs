@@ -1,10 +1,16 @@
 //! Where nodes live, and a handle on each of them.
+//!
+//! An *environment* brings nodes up and takes them down ([`local`]: namespaces on this machine); from then on a [`Node`] is the
+//! same everywhere: one byte stream to the agent that runs on it. A [`Cluster`] holds all nodes of a run.
+//!
+//! Everything here is for one tokio runtime on one thread.
 
 mod cluster;
 pub mod doctor;
 pub mod local;
 mod node;
+mod stream;
 
-pub use cluster::{Cluster, Reachability};
+pub use cluster::{CloseError, Cluster, Reachability};
 pub use keelhaul_agent::{Command, CutRule, Daemon, DaemonState, Exit, Output, SELF_EXE};
 pub use node::{Node, NodeError};

@@ -2,8 +2,12 @@
 
 use std::net::Ipv4Addr;
 
-use keelhaul_agent::{Command, CutRule, Daemon, DaemonState, Output};
+use keelhaul_agent::{
+    CHUNK_BYTES_MAX, Command, CutRule, Daemon, DaemonState, Output, Reply, Request,
+};
 use keelhaul_history::NodeId;
+
+use crate::stream::AgentStream;
 
 /// Why a node did not do what it was asked.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -17,7 +21,7 @@ pub enum NodeError {
         reason: String,
     },
     /// The agent tried and could not.
-    #[error("{message} on {node}")]
+    #[error("on {node}: {message}")]
     Failed {
         /// Which node.
         node: NodeId,
@@ -28,14 +32,19 @@ pub enum NodeError {
     },
 }
 
-/// A handle on one node; clones share the stream.
+/// A handle on one node; clones share the stream. When the cluster and all handles are gone, the agent ends.
 #[derive(Clone, Debug)]
 pub struct Node {
     id: NodeId,
     address: Ipv4Addr,
+    agent: AgentStream,
 }
 
 impl Node {
+    pub(crate) fn new(id: NodeId, address: Ipv4Addr, agent: AgentStream) -> Self {
+        Self { id, address, agent }
+    }
+
     /// Which node it is.
     #[must_use]
     pub fn id(&self) -> NodeId {
@@ -50,75 +59,153 @@ impl Node {
 
     /// Runs a command to its end. A command that fails is an `Ok` whose status says so.
     pub async fn run(&self, command: Command) -> Result<Output, NodeError> {
-        let _ = command;
-        Err(self.unreachable())
+        match self.ask(Request::Run(command)).await? {
+            Reply::Output(output) => Ok(output),
+            other => Err(self.unexpected(&other)),
+        }
     }
 
-    /// Starts a daemon; answers the pid of its first process.
+    /// Starts a daemon; answers the pid of its first process, as the node counts pids. One that runs already is an error; what an
+    /// ended one of the same name left running is killed first.
     pub async fn start(&self, daemon: Daemon) -> Result<u32, NodeError> {
-        let _ = daemon;
-        Err(self.unreachable())
+        match self.ask(Request::StartDaemon(daemon)).await? {
+            Reply::Pid(pid) => Ok(pid),
+            other => Err(self.unexpected(&other)),
+        }
     }
 
     /// Asks a daemon to end and kills it when the grace is over; answers its state when no process of it is left.
     pub async fn stop(&self, name: &str, grace_ms: u64) -> Result<DaemonState, NodeError> {
-        let _ = (name, grace_ms);
-        Err(self.unreachable())
+        self.ask_state(Request::Stop { name: name.into(), grace_ms }).await
     }
 
     /// Kills every process of a daemon; answers when none is left.
     pub async fn kill(&self, name: &str) -> Result<DaemonState, NodeError> {
-        let _ = name;
-        Err(self.unreachable())
+        self.ask_state(Request::Kill { name: name.into() }).await
     }
 
     /// Stops every process of a daemon where it is; answers when none can run.
     pub async fn pause(&self, name: &str) -> Result<DaemonState, NodeError> {
-        let _ = name;
-        Err(self.unreachable())
+        self.ask_state(Request::Pause { name: name.into() }).await
     }
 
-    /// Lets a paused daemon go on.
+    /// Lets a paused daemon go on; answers when none of its processes is stopped.
     pub async fn resume(&self, name: &str) -> Result<DaemonState, NodeError> {
-        let _ = name;
-        Err(self.unreachable())
+        self.ask_state(Request::Resume { name: name.into() }).await
     }
 
     /// What the node's kernel says of a daemon now.
     pub async fn status(&self, name: &str) -> Result<DaemonState, NodeError> {
-        let _ = name;
-        Err(self.unreachable())
+        self.ask_state(Request::Status { name: name.into() }).await
     }
 
     /// Writes a whole file, making its directories.
     pub async fn write_file(&self, path: &str, bytes: &[u8], mode: u32) -> Result<(), NodeError> {
-        let _ = (path, bytes, mode);
-        Err(self.unreachable())
+        let mut offset = 0;
+        loop {
+            let rest = &bytes[offset..];
+            let chunk = &rest[..rest.len().min(chunk_bytes())];
+            let request = Request::WriteFile {
+                path: path.into(),
+                offset: offset as u64,
+                bytes: chunk.to_vec(),
+                mode,
+            };
+            self.ask_done(request).await?;
+            offset += chunk.len();
+            if offset == bytes.len() {
+                return Ok(());
+            }
+        }
     }
 
-    /// Reads a file, at most `limit` bytes of it.
+    /// Reads a file, at most its first `limit` bytes.
     pub async fn read_file(&self, path: &str, limit: u64) -> Result<Vec<u8>, NodeError> {
-        let _ = (path, limit);
-        Err(self.unreachable())
+        let mut found = Vec::new();
+        while (found.len() as u64) < limit {
+            let offset = found.len() as u64;
+            let request = Request::ReadFile {
+                path: path.into(),
+                offset,
+                limit: CHUNK_BYTES_MAX.min(limit - offset),
+            };
+            match self.ask(request).await? {
+                // A file may grow or shrink meanwhile: its end is where nothing more comes.
+                Reply::Bytes { bytes, .. } if bytes.is_empty() => break,
+                Reply::Bytes { bytes, .. } => found.extend(bytes),
+                other => return Err(self.unexpected(&other)),
+            }
+        }
+        Ok(found)
     }
 
     /// Drops packets from exactly these addresses from now on; answers the rules as read back from the kernel.
     pub async fn cut(&self, from: &[Ipv4Addr]) -> Result<Vec<CutRule>, NodeError> {
-        let _ = from;
-        Err(self.unreachable())
+        self.ask_cuts(Request::Cut { from: from.to_vec() }).await
     }
 
     /// The drop rules that the node's kernel has now.
     pub async fn cut_state(&self) -> Result<Vec<CutRule>, NodeError> {
-        Err(self.unreachable())
+        self.ask_cuts(Request::CutState).await
     }
 
     /// Resumes what is paused and removes all cuts; daemons stay as they are.
     pub async fn heal(&self) -> Result<(), NodeError> {
-        Err(self.unreachable())
+        self.ask_done(Request::HealAll).await
     }
 
-    fn unreachable(&self) -> NodeError {
-        NodeError::Lost { node: self.id, reason: "no stream".into() }
+    /// Sends one probe packet that another node's agent may see.
+    pub(crate) async fn probe_send(&self, to: Ipv4Addr, nonce: u64) -> Result<(), NodeError> {
+        self.ask_done(Request::ProbeSend { to, nonce }).await
     }
+
+    /// Whether a probe arrived, waiting for it at most so long.
+    pub(crate) async fn probe_seen(&self, nonce: u64, wait_ms: u64) -> Result<bool, NodeError> {
+        match self.ask(Request::ProbeSeen { nonce, wait_ms }).await? {
+            Reply::Seen(seen) => Ok(seen),
+            other => Err(self.unexpected(&other)),
+        }
+    }
+
+    async fn ask_state(&self, request: Request) -> Result<DaemonState, NodeError> {
+        match self.ask(request).await? {
+            Reply::State(state) => Ok(state),
+            other => Err(self.unexpected(&other)),
+        }
+    }
+
+    async fn ask_cuts(&self, request: Request) -> Result<Vec<CutRule>, NodeError> {
+        match self.ask(request).await? {
+            Reply::Cuts(rules) => Ok(rules),
+            other => Err(self.unexpected(&other)),
+        }
+    }
+
+    async fn ask_done(&self, request: Request) -> Result<(), NodeError> {
+        match self.ask(request).await? {
+            Reply::Done => Ok(()),
+            other => Err(self.unexpected(&other)),
+        }
+    }
+
+    async fn ask(&self, request: Request) -> Result<Reply, NodeError> {
+        match self.agent.call(request).await {
+            Ok(Reply::Failed { message, errno }) => {
+                Err(NodeError::Failed { node: self.id, message, errno })
+            }
+            Ok(reply) => Ok(reply),
+            Err(reason) => Err(NodeError::Lost { node: self.id, reason }),
+        }
+    }
+
+    fn unexpected(&self, reply: &Reply) -> NodeError {
+        NodeError::Lost {
+            node: self.id,
+            reason: format!("the agent answered something else: {reply:?}"),
+        }
+    }
+}
+
+fn chunk_bytes() -> usize {
+    usize::try_from(CHUNK_BYTES_MAX).expect("a chunk fits the address space")
 }

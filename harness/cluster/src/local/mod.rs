@@ -1,78 +1,57 @@
-//! The local environment: every node in namespaces of its own on this machine, without root.
+//! The local environment: every node in namespaces of its own on this machine, as root or not.
+//!
+//! `main` first calls [`enter`], which moves the whole program into namespaces; then [`Local::start`] makes a bridge, and for each
+//! node a network, pid, mount, uts and ipc namespace, an agent as its PID 1, and a file system (`root`). Everything lives in the outermost
+//! namespaces, so the kernel takes all of it away when the run ends, in whatever way.
+//!
+//! Limits: nodes share the machine's kernel and clocks; one cluster at a time in a process; IPv4.
 
-use std::path::Path;
+mod enter;
+mod namespace;
+mod network;
+mod node_init;
+mod remedy;
+mod root;
+mod start;
+mod supervise;
 
-use crate::cluster::Cluster;
+pub use enter::{EnterError, Entered, enter};
+pub use node_init::node_init;
+pub use start::{Local, NODES_MAX, StartError};
 
-/// What [`enter`] came back with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Entered {
-    /// This process is the control process inside the namespaces: go on with the run.
-    Inside,
-    /// This process only waited for the one inside, which is over: end with this exit code at once.
-    Done(u8),
-}
+pub(crate) use enter::{map_identities, mount_proc, private_mounts};
+pub(crate) use namespace::{Program, spawn};
+pub(crate) use node_init::TRY_ALL;
+pub(crate) use remedy::{of_mounts, of_namespaces};
+pub(crate) use root::mount_tmpfs;
 
-/// Why the namespaces could not be entered; each says what would help.
-#[derive(Debug, thiserror::Error)]
-pub enum EnterError {
-    /// The kernel refused.
-    #[error("{what}: {source}; {remedy}")]
-    Refused {
-        /// What was tried.
-        what: &'static str,
-        /// What the kernel said.
-        source: std::io::Error,
-        /// What to do about it.
-        remedy: String,
-    },
-}
+use std::io;
 
-/// Why nodes could not be started.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// Not 1 to 9.
-    #[error("start {0} nodes: the local environment has 1 to 9")]
-    Count(u16),
-    /// Not inside the namespaces that [`enter`] makes.
-    #[error("start nodes outside the namespaces of local::enter")]
-    NotInside,
-    /// The kernel or a file system refused.
-    #[error("{what}: {source}")]
-    Refused {
-        /// What was tried.
-        what: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
-}
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Moves the program into its own user, mount, network, pid, uts and ipc namespaces. Call it first in `main`, before
-/// any thread.
-pub fn enter() -> Result<Entered, EnterError> {
-    Ok(Entered::Inside)
-}
-
-/// The local environment.
+/// The signals by which somebody asks for the run's end. Listen early: what arrives before is lost.
+///
+/// The control process need not watch for a second one: the outer process then kills the run.
 #[derive(Debug)]
-pub struct Local;
+pub struct StopSignals(Vec<Signal>);
 
-impl Local {
-    /// Starts nodes `n1` … with their own addresses; their data and logs are in `run_dir/nodes/nX`.
-    pub async fn start(count: u16, run_dir: &Path) -> Result<Cluster, StartError> {
-        let _ = run_dir;
-        Err(StartError::Count(count))
+impl StopSignals {
+    /// Begins to listen.
+    pub fn listen() -> io::Result<Self> {
+        let kinds = supervise::stop_signals();
+        kinds
+            .into_iter()
+            .map(|kind| signal(SignalKind::from_raw(kind as i32)))
+            .collect::<io::Result<_>>()
+            .map(Self)
     }
-}
 
-/// What `keelhaul node-init …` does: becomes a node. `args` are those after `node-init`. Answers the exit code.
-pub fn node_init(args: &[String]) -> u8 {
-    let _ = args;
-    70
-}
-
-/// Resolves at the first `SIGINT`, `SIGTERM` or `SIGHUP`. A second one need not be watched for: the outer process then kills
-/// everything.
-pub async fn stop_requested() -> std::io::Result<()> {
-    std::future::pending().await
+    /// Resolves when one of them has arrived. Cancel-safe.
+    pub async fn received(&mut self) {
+        std::future::poll_fn(|context| {
+            let any = self.0.iter_mut().any(|signal| signal.poll_recv(context).is_ready());
+            if any { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        })
+        .await;
+    }
 }
