@@ -116,7 +116,8 @@ impl<I: Iterator<Item = Value>, M: FnMut(&Value) -> Boxed> Generator for Indepen
 
     fn update(&mut self, ctx: &Context<'_>, event: &Op) {
         let Thread::Client(thread) = ctx.thread(event.process) else { return };
-        let Some(group) = self.groups.iter_mut().find(|group| group.threads.contains(&thread))
+        let at = self.groups.partition_point(|group| group.threads.end <= thread);
+        let Some(group) = self.groups.get_mut(at).filter(|group| group.threads.contains(&thread))
         else {
             return;
         };
