@@ -46,6 +46,21 @@ pub enum ServerError {
     },
 }
 
+impl ServerError {
+    /// The whole story in one sentence, the system's own reason included.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        let mut words = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(error) = source {
+            words.push_str(": ");
+            words.push_str(&error.to_string());
+            source = error.source();
+        }
+        words
+    }
+}
+
 /// Which argument of a node is wrong, and how.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ArgsError {

@@ -30,6 +30,8 @@ mod protocol;
 mod raft;
 mod run;
 mod storage;
+#[cfg(test)]
+mod tests;
 pub mod wire;
 
 pub use args::{ProtocolKind, ServerArgs, Timing};
