@@ -60,6 +60,8 @@ pub enum Request {
     },
     /// Which node leads, and in which term, as far as this node knows. Answered locally, at once.
     Status,
+    /// A hash of all that this node has applied. Answered locally, at once.
+    Digest,
 }
 
 /// The answer to a [`Request`].
@@ -99,5 +101,12 @@ pub enum Response {
         committed: u64,
         /// Highest log index applied to the map.
         applied: u64,
+    },
+    /// Answer to [`Request::Digest`]: nodes that applied equally much and differ in `digest` have diverged.
+    Digest {
+        /// Highest log index applied to the map.
+        applied: u64,
+        /// See [`Machine::digest`].
+        digest: u64,
     },
 }

@@ -46,6 +46,8 @@ struct Session {
 pub struct Machine {
     values: BTreeMap<Key, Value>,
     sessions: BTreeMap<SessionId, Session>,
+    /// A hash over all entries ever applied, each with the hash before it.
+    digest: u64,
     /// Sessions by the entry that last used them: the first is the next to be forgotten.
     #[serde(skip)]
     by_use: BTreeMap<LogIndex, SessionId>,
@@ -55,6 +57,7 @@ impl Machine {
     /// Applies an entry and says what its client is to be told. Entries come in the order of the log, each
     /// once.
     pub fn apply(&mut self, entry: &Entry) -> Option<Response> {
+        self.digest = chain(self.digest, entry);
         match &entry.payload {
             Payload::Noop => None,
             Payload::Register => Some(self.register(entry.index)),
@@ -67,7 +70,10 @@ impl Machine {
     /// As [`Machine::apply`], but a command that was applied before is applied again (the mutant R28).
     pub(crate) fn apply_again(&mut self, entry: &Entry) -> Option<Response> {
         match &entry.payload {
-            Payload::Command { command, .. } => Some(self.perform(command)),
+            Payload::Command { command, .. } => {
+                self.digest = chain(self.digest, entry);
+                Some(self.perform(command))
+            }
             Payload::Noop | Payload::Register => self.apply(entry),
         }
     }
@@ -76,6 +82,13 @@ impl Machine {
     #[must_use]
     pub fn read(&self, key: &[u8]) -> Option<&Value> {
         self.values.get(key)
+    }
+
+    /// A hash over every entry ever applied: of machines that applied equally many, those with different digests have
+    /// diverged.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        self.digest
     }
 
     /// How many sessions are open.
@@ -156,6 +169,29 @@ impl Machine {
     }
 }
 
+/// FNV-1a over the entry's bytes, begun with the digest so far. Against mistakes, not against malice.
+fn chain(digest: u64, entry: &Entry) -> u64 {
+    const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+    postcard::serialize_with_flavor(entry, Fnv(OFFSET ^ digest)).expect("hashing takes any bytes")
+}
+
+/// A place for serialised bytes that keeps their hash only.
+struct Fnv(u64);
+
+impl postcard::ser_flavors::Flavor for Fnv {
+    type Output = u64;
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        const PRIME: u64 = 0x0000_0100_0000_01b3;
+        self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(PRIME);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<u64> {
+        Ok(self.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -201,8 +237,21 @@ mod tests {
         machine.apply(&write(2, 1, 1, "a"));
         let mut restored = Machine::restore(&machine.snapshot()).unwrap();
         assert_eq!(restored, machine);
+        assert_eq!(restored.digest(), machine.digest());
         assert_eq!(restored.apply(&write(3, 1, 1, "b")), Some(Response::Written));
         assert_eq!(restored.read(b"x"), Some(&b"a".to_vec()));
+    }
+
+    #[test]
+    fn the_digest_tells_the_order_of_entries() {
+        let applied = |entries: &[Entry]| {
+            let mut machine = Machine::default();
+            entries.iter().for_each(|entry| drop(machine.apply(entry)));
+            machine.digest()
+        };
+        let (a, b) = (write(1, 9, 1, "a"), write(2, 9, 2, "b"));
+        assert_eq!(applied(&[a.clone(), b.clone()]), applied(&[a.clone(), b.clone()]));
+        assert_ne!(applied(&[a.clone(), b.clone()]), applied(&[b, a]));
     }
 
     #[test]

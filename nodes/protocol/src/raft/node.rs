@@ -261,6 +261,10 @@ impl Replica {
                 };
                 self.outbox.reply(id, response);
             }
+            kv::Request::Digest => {
+                let (applied, digest) = (self.applied.0, self.machine.digest());
+                self.outbox.reply(id, kv::Response::Digest { applied, digest });
+            }
             _ if !leading => {
                 self.outbox.reply(id, kv::Response::NotLeader { leader: self.leader });
             }

@@ -9,8 +9,10 @@ use rand_chacha::ChaCha8Rng;
 
 use super::linear::{Kind, Op, Value};
 
-/// Operations on a key before the next one is taken.
-const OPS_PER_KEY: u64 = 80;
+/// Keys in use at a time.
+const KEYS: u64 = 8;
+/// Operations on these before others are taken.
+const OPS_PER_KEYS: u64 = 1_000;
 const ATTEMPTS_MAX: u32 = 4;
 
 #[derive(Debug)]
@@ -29,7 +31,7 @@ struct Client {
     /// The request that it waits for.
     request: Option<RequestId>,
     target: u16,
-    last_seen: (u64, Value),
+    last_seen: BTreeMap<u64, Value>,
 }
 
 /// What a client does next.
@@ -83,9 +85,8 @@ impl Clients {
     }
 
     fn invent(&mut self, client: usize, now: u64, rng: &mut ChaCha8Rng) -> Call {
-        let key = self.started / OPS_PER_KEY;
-        let seen = self.clients[client].last_seen;
-        let expected = if seen.0 == key { seen.1 } else { 0 };
+        let key = self.started / OPS_PER_KEYS * KEYS + rng.random_range(0..KEYS);
+        let expected = self.clients[client].last_seen.get(&key).copied().unwrap_or(0);
         self.next_value += 1;
         let kind = match rng.random_range(0..10) {
             0..4 => Kind::Read(0),
@@ -172,7 +173,7 @@ impl Clients {
             (kind, _) => kind,
         };
         let (Kind::Read(value) | Kind::Write(value) | Kind::Cas(_, value)) = kind;
-        self.clients[client].last_seen = (call.key, value);
+        self.clients[client].last_seen.insert(call.key, value);
         self.acknowledged += u64::from(!matches!(kind, Kind::Read(_)));
         self.record(call, kind, Some(now));
     }

@@ -10,11 +10,13 @@ use keelhaul_protocol::raft::{Replica, Role};
 #[derive(Default)]
 pub struct Oracle {
     leaders: BTreeMap<Term, NodeId>,
-    /// What was applied at each index, by whichever node came first; from index 1.
-    applied: Vec<Arc<Entry>>,
+    /// What was applied at each index, by whichever node came first.
+    applied: BTreeMap<LogIndex, Arc<Entry>>,
     /// How far each node was compared, in this life of it.
     compared: BTreeMap<NodeId, LogIndex>,
-    /// State machines by what they had applied, sampled.
+    /// Digests of state machines by what they had applied.
+    digests: BTreeMap<LogIndex, u64>,
+    /// State machines likewise, sampled.
     states: BTreeMap<LogIndex, Vec<u8>>,
 }
 
@@ -43,26 +45,23 @@ impl Oracle {
         let news = compared.0 + 1..=status.applied.0;
         *compared = status.applied;
         for index in news {
-            // What came in a snapshot is compared by state.
+            // What came in a snapshot, or went into one, is compared by digest.
             let Some(entry) = replica.log().get(LogIndex(index)) else { continue };
             self.compare(status.id, entry)?;
+        }
+        let digest = replica.machine().digest();
+        if *self.digests.entry(status.applied).or_insert(digest) != digest {
+            return Err(format!("{:?} diverged before {:?}", status.id, status.applied));
         }
         Ok(())
     }
 
     fn compare(&mut self, node: NodeId, entry: &Arc<Entry>) -> Result<(), String> {
-        let at = entry.index.0 as usize - 1;
-        match self.applied.get(at) {
-            None if at == self.applied.len() => self.applied.push(Arc::clone(entry)),
-            None => {
-                return Err(format!("{node:?} applied {:?} before anyone else did", entry.index));
-            }
-            Some(known) if known != entry => {
-                return Err(format!("{node:?} applied {entry:?}, another {known:?}"));
-            }
-            Some(_) => {}
+        let known = self.applied.entry(entry.index).or_insert_with(|| Arc::clone(entry));
+        if known == entry {
+            return Ok(());
         }
-        Ok(())
+        Err(format!("{node:?} applied {entry:?}, another {known:?}"))
     }
 
     /// Two machines that applied equally much are equal; two logs that share an entry share what is before.
