@@ -11,6 +11,7 @@ pub mod stats;
 
 pub mod budget;
 pub mod columns;
+pub mod import;
 
 pub use budget::{Budget, Exhausted, Unlimited};
 pub use judge::{

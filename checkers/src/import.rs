@@ -1,0 +1,3 @@
+//! Register histories from other tools' logs.
+
+pub mod porcupine;
