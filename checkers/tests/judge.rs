@@ -1,5 +1,7 @@
 //! Whole histories in a short notation, through the one entry.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic, as tests do")]
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use keelhaul_checkers::{
