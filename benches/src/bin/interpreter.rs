@@ -59,7 +59,7 @@ fn arguments() -> Result<Arguments, String> {
 }
 
 fn main() -> ExitCode {
-    let outcome = arguments().and_then(|arguments| measure(&arguments).map_err(|e| e.to_string()));
+    let outcome = arguments().and_then(|arguments| measure(&arguments).map_err(|e| chain(&*e)));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
@@ -67,6 +67,12 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// An error with everything behind it.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |e| e.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 fn measure(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
