@@ -97,6 +97,18 @@ impl Layout {
         Self { places, width, stops }
     }
 
+    /// Makes everything wider by a factor.
+    pub fn stretch(&mut self, factor: f64) {
+        self.width *= factor;
+        for place in &mut self.places {
+            place.from *= factor;
+            place.to *= factor;
+        }
+        for (_, x) in &mut self.stops {
+            *x *= factor;
+        }
+    }
+
     /// Where a moment stands. Before the first event and after the last it is the edge.
     pub fn at(&self, time_ns: u64) -> f64 {
         let next = self.stops.partition_point(|(time, _)| *time <= time_ns);

@@ -96,8 +96,8 @@ fn render(report: &Report<'_>, summary: Result<&Summary, &dyn std::error::Error>
     let mut page = Page { html: String::with_capacity(256 * 1024) };
     page.head(report);
     page.verdict(report, summary);
-    page.checks(&judgement.checks);
     page.evidences(&judgement.checks, known);
+    page.checks(&judgement.checks);
     if let Some(summary) = known {
         page.plots(summary, span, rate.as_ref(), latency.as_ref());
         page.section("Faults", &tables::faults(summary));

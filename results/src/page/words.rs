@@ -37,13 +37,16 @@ pub fn tested(summary: &Summary) -> Vec<String> {
     }
     if !kinds.is_empty() {
         let kinds: Vec<String> = kinds.iter().map(|(kind, n)| counted(*n, kind)).collect();
-        let during: u64 =
-            summary.faults.iter().filter(|f| f.window.effective && f.ok_within > 0).count() as u64;
-        sentences.push(format!(
-            "{} verified in effect, with operations succeeding during {} of them",
-            listed(&kinds),
-            grouped(during),
-        ));
+        let effective = summary.faults.iter().filter(|fault| fault.window.effective);
+        let (all, during) =
+            (effective.clone().count(), effective.filter(|f| f.ok_within > 0).count());
+        let during = match during {
+            0 => "no operation succeeded during any".into(),
+            n if n == all && n > 1 => "operations succeeded during every one".into(),
+            n if n == all => "operations succeeded during it".into(),
+            n => format!("operations succeeded during {n} of {all}"),
+        };
+        sentences.push(format!("{} verified in effect; {during}", listed(&kinds)));
     }
     sentences
 }

@@ -18,6 +18,10 @@ use crate::text::{cut, duration, moment};
 /// Operations drawn at most.
 const OPS_MAX: usize = 60;
 const LEFT: f64 = 96.0;
+const RIGHT: f64 = 24.0;
+/// Width of the page; a narrow drawing is stretched towards it, but not so far that two operations look lost.
+const PAGE: f64 = 1080.0;
+const STRETCH_MAX: f64 = 1.8;
 const LANE: f64 = 46.0;
 const STRIP: f64 = 22.0;
 const BAR: f64 = 16.0;
@@ -31,12 +35,13 @@ const LABEL_MAX: usize = 40;
 pub(crate) fn evidence(evidence: &Evidence, summary: Option<&Summary>) -> (Svg, usize) {
     let ops = shown(evidence, OPS_MAX);
     let room = Room { step_min: 26.0, step_max: 120.0, lane_gap: 14.0 };
-    let layout = Layout::new(&ops, room, true, label_width);
+    let mut layout = Layout::new(&ops, room, true, label_width);
+    layout.stretch(((PAGE - LEFT - RIGHT) / layout.width).clamp(1.0, STRETCH_MAX));
     let strips = Strips::new(&ops, summary, &layout);
     let lanes = lanes(&ops);
     let top = 10.0 + STRIP * strips.lanes.len() as f64;
     let height = top + LANE * lanes.len() as f64 + 34.0;
-    let width = LEFT + layout.width + 24.0;
+    let width = LEFT + layout.width + RIGHT;
     let mut drawing =
         Drawing { svg: Svg::new(width, height, "The operations involved"), layout, top };
     strips.draw(&mut drawing);
@@ -46,11 +51,16 @@ pub(crate) fn evidence(evidence: &Evidence, summary: Option<&Summary>) -> (Svg, 
         drawing.svg.line("grid", (LEFT - 8.0, y + LANE - 6.0), (width, y + LANE - 6.0));
         drawing.svg.text("soft end", (LEFT - 14.0, y + 30.0), &format!("process {process}"));
     }
+    let lane_of = |op: &EvidenceOp| lanes.iter().position(|p| *p == op.process).unwrap_or(0);
+    let stuck = |op: &EvidenceOp| evidence.stuck.contains(&op.index);
     for (at, op) in ops.iter().enumerate() {
-        let lane = lanes.iter().position(|process| *process == op.process).unwrap_or(0);
-        drawing.op(op, at, lane, evidence.stuck.contains(&op.index));
+        drawing.op(op, at, lane_of(op), stuck(op));
     }
     drawing.order(&ops, &lanes, &evidence.longest_order);
+    // Last, so that nothing crosses a word.
+    for (at, op) in ops.iter().enumerate() {
+        drawing.label(op, at, lane_of(op), stuck(op));
+    }
     (drawing.svg, evidence.ops.len() - ops.len())
 }
 
@@ -99,8 +109,12 @@ impl Drawing {
         self.svg.line(end, (x0, from - 2.0), (x0, to + 2.0));
         let end = if op.end_ns.is_some() { end } else { open };
         self.svg.line(end, (x1, from - 2.0), (x1, to + 2.0));
-        let class = if stuck { "mono strong badtext" } else { "mono" };
-        self.svg.text(class, (x0, y + 13.0), &label(op));
+    }
+
+    fn label(&mut self, op: &EvidenceOp, at: usize, lane: usize, stuck: bool) {
+        let class = if stuck { "mono halo strong badtext" } else { "mono halo" };
+        let place = (LEFT + self.layout.places[at].from, self.lane_y(lane) + 13.0);
+        self.svg.text(class, place, &label(op));
     }
 
     /// Joins the points at which the operations of the longest legal order can take effect.

@@ -24,6 +24,18 @@ pub(super) struct Frame {
 
 impl Frame {
     /// An empty plot with fault bands and the time axis.
+    pub fn with_bands(
+        summary: &Summary,
+        height: f64,
+        label: &str,
+        evidence: Option<(u64, u64)>,
+    ) -> Self {
+        let mut frame = Self::new(summary, height, label, evidence);
+        frame.bands(summary);
+        frame
+    }
+
+    /// An empty plot with the time axis.
     pub fn new(summary: &Summary, height: f64, label: &str, evidence: Option<(u64, u64)>) -> Self {
         let mut frame = Self {
             svg: Svg::new(WIDTH, height, label),
@@ -32,7 +44,6 @@ impl Frame {
             end_ns: summary.end_ns.max(1),
             legend_x: LEFT,
         };
-        frame.bands(summary);
         frame.time_axis();
         if let Some((from, to)) = evidence {
             let (x0, x1) = (frame.x(from), frame.x(to));

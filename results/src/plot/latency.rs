@@ -11,7 +11,7 @@ const BINS: usize = 120;
 const OUTCOMES: [&str; 3] = ["ok", "fail", "info"];
 
 pub(crate) fn latency(summary: &Summary, evidence: Option<(u64, u64)>) -> Svg {
-    let mut frame = Frame::new(summary, HEIGHT, "Latency over time", evidence);
+    let mut frame = Frame::with_bands(summary, HEIGHT, "Latency over time", evidence);
     let points = points(summary);
     let shown: usize = points.iter().map(Vec::len).sum();
     if shown == 0 {

@@ -11,7 +11,7 @@ const OUTCOMES: [&str; 3] = ["ok", "fail", "info"];
 
 pub(crate) fn rate(summary: &Summary, evidence: Option<(u64, u64)>) -> Svg {
     let mut frame =
-        Frame::new(summary, HEIGHT, "Completed operations a second over time", evidence);
+        Frame::with_bands(summary, HEIGHT, "Completed operations a second over time", evidence);
     let series = summary.series.coarse(BINS);
     if summary.counts.total() == 0 {
         frame.note("no operation completed");

@@ -5,7 +5,7 @@
 //! outlier is what one looks for.
 
 /// Operations kept by chance for one outcome.
-const SAMPLE_MAX: usize = 1_500;
+const SAMPLE_MAX: usize = 3_000;
 
 /// An operation in a scatter plot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
