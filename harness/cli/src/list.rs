@@ -38,7 +38,7 @@ fn mutants() {
         println!("    source    {}", info.source);
         println!("    evidence  {}", info.evidence);
         println!(
-            "    try       keelhaul run --store raft --mutant {} --time-limit 60 {}",
+            "    try       keelhaul run --store raft --mutant {} --time-limit 60 --nemesis {}",
             info.name, info.nemesis
         );
     }

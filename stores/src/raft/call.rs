@@ -334,6 +334,7 @@ fn fits(request: &Request, response: &Response) -> bool {
     match request {
         Request::Register => matches!(response, Response::Registered(_)),
         Request::Status => matches!(response, Response::Status { .. }),
+        Request::Digest => matches!(response, Response::Digest { .. }),
         Request::Perform { command: Command::Read { .. }, .. } => {
             matches!(response, Response::Value(_))
         }
