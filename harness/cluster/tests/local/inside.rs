@@ -178,7 +178,8 @@ async fn software_is_the_hosts(world: &World<'_>) {
         fs::read_dir("/usr/bin").unwrap().count().to_string()
     );
     // The first process is the agent; nobody else's processes are visible.
-    assert_eq!(stdout(world, 1, "echo /proc/[0-9]* | wc -w").await.parse::<u32>().unwrap() & !3, 0);
+    let processes: u32 = stdout(world, 1, "echo /proc/[0-9]* | wc -w").await.parse().unwrap();
+    assert!(processes < 6, "the agent, a shell, its pipe: not {processes}");
     assert_eq!(
         stdout(world, 1, "echo x > /dev/null; echo y > /dev/shm/z; head -c1 /dev/urandom | wc -c")
             .await,

@@ -212,5 +212,5 @@ fn doctor_leaves_nothing(_: &Path) {
     let findings = keelhaul_cluster::doctor::probe();
     assert!(findings.len() > 10 && findings.iter().all(|finding| finding.ok), "{findings:#?}");
     assert_eq!(fs::read_to_string("/proc/self/mountinfo").unwrap(), before);
-    assert_eq!(children_of(i32::try_from(std::process::id()).unwrap()), []);
+    assert_eq!(children_of(i32::try_from(std::process::id()).unwrap()), Vec::<i32>::new());
 }
