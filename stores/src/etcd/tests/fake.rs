@@ -64,14 +64,20 @@ impl Fake {
         Self { address, thread, go_on }
     }
 
-    /// Ends one [`Step::Wait`].
+    /// Ends one [`Step::Wait`]; after the last one, the server.
     pub fn go_on(&self) {
         self.go_on.send(()).unwrap();
     }
 
+    /// Whether the server has ended.
+    pub fn is_over(&self) -> bool {
+        self.thread.is_finished()
+    }
+
     /// Ends the server and tells what it saw.
     pub fn finish(self) -> Seen {
-        self.go_on.send(()).unwrap();
+        // Nobody listens any more when the server has ended already.
+        let _ = self.go_on.send(());
         self.thread.join().unwrap().unwrap()
     }
 }
