@@ -226,3 +226,30 @@ fn done(what: &str, result: io::Result<()>) -> Reply {
 fn failed(what: &str, error: &io::Error) -> Reply {
     Reply::Failed { message: format!("{what}: {error}"), errno: error.raw_os_error() }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{ServeError, serve_in};
+    use crate::wire::{WireError, frame, hello};
+
+    #[test]
+    fn strangers_are_refused_before_anything_is_done() {
+        let check = |payload: &[u8], version: Option<u32>| {
+            let input = frame(payload).unwrap();
+            let refused = serve_in(Path::new("/nonexistent"), &input[..], Vec::new()).unwrap_err();
+            let theirs = match refused {
+                ServeError::Wire(WireError::Version { theirs }) => Some(theirs),
+                ServeError::Wire(WireError::NoHello) => None,
+                other => panic!("{payload:?}: {other:?}"),
+            };
+            assert_eq!(theirs, version, "{payload:?}");
+        };
+        let mut other = hello();
+        *other.last_mut().unwrap() = 9;
+        check(&other, Some(9 << 24 | 1));
+        check(b"GET / HTTP/1.1", None);
+        check(b"", None);
+    }
+}

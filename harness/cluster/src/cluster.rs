@@ -111,10 +111,12 @@ impl Cluster {
         Ok(Reachability { pairs })
     }
 
-    /// Ends every daemon and agent, and waits (bounded) until they are gone. Handles on nodes that are still held keep their
-    /// streams open; their agents are killed when the patience is over.
+    /// Ends every daemon and agent, and waits (bounded) until they are gone. Handles on nodes that are still held are then
+    /// [lost](NodeError::Lost).
     pub async fn close(self) -> Result<(), CloseError> {
-        drop(self.nodes);
+        for node in &self.nodes {
+            node.close();
+        }
         self.environment.close().await
     }
 }

@@ -154,6 +154,11 @@ impl Node {
         self.ask_done(Request::HealAll).await
     }
 
+    /// Ends the stream to the agent, for all clones of this handle.
+    pub(crate) fn close(&self) {
+        self.agent.close();
+    }
+
     /// Sends one probe packet that another node's agent may see.
     pub(crate) async fn probe_send(&self, to: Ipv4Addr, nonce: u64) -> Result<(), NodeError> {
         self.ask_done(Request::ProbeSend { to, nonce }).await

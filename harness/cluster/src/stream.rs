@@ -15,12 +15,18 @@ use tokio::sync::{mpsc, oneshot};
 /// How long a fresh agent may take to say hello: a node sets up its mounts before.
 const HELLO_PATIENCE: Duration = Duration::from_secs(20);
 
-/// A stream to an agent; clones share it. When the last clone is gone the stream closes, and the agent undoes
-/// everything and ends.
+/// A stream to an agent; clones share it. When it is closed or the last clone is gone, the agent undoes everything and ends.
 #[derive(Clone, Debug)]
 pub(crate) struct AgentStream {
-    outgoing: mpsc::UnboundedSender<Vec<u8>>,
+    outgoing: mpsc::UnboundedSender<Outgoing>,
     waiting: Arc<Mutex<Waiting>>,
+}
+
+/// What the writing task is told.
+#[derive(Debug)]
+enum Outgoing {
+    Frame(Vec<u8>),
+    End,
 }
 
 #[derive(Debug, Default)]
@@ -69,8 +75,14 @@ impl AgentStream {
             lock(&self.waiting).calls.remove(&call.id);
             format!("{e}")
         })?;
-        self.outgoing.send(bytes).map_err(|_| self.reason())?;
+        self.outgoing.send(Outgoing::Frame(bytes)).map_err(|_| self.reason())?;
         answered.await.map_err(|_| self.reason())
+    }
+
+    /// Ends the stream for all clones, after what has been asked so far.
+    pub fn close(&self) {
+        // A writing task that is gone has ended it already.
+        let _ = self.outgoing.send(Outgoing::End);
     }
 
     fn reason(&self) -> String {
@@ -87,9 +99,9 @@ fn lock(waiting: &Mutex<Waiting>) -> MutexGuard<'_, Waiting> {
 
 async fn write_all(
     mut output: impl AsyncWrite + Unpin,
-    mut queue: mpsc::UnboundedReceiver<Vec<u8>>,
+    mut queue: mpsc::UnboundedReceiver<Outgoing>,
 ) {
-    while let Some(bytes) = queue.recv().await {
+    while let Some(Outgoing::Frame(bytes)) = queue.recv().await {
         if output.write_all(&bytes).await.is_err() || output.flush().await.is_err() {
             return;
         }

@@ -63,7 +63,9 @@ pub fn main(run_dir: &Path, filters: &[String]) -> u8 {
             }
         }
         let begun = Instant::now();
+        let held = cluster.node(NodeId(1)).clone();
         cluster.close().await.unwrap();
+        assert!(matches!(held.cut_state().await, Err(NodeError::Lost { .. })));
         println!("  closed in {} ms", begun.elapsed().as_millis());
         nothing_is_left_after_close(run_dir).await;
     });

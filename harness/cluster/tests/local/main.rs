@@ -3,6 +3,8 @@
 //! This program is several. Without arguments it is the runner; it starts itself again as the control process of a run
 //! (`inside`, `hold`), which starts it again as its nodes (`node-init`), and as small servers and clients on them.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod inside;
 mod outside;
 mod traffic;
