@@ -46,8 +46,11 @@ fn pass(command: &mut Command, filters: &[String]) -> bool {
     command.arg("lifecycle").args(filters).status().unwrap().success()
 }
 
-/// The tests, in this order, each with a run directory of its own.
-const TESTS: [(&str, fn(&Path)); 6] = [
+/// Gets a run directory of its own.
+type Test = fn(&Path);
+
+/// The tests, in this order.
+const TESTS: [(&str, Test); 6] = [
     ("exit_codes_come_through", exit_codes_come_through),
     ("nothing_is_left_when_any_process_is_killed", nothing_is_left_when_any_process_is_killed),
     ("an_interrupt_ends_it_cleanly", an_interrupt_ends_it_cleanly),
