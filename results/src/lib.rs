@@ -1,7 +1,7 @@
 //! What a run leaves behind: its directory, its verdict, its report.
 //!
 //! [`RunDir`] is the place, [`Judgement`] the answer, [`render()`] the answer as text, and [`write_report`] the page
-//! that shows it. [`tested`] and [`not_tested`] put into words what a history can and cannot vouch for.
+//! that shows it.
 //!
 //! Nothing here decides: a page or a plot that fails never changes a verdict.
 
@@ -18,7 +18,7 @@ mod svg;
 mod text;
 
 pub use judgement::{Judgement, VERDICT_VERSION};
-pub use page::{Rendered, Report, not_tested, render_report, tested, write_report};
+pub use page::{Rendered, Report, render_report, write_report};
 pub use render::{Format, Style, UnknownFormat, last_line, render};
 pub use run_dir::{FileError, RunDir};
 pub use stats::{Counts, Fault, Summary};

@@ -11,8 +11,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use keelhaul_checkers::{Check, Evidence, Verdict};
 
-pub use words::{not_tested, tested};
-
 use crate::stats::Summary;
 use crate::svg::{self, Svg};
 use crate::text::{counted, cut, duration, escape, grouped};
@@ -142,6 +140,9 @@ impl Page {
             words::headline(judgement.verdict),
             escape(&lead)
         );
+        if let Ok(summary) = summary {
+            self.html += &format!("<p>{}</p>\n", escape(&words::scope(summary)));
+        }
         self.html += &words::facts(report, summary.ok());
         match summary {
             Ok(summary) => {

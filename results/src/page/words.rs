@@ -10,9 +10,8 @@ use crate::Judgement;
 use crate::stats::Summary;
 use crate::text::{counted, duration, escape, grouped, listed};
 
-/// What a verdict over this history rests on, one sentence each, from what happened and what was verified.
-#[must_use]
-pub fn tested(summary: &Summary) -> Vec<String> {
+/// What happened, in two sentences: the operations, and the faults that were verified in effect.
+pub(super) fn scope(summary: &Summary) -> String {
     let mut what = vec![counted(summary.invoked, "operation")];
     if summary.more_keys {
         what.push(format!("more than {}", counted(summary.keys, "key")));
@@ -23,57 +22,35 @@ pub fn tested(summary: &Summary) -> Vec<String> {
         what.push(counted(summary.by_node.len() as u64, "node"));
     }
     let counts = summary.counts;
-    let mut sentences = vec![format!(
-        "{} in {}: {} ok, {} failed, {} with an unknown outcome",
+    let operations = format!(
+        "{} in {}: {} ok, {} failed, {} with an unknown outcome.",
         what.join(", "),
         duration(summary.end_ns),
         grouped(counts.ok),
         grouped(counts.fail),
         grouped(summary.invoked.saturating_sub(counts.ok + counts.fail)),
-    )];
-    let mut kinds: BTreeMap<&str, u64> = BTreeMap::new();
-    for fault in summary.faults.iter().filter(|fault| fault.window.effective) {
-        *kinds.entry(&fault.window.kind).or_default() += 1;
-    }
-    if !kinds.is_empty() {
-        let kinds: Vec<String> = kinds.iter().map(|(kind, n)| counted(*n, kind)).collect();
-        let effective = summary.faults.iter().filter(|fault| fault.window.effective);
-        let (all, during) =
-            (effective.clone().count(), effective.filter(|f| f.ok_within > 0).count());
-        let during = match during {
-            0 => "no operation succeeded during any".into(),
-            n if n == all && n > 1 => "operations succeeded during every one".into(),
-            n if n == all => "operations succeeded during it".into(),
-            n => format!("operations succeeded during {n} of {all}"),
-        };
-        sentences.push(format!("{} verified in effect; {during}", listed(&kinds)));
-    }
-    sentences
+    );
+    format!("{operations} {}", faults(summary))
 }
 
-/// What it says nothing about, as far as the history shows it: faults that were asked for and never verified in
-/// effect, faults that were not asked for at all. What the environment cannot do is for the caller to add.
-#[must_use]
-pub fn not_tested(summary: &Summary) -> Vec<String> {
-    let mut sentences = Vec::new();
-    for kind in &summary.header.faults {
-        let of_kind = summary.faults.iter().filter(|fault| fault.window.kind == *kind);
-        if !of_kind.clone().any(|fault| fault.window.effective) {
-            let tried = of_kind.count();
-            let why = match tried {
-                0 => "none was injected".into(),
-                n => format!("{n} injected, none verified in effect"),
-            };
-            sentences.push(format!("{kind} faults (asked for, but {why})"));
-        }
+fn faults(summary: &Summary) -> String {
+    let mut kinds: BTreeMap<&str, u64> = BTreeMap::new();
+    let effective = summary.faults.iter().filter(|fault| fault.window.effective);
+    for fault in effective.clone() {
+        *kinds.entry(&fault.window.kind).or_default() += 1;
     }
-    if summary.faults.is_empty() && summary.header.faults.is_empty() {
-        sentences.push("any fault (none was injected)".into());
+    if kinds.is_empty() {
+        return "No fault was verified in effect.".into();
     }
-    if let Some(Ending::Unsealed { .. }) = summary.ending {
-        sentences.push("anything after the history breaks off (it is unsealed)".into());
-    }
-    sentences
+    let (all, during) = (effective.clone().count(), effective.filter(|f| f.ok_within > 0).count());
+    let during = match during {
+        0 => "no operation succeeded during any".into(),
+        n if n == all && n > 1 => "operations succeeded during every one".into(),
+        n if n == all => "operations succeeded during it".into(),
+        n => format!("operations succeeded during {n} of {all}"),
+    };
+    let kinds: Vec<String> = kinds.iter().map(|(kind, n)| counted(*n, kind)).collect();
+    format!("{} verified in effect; {during}.", listed(&kinds))
 }
 
 pub(super) const fn headline(verdict: Verdict) -> &'static str {

@@ -152,6 +152,7 @@ impl Drawing {
         self.svg.line("axis", (LEFT, y), (LEFT + self.layout.width, y));
         let first = ops.iter().map(|op| op.start_ns).min().unwrap_or(0);
         let mut free = f64::NEG_INFINITY;
+        let mut before = String::new();
         let stops = self.layout.stops().to_vec();
         for (time, x) in stops {
             let mut text = String::new();
@@ -164,9 +165,10 @@ impl Drawing {
             let x = LEFT + x;
             self.svg.line("axis", (x, y), (x, y + 4.0));
             let half = 3.4 * text.chars().count() as f64;
-            if x - half > free {
+            if x - half > free && text != before {
                 self.svg.text("soft small mid", (x, y + 18.0), &text);
                 free = x + half + 8.0;
+                before = text;
             }
         }
     }

@@ -78,8 +78,11 @@ fn leaders(frame: &mut Frame, summary: &Summary, y: f64) {
             duration(span.to_ns - span.from_ns)
         );
         frame.svg.titled_rect(class, [x0, y, (x1 - x0).max(0.5), LANE - 6.0], &title);
-        if CHAR * label.chars().count() as f64 + 8.0 < x1 - x0 {
-            frame.svg.text("small mid", (f64::midpoint(x0, x1), y + 13.0), &label);
+        // Without the term where there is no room for it.
+        let short = span.leader.map_or_else(|| label.clone(), |node| node.to_string());
+        let fits = |text: &&String| CHAR * text.chars().count() as f64 + 8.0 < x1 - x0;
+        if let Some(label) = [&label, &short].into_iter().find(fits) {
+            frame.svg.text("small mid", (f64::midpoint(x0, x1), y + 13.0), label);
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use keelhaul_checkers::{Check, Evidence, EvidenceOp, Verdict};
-use keelhaul_history::{F, Header, Kind, NodeId, Op, Process, Value, Writer};
+use keelhaul_checkers::{JudgeRequest, Unlimited, judge};
+use keelhaul_history::{F, Header, Kind, NodeId, Op, Process, Reader, Value, Writer};
 use keelhaul_results::Judgement;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -95,12 +95,6 @@ impl Maker {
             while now < plan.seconds * 1000 * MS {
                 let (kind, error, latency) = self.outcome(now);
                 let f = [F::Read, F::Write, F::Cas][self.rng.random_range(0..3usize)].clone();
-                let (a, b) = (self.rng.random_range(0..50i64), self.rng.random_range(0..50i64));
-                let (argument, result) = match f {
-                    F::Read => (Value::Null, Value::Int(a)),
-                    F::Cas => (Value::pair(a, b), Value::pair(a, b)),
-                    _ => (Value::Int(a), Value::Int(a)),
-                };
                 let invoke = Op {
                     index: 0,
                     time_ns: now,
@@ -108,14 +102,13 @@ impl Maker {
                     kind: Kind::Invoke,
                     f,
                     key: Some(Value::Int(self.rng.random_range(0..12i64))),
-                    value: argument.clone(),
+                    value: Value::Null,
                     node: Some(NodeId(1 + (worker % 5) as u16)),
                     error: None,
                 };
-                let value = if kind == Kind::Ok { result } else { argument };
                 now += latency;
                 let error = error.map(Into::into);
-                self.push(Op { time_ns: now, kind, value, error, ..invoke.clone() });
+                self.push(Op { time_ns: now, kind, error, ..invoke.clone() });
                 self.push(invoke);
                 if kind == Kind::Info {
                     process += 10;
@@ -149,84 +142,116 @@ pub fn make(plan: &Plan) -> Made {
     header.seed = 1_234_567;
     header.started = "2026-01-31T12:00:00Z".into();
     let mut writer = Writer::new(Vec::new(), &header).expect("memory takes all");
-    let mut open = BTreeMap::new();
-    let mut operations = 0;
-    for ((_, _), mut op) in maker.events {
-        // What is left out at one end is left out at the other: the nemesis does one thing at a time.
-        let expected = op.kind == Kind::Invoke;
-        if expected == open.contains_key(&op.process) {
-            continue;
+    let mut store =
+        Store { stale_after: plan.stale_read.then_some(18_500 * MS), ..Store::default() };
+    for mut op in maker.events.into_values() {
+        if store.step(&mut op) {
+            op.index = writer.count();
+            writer.append(&op).expect("memory takes all");
         }
-        if expected {
-            open.insert(op.process, op.f.clone());
-        } else if open.get(&op.process) == Some(&op.f) {
-            open.remove(&op.process);
-        } else {
-            continue;
-        }
-        op.index = writer.count();
-        operations += u64::from(expected && op.process != Process::Nemesis);
-        writer.append(&op).expect("memory takes all");
     }
     let history = writer.seal().expect("memory takes all");
-    Made { history, judgement: judgement(plan.stale_read, operations) }
+    let judgement = judged(&history);
+    Made { history, judgement }
 }
 
-fn judgement(stale_read: bool, operations: u64) -> Judgement {
-    let check = |name: &str, verdict, reason: &str| Check {
-        name: name.into(),
-        verdict,
-        reason: reason.into(),
-        anomalies: Vec::new(),
-        evidence: None,
-    };
-    let mut linearizable = check(
-        "linearizable",
-        Verdict::Valid,
-        "every key has an order that explains all its operations",
-    );
-    if stale_read {
-        linearizable.verdict = Verdict::Invalid;
-        linearizable.reason =
-            "key 3 has no order that explains all its operations: process 14 read a value that was overwritten".into();
-        linearizable.anomalies = vec!["stale-read".into()];
-        linearizable.evidence = Some(evidence());
-    }
-    let progress = check("progress", Verdict::Valid, "operations succeeded during every fault");
-    let mut judgement = Judgement::new(vec![linearizable, progress]);
-    judgement.operations = operations;
-    judgement.elapsed_ms = 212;
-    judgement
+/// Registers that take every operation at the moment it completes, and once, if asked to, answer with the past.
+#[derive(Default)]
+struct Store {
+    /// What each register holds, and whether its writer knows that.
+    now: BTreeMap<Value, (Value, bool)>,
+    /// What it held before, and until when, where both writers know what they did.
+    before: BTreeMap<Value, (Value, u64)>,
+    open: BTreeMap<Process, Op>,
+    written: i64,
+    stale_after: Option<u64>,
 }
 
-fn evidence() -> Evidence {
-    let op = |index, completion, process: &str, label: &str, start_us: u64, end_us: Option<u64>| {
-        EvidenceOp {
-            index,
-            completion,
-            process: process.into(),
-            label: label.into(),
-            start_ns: start_us * 1_000,
-            end_ns: end_us.map(|end| end * 1_000),
+impl Store {
+    /// Fills in what the operation does; false for an event that the history must not have.
+    fn step(&mut self, op: &mut Op) -> bool {
+        if op.kind == Kind::Invoke {
+            return self.invoke(op);
         }
-    };
-    Evidence {
-        key: Some("3".into()),
-        ops: vec![
-            op(40_100, Some(40_107), "2", "write 17", 18_100_250, Some(18_103_900)),
-            op(40_104, None, "21", "cas 17 -> 4", 18_102_000, None),
-            op(40_120, Some(40_131), "5", "write 23", 18_940_000, Some(18_951_000)),
-            op(40_125, Some(40_140), "7", "read -> 23", 18_949_500, Some(19_003_000)),
-            op(40_141, Some(40_150), "2", "read -> 23", 19_004_000, Some(19_004_700)),
-            op(40_160, Some(40_166), "14", "read -> 17", 19_120_100, Some(19_121_300)),
-        ],
-        longest_order: vec![40_100, 40_120, 40_125, 40_141],
-        stuck: vec![40_160],
-        minimal: true,
-        explanation: vec![
-            "Process 5 wrote 23 over 17, and processes 7 and 2 read 23: the write had taken effect by 19.005 s.".into(),
-            "Process 14 asked at 19.120 s and read 17. No operation could have written 17 again: the only write of 17 completed at 18.104 s.".into(),
-            "So the read saw a value that had been overwritten at least 115 ms before it was asked for.".into(),
-        ],
+        // What was left out at one end is left out at the other.
+        if self.open.get(&op.process).is_none_or(|open| open.f != op.f) {
+            return false;
+        }
+        let Some(invoke) = self.open.remove(&op.process) else { return false };
+        let Some(key) = invoke.key.clone() else { return true };
+        op.key = Some(key.clone());
+        op.value = invoke.value.clone();
+        let now = self.now.get(&key).cloned().unwrap_or_default().0;
+        let takes_effect =
+            op.kind == Kind::Ok || (op.kind == Kind::Info && invoke.time_ns.is_multiple_of(2));
+        match (&op.f, invoke.value) {
+            (F::Read, _) if op.kind == Kind::Ok => {
+                op.value = self.read(&key, now, invoke.time_ns, op.time_ns);
+            }
+            (F::Write, value) if takes_effect => self.write(key, value, op),
+            (F::Cas, Value::List(pair)) if takes_effect => {
+                if pair[0] == now {
+                    self.write(key, pair[1].clone(), op);
+                } else if op.kind == Kind::Ok {
+                    op.kind = Kind::Fail;
+                    op.error = Some("the register holds another value".into());
+                }
+            }
+            _ => {}
+        }
+        true
     }
+
+    fn invoke(&mut self, op: &mut Op) -> bool {
+        if self.open.contains_key(&op.process) {
+            return false;
+        }
+        if let Some(key) = &op.key {
+            self.written += 1;
+            let now = self.now.get(key).cloned().unwrap_or_default().0;
+            op.value = match op.f {
+                F::Write => Value::Int(self.written),
+                F::Cas => Value::pair(now, self.written),
+                _ => Value::Null,
+            };
+        }
+        self.open.insert(op.process, op.clone());
+        true
+    }
+
+    fn write(&mut self, key: Value, value: Value, op: &Op) {
+        let known = op.kind == Kind::Ok;
+        match self.now.insert(key.clone(), (value, known)) {
+            Some((before, true)) if known => drop(self.before.insert(key, (before, op.time_ns))),
+            _ => drop(self.before.remove(&key)),
+        }
+    }
+
+    fn read(&mut self, key: &Value, now: Value, invoked_ns: u64, time_ns: u64) -> Value {
+        match (self.stale_after, self.before.get(key)) {
+            (Some(after), Some((before, until))) if time_ns > after && until + MS < invoked_ns => {
+                self.stale_after = None;
+                before.clone()
+            }
+            _ => now,
+        }
+    }
+}
+
+/// What the real checkers say.
+pub fn judged(history: &[u8]) -> Judgement {
+    let reader = Reader::new(history).expect("a header");
+    let request = JudgeRequest {
+        workload: "register".into(),
+        requested_faults: reader.header().faults.clone(),
+        ..JudgeRequest::default()
+    };
+    let answer = judge(reader, &request, &Unlimited).expect("a register history");
+    let mut judgement = Judgement::new(answer.checks);
+    judgement.operations = answer.operations;
+    judgement.elapsed_ms = 212;
+    judgement.not = answer.not;
+    judgement.tested = answer.tested;
+    judgement.not_tested = answer.not_tested;
+    judgement
 }
