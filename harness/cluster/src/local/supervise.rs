@@ -71,9 +71,10 @@ impl Supervisor {
         };
         let again = self.first_stop.is_some_and(|first| first.elapsed() > SAME_WISH);
         self.first_stop.get_or_insert_with(Instant::now);
-        // What a terminal sends, it sends to the child as well, since we share a process group.
-        let from_terminal = info.ssi_code == libc::SI_KERNEL;
-        let signal = match (again && self.impatient, from_terminal) {
+        // An interrupt from the terminal's keyboard goes to the child as well, since we share a process group; a hangup comes to
+        // the leader of the session alone.
+        let from_keyboard = signal == Signal::SIGINT && info.ssi_code == libc::SI_KERNEL;
+        let signal = match (again && self.impatient, from_keyboard) {
             (true, _) => Signal::SIGKILL,
             (false, true) => return,
             (false, false) => signal,
