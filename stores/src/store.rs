@@ -75,7 +75,11 @@ pub trait Store {
     fn setup<'a>(&'a self, nodes: &'a [Node]) -> LocalFuture<'a, Result<String, StoreError>>;
 
     /// Starts the daemon on a node, the first time or after a kill. Does not wait for health.
-    fn start<'a>(&'a self, node: &'a Node, nodes: &'a [Node]) -> LocalFuture<'a, Result<(), StoreError>>;
+    fn start<'a>(
+        &'a self,
+        node: &'a Node,
+        nodes: &'a [Node],
+    ) -> LocalFuture<'a, Result<(), StoreError>>;
 
     /// One look at whether the cluster serves requests on every node. The caller repeats it until a deadline:
     /// [`StoreError::NotReady`] means try again, any other error is final.
