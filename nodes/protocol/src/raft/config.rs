@@ -90,4 +90,9 @@ impl Config {
     pub(super) fn check_quorum(&self) -> bool {
         self.mutant.is_none_or(|mutant| !mutant.info().without_check_quorum)
     }
+
+    /// Whether a deposed leader gives up its clients' commands at once.
+    pub(super) fn gives_up(&self) -> bool {
+        self.mutant.is_none_or(|mutant| !mutant.info().without_giving_up)
+    }
 }

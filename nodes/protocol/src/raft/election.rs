@@ -9,7 +9,9 @@ use super::message::{Message, Position};
 use super::mutant::Mutant;
 use super::node::{Office, Replica};
 use super::outbox::After;
+use super::read::Reads;
 use crate::api::{HardState, LogIndex, Nanos, NodeId, Note, Payload, Term};
+use crate::kv::Response;
 
 impl Replica {
     /// Waits anew for a leader, for a time that differs between nodes so that seldom two campaign at once.
@@ -123,7 +125,7 @@ impl Replica {
         if let Office::Leader(office) = office {
             self.leader = None;
             self.outbox.note(Note::SteppedDown(self.hard_state.term));
-            office.dismiss(leader, &mut self.outbox);
+            self.dismiss(office.reads, leader);
             self.reset_election_timer();
         }
         if let Some(leader) = leader
@@ -131,6 +133,17 @@ impl Replica {
         {
             self.leader = Some(leader);
             self.outbox.note(Note::Following(self.hard_state.term, leader));
+        }
+    }
+
+    fn dismiss(&mut self, reads: Reads, successor: Option<NodeId>) {
+        for id in reads.into_ids() {
+            self.outbox.reply(id, Response::NotLeader { leader: successor });
+        }
+        if self.config.gives_up() {
+            for (_, id) in self.pending.drain(..) {
+                self.outbox.reply(id, Response::Unknown);
+            }
         }
     }
 

@@ -1,13 +1,11 @@
 //! What a replica holds while it leads, and loses when it stops.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use super::config::Config;
-use super::outbox::Outbox;
 use super::progress::Progress;
 use super::read::Reads;
-use crate::api::{LogIndex, Nanos, NodeId, RequestId};
-use crate::kv::Response;
+use crate::api::{LogIndex, Nanos, NodeId};
 
 /// A leader's state.
 #[derive(Debug)]
@@ -17,8 +15,6 @@ pub(super) struct Leader {
     pub(super) first: LogIndex,
     /// Its followers.
     pub(super) progress: BTreeMap<NodeId, Progress>,
-    /// Clients that wait for an entry to be committed, in the order of the log.
-    pub(super) pending: VecDeque<(LogIndex, RequestId)>,
     /// Clients that wait for a read.
     pub(super) reads: Reads,
     /// The last round of heartbeats sent.
@@ -35,34 +31,10 @@ impl Leader {
         Leader {
             first,
             progress: config.peers().map(|peer| (peer, Progress::new(first))).collect(),
-            pending: VecDeque::new(),
             reads: Reads::default(),
             round: 0,
             heartbeat_due: Nanos(0),
             quorum_due: Nanos(0),
-        }
-    }
-
-    /// The client that waits for this entry, if one does.
-    pub(super) fn take_pending(&mut self, index: LogIndex) -> Option<RequestId> {
-        while let Some((at, id)) = self.pending.front().copied()
-            && at <= index
-        {
-            self.pending.pop_front();
-            if at == index {
-                return Some(id);
-            }
-        }
-        None
-    }
-
-    /// Answers everyone who waits, as an office that is lost.
-    pub(super) fn dismiss(self, successor: Option<NodeId>, outbox: &mut Outbox) {
-        for (_, id) in self.pending {
-            outbox.reply(id, Response::Unknown);
-        }
-        for id in self.reads.into_ids() {
-            outbox.reply(id, Response::NotLeader { leader: successor });
         }
     }
 }

@@ -61,6 +61,9 @@ pub struct Info {
     pub without_pre_vote: bool,
     /// Whether leaders with this mistake go without check-quorum, which would hide it.
     pub without_check_quorum: bool,
+    /// Whether a deposed leader with this mistake lets its clients wait until it sees what becomes of their entries, which
+    /// is as right as to give them up at once, but does not hide the mistake.
+    pub without_giving_up: bool,
 }
 
 /// No such mutant.
@@ -86,6 +89,7 @@ const TABLE: [Info; 12] = [
         nemesis: "kill,partition",
         without_pre_vote: false,
         without_check_quorum: false,
+        without_giving_up: false,
     },
     Info {
         mutant: Mutant::ForgetVote,
@@ -98,6 +102,7 @@ const TABLE: [Info; 12] = [
         nemesis: "kill",
         without_pre_vote: false,
         without_check_quorum: false,
+        without_giving_up: false,
     },
     Info {
         mutant: Mutant::CompareLength,
@@ -110,6 +115,7 @@ const TABLE: [Info; 12] = [
         nemesis: "partition,kill",
         without_pre_vote: true,
         without_check_quorum: true,
+        without_giving_up: false,
     },
     Info {
         mutant: Mutant::QuorumOffByOne,
@@ -122,6 +128,7 @@ const TABLE: [Info; 12] = [
         nemesis: "partition",
         without_pre_vote: false,
         without_check_quorum: false,
+        without_giving_up: false,
     },
     Info {
         mutant: Mutant::IgnoreHigherTerm,
@@ -134,6 +141,7 @@ const TABLE: [Info; 12] = [
         nemesis: "partition",
         without_pre_vote: false,
         without_check_quorum: true,
+        without_giving_up: false,
     },
     Info {
         mutant: Mutant::TruncateAlways,
@@ -146,6 +154,7 @@ const TABLE: [Info; 12] = [
         nemesis: "partition,kill",
         without_pre_vote: false,
         without_check_quorum: false,
+        without_giving_up: false,
     },
     Info {
         mutant: Mutant::KeepTail,
@@ -153,11 +162,12 @@ const TABLE: [Info; 12] = [
         id: "R12",
         rule: "a follower overwrites a conflicting entry, keeps those behind it and takes them for the leader's; all behind must go. Appends carry one entry each",
         source: "paper figure 2, AppendEntries rule 3; mofa#1150",
-        evidence: "replicas diverge: writes that were never acknowledged replace acknowledged ones",
+        evidence: "replicas diverge: an old leader acknowledges writes that no other node has",
         class: 2,
         nemesis: "partition,kill",
         without_pre_vote: false,
         without_check_quorum: true,
+        without_giving_up: true,
     },
     Info {
         mutant: Mutant::CommitUnverified,
@@ -165,11 +175,12 @@ const TABLE: [Info; 12] = [
         id: "R13",
         rule: "a follower commits up to the leader's commit index or its own last entry; only entries known to match the leader's may be committed",
         source: "paper figure 2, AppendEntries rule 5",
-        evidence: "replicas diverge: an old leader applies its own uncommitted entries",
+        evidence: "replicas diverge: an old leader acknowledges writes that no other node has",
         class: 2,
         nemesis: "partition,kill",
         without_pre_vote: false,
         without_check_quorum: true,
+        without_giving_up: true,
     },
     Info {
         mutant: Mutant::NoDedupe,
@@ -182,6 +193,7 @@ const TABLE: [Info; 12] = [
         nemesis: "partition,kill,pause",
         without_pre_vote: false,
         without_check_quorum: false,
+        without_giving_up: false,
     },
     Info {
         mutant: Mutant::LocalRead,
@@ -194,6 +206,7 @@ const TABLE: [Info; 12] = [
         nemesis: "partition",
         without_pre_vote: false,
         without_check_quorum: true,
+        without_giving_up: false,
     },
     Info {
         mutant: Mutant::VoteForAnyone,
@@ -206,6 +219,7 @@ const TABLE: [Info; 12] = [
         nemesis: "partition,kill",
         without_pre_vote: true,
         without_check_quorum: false,
+        without_giving_up: false,
     },
     Info {
         mutant: Mutant::AppendUnchecked,
@@ -218,6 +232,7 @@ const TABLE: [Info; 12] = [
         nemesis: "partition,kill",
         without_pre_vote: false,
         without_check_quorum: false,
+        without_giving_up: false,
     },
 ];
 

@@ -1,6 +1,6 @@
 //! The replica: its state, and the way of an input through it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use rand_chacha::ChaCha8Rng;
 
@@ -79,6 +79,8 @@ pub struct Replica {
     pub(super) unsaved_entries: u64,
     pub(super) unsaved_bytes: u64,
     pub(super) office: Office,
+    /// Clients that wait for an entry to be committed, in the order of the log.
+    pub(super) pending: VecDeque<(Position, RequestId)>,
     /// Who leads this term, if known.
     pub(super) leader: Option<NodeId>,
     /// When it was heard last.
@@ -132,6 +134,7 @@ impl Replica {
             unsaved_entries: 0,
             unsaved_bytes: 0,
             office: Office::Follower,
+            pending: VecDeque::new(),
             leader: None,
             heard_at: now,
             verified: LogIndex(0),
@@ -346,6 +349,7 @@ impl Replica {
         while self.applied < self.committed {
             let index = LogIndex(self.applied.0 + 1);
             let Some(entry) = self.log.get(index) else { break };
+            let position = Position { term: entry.term, index };
             let response = if self.config.is(Mutant::NoDedupe) {
                 self.machine.apply_again(entry)
             } else {
@@ -354,13 +358,20 @@ impl Replica {
             self.applied = index;
             self.unsaved_entries += 1;
             self.unsaved_bytes += weight(entry) as u64;
-            if let Office::Leader(leader) = &mut self.office
-                && let Some(id) = leader.take_pending(index)
-                && let Some(response) = response
-            {
-                self.outbox.reply(id, response);
-            }
+            self.answer_pending(position, response);
             self.compact();
+        }
+    }
+
+    /// Answers who waits for the entry applied just now. An index alone does not tell that it is theirs.
+    fn answer_pending(&mut self, applied: Position, response: Option<kv::Response>) {
+        let mut response = response;
+        while let Some((position, id)) = self.pending.front().copied()
+            && position.index <= applied.index
+        {
+            self.pending.pop_front();
+            let answer = response.take().filter(|_| position == applied);
+            self.outbox.reply(id, answer.unwrap_or(kv::Response::Unknown));
         }
     }
 

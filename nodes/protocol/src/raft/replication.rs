@@ -13,18 +13,16 @@ use crate::api::{Entry, LogIndex, NodeId, Payload, RequestId};
 impl Replica {
     /// Takes a client's command into the leader's log.
     pub(super) fn propose(&mut self, id: RequestId, payload: Payload) {
-        let index = self.append_own(payload);
-        if let Office::Leader(leader) = &mut self.office {
-            leader.pending.push_back((index, id));
-        }
+        let position = self.append_own(payload);
+        self.pending.push_back((position, id));
     }
 
-    pub(super) fn append_own(&mut self, payload: Payload) -> LogIndex {
+    pub(super) fn append_own(&mut self, payload: Payload) -> Position {
         let index = LogIndex(self.log.last().index.0 + 1);
         let entry = Entry { index, term: self.hard_state.term, payload };
         self.outbox.append(vec![entry.clone()]);
         self.log.push(Arc::new(entry));
-        index
+        self.log.last()
     }
 
     /// Commits what a quorum stores. Only an entry of the leader's own term is counted; those before it are

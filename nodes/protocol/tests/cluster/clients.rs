@@ -3,17 +3,18 @@
 use std::collections::BTreeMap;
 
 use keelhaul_protocol::api::{NodeId, RequestId};
-use keelhaul_protocol::kv::{Command, Request, Response, SessionId};
+use keelhaul_protocol::kv::{Command, Machine, Request, Response, SessionId};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::linear::{Kind, Op, Value};
 
 /// Keys in use at a time.
-const KEYS: u64 = 8;
+const KEYS: u64 = 4;
 /// Operations on these before others are taken.
-const OPS_PER_KEYS: u64 = 1_000;
-const ATTEMPTS_MAX: u32 = 4;
+const OPS_PER_KEYS: u64 = 400;
+/// Attempts of one call before its client gives up: some nodes do not answer, others name a leader that is gone.
+const ATTEMPTS_MAX: u32 = 12;
 
 #[derive(Debug)]
 struct Call {
@@ -21,6 +22,8 @@ struct Call {
     kind: Kind,
     start: u64,
     attempts: u32,
+    /// An attempt may have been accepted.
+    doubtful: bool,
 }
 
 #[derive(Debug, Default)]
@@ -30,7 +33,11 @@ struct Client {
     call: Option<Call>,
     /// The request that it waits for.
     request: Option<RequestId>,
+    /// Where it tries first.
+    home: u16,
     target: u16,
+    /// Counts its calls, so that a late answer to an earlier attempt of the same call is known.
+    calls: u64,
     last_seen: BTreeMap<u64, Value>,
 }
 
@@ -48,7 +55,7 @@ pub struct Clients {
     next_request: u64,
     next_value: Value,
     started: u64,
-    owner: BTreeMap<RequestId, usize>,
+    owner: BTreeMap<RequestId, (usize, u64)>,
     /// By key.
     pub history: BTreeMap<u64, Vec<Op>>,
     /// Writes and swaps that were acknowledged.
@@ -57,7 +64,11 @@ pub struct Clients {
 
 impl Clients {
     pub fn new(count: usize, nodes: u16) -> Clients {
-        let client = |at: usize| Client { target: at as u16 % nodes, ..Client::default() };
+        let client = |at: usize| Client {
+            home: at as u16 % nodes,
+            target: at as u16 % nodes,
+            ..Client::default()
+        };
         Clients {
             clients: (0..count).map(client).collect(),
             nodes,
@@ -80,6 +91,8 @@ impl Clients {
                 state.sequence += 1;
             }
             state.call = Some(call);
+            state.calls += 1;
+            state.target = state.home;
         }
         self.send(client)
     }
@@ -93,7 +106,7 @@ impl Clients {
             4..7 => Kind::Write(self.next_value),
             _ => Kind::Cas(expected, self.next_value),
         };
-        Call { key, kind, start: now, attempts: 0 }
+        Call { key, kind, start: now, attempts: 0, doubtful: false }
     }
 
     fn send(&mut self, client: usize) -> Next {
@@ -101,7 +114,7 @@ impl Clients {
         let id = RequestId(self.next_request);
         let state = &mut self.clients[client];
         state.request = Some(id);
-        self.owner.insert(id, client);
+        self.owner.insert(id, (client, state.calls));
         let request = match (&mut state.call, state.session) {
             (Some(call), Some(session)) => {
                 call.attempts += 1;
@@ -113,10 +126,12 @@ impl Clients {
         Next::Send(NodeId(state.target), id, request)
     }
 
-    /// Who waits for this request, if someone still does.
-    pub fn waits(&self, id: RequestId) -> Option<usize> {
-        let client = *self.owner.get(&id)?;
-        (self.clients[client].request == Some(id)).then_some(client)
+    /// Who waits for this request, or would be glad of its answer, if someone does.
+    pub fn waits(&self, id: RequestId, response: Option<&Response>) -> Option<usize> {
+        let (client, call) = *self.owner.get(&id)?;
+        let state = &self.clients[client];
+        let late = state.call.is_some() && response.is_some_and(is_definite);
+        (state.calls == call && (state.request == Some(id) || late)).then_some(client)
     }
 
     /// An answer, or none in time.
@@ -134,29 +149,29 @@ impl Clients {
         } else if !matches!(response, Some(r) if is_definite(r)) {
             state.target = rng.random_range(0..self.nodes);
         }
-        let Some(call) = state.call.take() else {
+        let Some(mut call) = state.call.take() else {
             if let Some(Response::Registered(session)) = response {
                 (state.session, state.sequence) = (Some(*session), 0);
             }
             return Next::Rest;
         };
-        let first = call.attempts == 1;
+        call.doubtful |= matches!(response, None | Some(Response::Unknown));
         match response {
             Some(response) if is_definite(response) => {
                 self.complete(client, &call, now, response);
                 Next::Rest
             }
-            Some(Response::NotLeader { .. }) if first => Next::Rest,
-            Some(Response::SessionExpired) if first => {
+            Some(Response::SessionExpired) if !call.doubtful => {
                 state.session = None;
                 Next::Rest
             }
             Some(Response::NotLeader { .. } | Response::Unknown) | None
-                if call.attempts < ATTEMPTS_MAX && rng.random_bool(0.6) =>
+                if call.attempts < ATTEMPTS_MAX =>
             {
                 state.call = Some(call);
                 self.send(client)
             }
+            _ if !call.doubtful => Next::Rest,
             _ => {
                 state.session = None;
                 self.record(&call, call.kind, None);
@@ -222,4 +237,9 @@ fn encode(value: Value) -> Vec<u8> {
 
 fn decode(bytes: Option<&[u8]>) -> Value {
     bytes.map_or(0, |bytes| Value::from_be_bytes(bytes.try_into().expect("a value of ours")))
+}
+
+/// What a state machine holds under a key.
+pub fn value(machine: &Machine, key: u64) -> Value {
+    decode(machine.read(&key.to_be_bytes()).map(Vec::as_slice))
 }

@@ -9,7 +9,7 @@ use keelhaul_protocol::raft::{Config, Message, Mutant, Replica, Role};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::clients::{Clients, Next};
+use super::clients::{self, Clients, Next};
 use super::disk::Disk;
 use super::faults::{Fault, Kinds, draw};
 use super::linear;
@@ -18,7 +18,7 @@ use super::oracle::Oracle;
 const MS: u64 = 1_000_000;
 const NODES: usize = 5;
 const CLIENTS: usize = 10;
-const REQUEST_TIMEOUT: u64 = 400 * MS;
+const REQUEST_TIMEOUT: u64 = 120 * MS;
 /// Faults come until then; all is healed after it.
 const FAULTS_UNTIL: u64 = 9_000 * MS;
 const HEALTHY_FROM: u64 = 10_500 * MS;
@@ -84,7 +84,8 @@ pub struct Sim {
     sequence: u64,
     queue: BTreeMap<Reverse<(u64, u64)>, Event>,
     nodes: Vec<Node>,
-    cut: Vec<(usize, usize)>,
+    /// Ways (from, to) that lose everything, until when.
+    cut: Vec<((usize, usize), u64)>,
     clients: Clients,
     oracle: Oracle,
     summary: Summary,
@@ -135,6 +136,7 @@ impl Sim {
 
     fn judge(mut self) -> Result<Summary, Violation> {
         self.clients.give_up();
+        self.final_reads();
         for (key, ops) in &self.clients.history {
             if linear::is_linearizable(ops) == Some(false) {
                 return Err(Violation::Visible(format!("key {key} is not linearizable")));
@@ -147,10 +149,21 @@ impl Sim {
         Ok(self.summary)
     }
 
+    /// Every register is read once more, at the leader, when all is well.
+    fn final_reads(&mut self) {
+        let Some(leader) = self.leader() else { return };
+        let Some(replica) = &self.nodes[leader].replica else { return };
+        for (key, ops) in &mut self.clients.history {
+            let kind = linear::Kind::Read(clients::value(replica.machine(), *key));
+            ops.push(linear::Op { kind, start: END, end: Some(END + 1) });
+        }
+    }
+
     fn handle(&mut self, event: Event) -> Result<(), Violation> {
         match event {
             Event::Deliver { from, to, message } => {
-                if !self.cut.contains(&(from, to)) {
+                let lost = |cut: &((usize, usize), u64)| cut.0 == (from, to) && self.now < cut.1;
+                if !self.cut.iter().any(lost) {
                     self.input(to, Input::Receive { from: NodeId(from as u16), message })?;
                 }
             }
@@ -179,7 +192,7 @@ impl Sim {
             Event::Inject => self.inject()?,
             Event::Heal { node: Some(node) } => self.revive(node)?,
             Event::Heal { node: None } => {
-                self.cut.clear();
+                self.mend();
                 for node in 0..NODES {
                     self.revive(node)?;
                 }
@@ -189,7 +202,7 @@ impl Sim {
     }
 
     fn answered(&mut self, id: RequestId, response: Option<&Response>) {
-        if let Some(client) = self.clients.waits(id) {
+        if let Some(client) = self.clients.waits(id, response) {
             let next = self.clients.answered(client, self.now, response, &mut self.rng);
             self.client_next(client, next);
         }
@@ -216,7 +229,10 @@ impl Sim {
         self.summary.faults += 1;
         let length = self.rng.random_range(100 * MS..1_500 * MS);
         match draw(self.plan.kinds, NODES, self.leader(), &mut self.rng) {
-            Fault::Cut(pairs) => self.cut = pairs,
+            Fault::Cut(pairs) => {
+                self.mend();
+                self.cut.extend(pairs.into_iter().map(|pair| (pair, u64::MAX)));
+            }
             Fault::Kill(nodes) => {
                 for node in nodes {
                     self.crash(node);
@@ -234,9 +250,17 @@ impl Sim {
         let next = self.rng.random_range(200 * MS..1_500 * MS);
         self.schedule(next, Event::Inject);
         if self.rng.random_bool(0.3) {
-            self.cut.clear();
+            self.mend();
         }
         self.compare_states()
+    }
+
+    /// Ends all cuts. Each way comes back in its own time, as connections do that have waited ever longer.
+    fn mend(&mut self) {
+        self.cut.retain(|cut| self.now < cut.1);
+        for cut in &mut self.cut {
+            cut.1 = cut.1.min(self.now + self.rng.random_range(0..300 * MS));
+        }
     }
 
     fn leader(&self) -> Option<usize> {
