@@ -4,7 +4,7 @@
 //! and is not answered soon leads to the next node, with the same request: for a command that is the same
 //! session and sequence number. Late answers to earlier attempts count as well, from whatever node they come.
 //!
-//! Limits: an operation's time is the driver's to bound; [`TIME_MAX`] and [`ATTEMPTS_MAX`] only keep a forgotten
+//! Limits: an operation's time is the driver's to bound; [`TIME_MAX`] and a most of attempts only keep a forgotten
 //! call from going on for ever.
 
 use std::collections::BTreeMap;
@@ -32,8 +32,8 @@ const REDIRECTS_MAX: u32 = 4;
 const LEADERLESS_MAX: u32 = 1;
 /// The most attempts of one request.
 const ATTEMPTS_MAX: usize = 200;
-/// The longest that one request is tried.
-const TIME_MAX: Duration = Duration::from_secs(30);
+/// The longest that one request is tried, unless a client is told otherwise.
+pub const TIME_MAX: Duration = Duration::from_secs(30);
 
 /// A client's connections, and the numbers it gives to its requests.
 #[derive(Debug)]
@@ -41,6 +41,7 @@ pub struct Links {
     addresses: BTreeMap<NodeId, SocketAddr>,
     open: BTreeMap<NodeId, Link>,
     correlation: u64,
+    time_max: Duration,
 }
 
 /// What became of an attempt.
@@ -72,7 +73,12 @@ impl Links {
     /// Connections to none of these nodes yet.
     #[must_use]
     pub fn new(addresses: BTreeMap<NodeId, SocketAddr>) -> Self {
-        Self { addresses, open: BTreeMap::new(), correlation: 0 }
+        Self { addresses, open: BTreeMap::new(), correlation: 0, time_max: TIME_MAX }
+    }
+
+    /// Bounds how long one request is tried.
+    pub fn set_time_max(&mut self, time_max: Duration) {
+        self.time_max = time_max;
     }
 
     /// Connects to a node, unless that is done.
@@ -98,7 +104,7 @@ impl Links {
     pub async fn call(&mut self, home: NodeId, request: &Request) -> Result<Response, GaveUp> {
         self.discard_replies().await;
         let mut call = Call::new(home, request);
-        let end = Instant::now() + TIME_MAX;
+        let end = Instant::now() + self.time_max;
         while call.attempts.len() < ATTEMPTS_MAX && Instant::now() < end {
             match self.event(call.due).await {
                 Event::Due => {
@@ -226,18 +232,16 @@ impl<'a> Call<'a> {
 
     /// A connection ended, and with it the hope for the answers it would have brought.
     fn closed(&mut self, node: NodeId, nodes: &Nodes) {
-        let is_last = self
-            .attempts
-            .last()
-            .is_some_and(|last| last.node == node && last.state == State::Waiting);
-        for attempt in &mut self.attempts {
-            if attempt.node == node && attempt.state == State::Waiting {
-                attempt.state = State::Lost;
-                self.doubt.get_or_insert(Trouble::Lost { node });
-            }
+        let waits = |attempt: &Attempt| attempt.node == node && attempt.state == State::Waiting;
+        let was_last = self.attempts.last().is_some_and(waits);
+        // A node that takes requests only to drop them must not be fed without end.
+        let patience = if self.doubt.is_some() { PAUSE } else { Duration::ZERO };
+        for attempt in self.attempts.iter_mut().filter(|attempt| waits(attempt)) {
+            attempt.state = State::Lost;
+            self.doubt.get_or_insert(Trouble::Lost { node });
         }
-        if is_last {
-            self.go(after(nodes, node), Duration::ZERO);
+        if was_last {
+            self.go(after(nodes, node), patience);
         }
     }
 

@@ -45,6 +45,13 @@ impl RaftClient {
         Ok(Self { home, links, session: None, sequence: 0 })
     }
 
+    /// With another bound than [`super::call::TIME_MAX`] on how long an operation is tried.
+    #[must_use]
+    pub fn with_time_max(mut self, time_max: Duration) -> Self {
+        self.links.set_time_max(time_max);
+        self
+    }
+
     /// How a node sees the cluster. Of a client that knows one node only, it is that node's view.
     ///
     /// # Errors
