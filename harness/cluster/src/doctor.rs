@@ -208,11 +208,12 @@ fn kernel_option(option: &str, module: &str) -> String {
 
 fn try_overlay() -> io::Result<()> {
     let dir = Path::new(TRIAL_DIR);
-    for name in ["upper", "work", "merged"] {
+    for name in ["lower", "upper", "work", "merged"] {
         fs::create_dir(dir.join(name))?;
     }
-    let options =
-        format!("userxattr,lowerdir=/usr,upperdir={TRIAL_DIR}/upper,workdir={TRIAL_DIR}/work");
+    let options = format!(
+        "userxattr,lowerdir={TRIAL_DIR}/lower,upperdir={TRIAL_DIR}/upper,workdir={TRIAL_DIR}/work"
+    );
     let merged = dir.join("merged");
     mount(Some("overlay"), &merged, Some("overlay"), MsFlags::empty(), Some(options.as_str()))?;
     fs::write(merged.join("written"), "")?;

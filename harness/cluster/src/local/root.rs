@@ -2,8 +2,9 @@
 //!
 //! The root is a tmpfs. Every top-level directory of the host appears in it as an *overlay*: what the host has below, what the
 //! node writes above, in a second tmpfs that nobody else sees. Where the kernel refuses an overlay (directories with mounts of the
-//! host in them) the directory is bound read-only. `/proc`, `/sys`, `/dev`, `/tmp` and `/run` are the node's own. Two directories
-//! are real and survive the node: its data and its logs, both in the run directory.
+//! host in them) the directory is bound read-only, or *split* when a node needs something of its own in it: made anew, with each
+//! entry mirrored. `/proc`, `/sys`, `/dev`, `/tmp` and `/run` are the node's own. Two directories are real and survive the node:
+//! its data and its logs, both in the run directory.
 //!
 //! Without root, directories inside an overlay still belong to the host's users, so a node can add to top-level directories, `/var/lib`
 //! and `/var/log`, but change nothing deeper.
@@ -27,6 +28,8 @@ use super::network;
 pub(super) const DATA_DIR: &str = "var/lib/keelhaul";
 /// Top-level directories that are the node's own, or are no software.
 const OWN_DIRS: [&str; 6] = ["proc", "sys", "dev", "tmp", "run", "lost+found"];
+/// Directories that are split where they cannot be overlaid: a node has something of its own in each.
+const SPLIT_DIRS: [&str; 4] = ["etc", "var", "var/lib", "var/log"];
 /// Where the upper layers are while overlays are being mounted.
 const LAYERS: &str = ".layers";
 /// Devices that programs expect; those that the host has.
@@ -102,77 +105,105 @@ pub(super) fn enter(plan: &Plan) -> Result<(), RootError> {
 
 /// Every top-level directory and link of the host.
 fn mirror_host(plan: &Plan) -> Result<(), RootError> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir("/").trying(|| "list /".into())? {
-        names.push(entry.trying(|| "list /".into())?.file_name());
-    }
-    names.sort_unstable();
-    for name in names {
-        let Some(name) = name.to_str().filter(|name| !OWN_DIRS.contains(name) && *name != LAYERS)
-        else {
-            continue;
-        };
-        let host = Path::new("/").join(name);
-        let kind = fs::symlink_metadata(&host)
-            .trying(|| format!("look at {}", host.display()))?
+    for name in names_in("/")? {
+        let path = Path::new("/").join(&name);
+        let kind = fs::symlink_metadata(&path)
+            .trying(|| format!("look at {}", path.display()))?
             .file_type();
-        if kind.is_symlink() {
-            let target = fs::read_link(&host).trying(|| format!("read {}", host.display()))?;
-            symlink(target, name).trying(|| format!("make the link /{name}"))?;
-        } else if kind.is_dir() {
-            mirror_dir(plan, name, &host)?;
+        if !OWN_DIRS.contains(&name.as_str()) && !kind.is_file() {
+            mirror(plan, &name)?;
         }
     }
     Ok(())
 }
 
-fn mirror_dir(plan: &Plan, name: &str, host: &Path) -> Result<(), RootError> {
-    fs::create_dir(name).trying(|| format!("make /{name}"))?;
+/// The entries of a directory of the host, sorted; names that are no text belong to no software.
+fn names_in(path: &str) -> Result<Vec<String>, RootError> {
+    let entries = fs::read_dir(path).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    let entries = entries.trying(|| format!("list {path}"))?;
+    let mut names: Vec<String> =
+        entries.into_iter().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// Makes `path`, without its slash, what it is on the host.
+fn mirror(plan: &Plan, path: &str) -> Result<(), RootError> {
+    let host = Path::new("/").join(path);
+    let kind =
+        fs::symlink_metadata(&host).trying(|| format!("look at {}", host.display()))?.file_type();
+    if kind.is_symlink() {
+        let target = fs::read_link(&host).trying(|| format!("read {}", host.display()))?;
+        symlink(target, path).trying(|| format!("make the link /{path}"))
+    } else if kind.is_dir() {
+        mirror_dir(plan, path, &host)
+    } else if kind.is_file() {
+        fs::write(path, "").trying(|| format!("make /{path}"))?;
+        bind_read_only(&host, path)
+    } else {
+        // A socket or a pipe: its other end is not in the node.
+        Ok(())
+    }
+}
+
+fn mirror_dir(plan: &Plan, path: &str, host: &Path) -> Result<(), RootError> {
+    fs::create_dir_all(path).trying(|| format!("make /{path}"))?;
     // An overlay that cannot read what is below shows nothing at all, not even what is above.
     if access(host, AccessFlags::R_OK | AccessFlags::X_OK).is_err() {
         return Ok(());
     }
     // These characters have a meaning in mount options.
-    let plain = !name.contains([',', ':', '\\']);
-    if plain && overlay(plan, name, host)? {
+    let plain = !path.contains([',', ':', '\\']);
+    if plain && overlay(plan, path, host)? {
         return Ok(());
     }
-    bind(host, Path::new(name), true).trying(|| format!("bind /{name}"))?;
-    make_read_only(Path::new(name)).trying(|| format!("make /{name} read-only"))
+    if !SPLIT_DIRS.contains(&path) {
+        return bind_read_only(host, path);
+    }
+    prepare(plan, path, Path::new(path)).trying(|| format!("fill /{path}"))?;
+    for name in names_in(&host.to_string_lossy())? {
+        let entry = format!("{path}/{name}");
+        // What the node has of its own stays: files, and directories that hold nothing of the host's.
+        if !Path::new(&entry).exists() || SPLIT_DIRS.contains(&entry.as_str()) {
+            mirror(plan, &entry)?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether the kernel took it.
-fn overlay(plan: &Plan, name: &str, host: &Path) -> Result<bool, RootError> {
-    let layer = Path::new(LAYERS).join(name);
+fn overlay(plan: &Plan, path: &str, host: &Path) -> Result<bool, RootError> {
+    let layer = Path::new(LAYERS).join(path.replace('/', "-"));
     let mode = fs::metadata(host).map_or(0o755, |meta| meta.permissions().mode() & 0o7777);
-    make_dir(&layer, 0o700).trying(|| format!("make a layer for /{name}"))?;
-    make_dir(&layer.join("work"), 0o700).trying(|| format!("make a layer for /{name}"))?;
-    make_dir(&layer.join("upper"), mode).trying(|| format!("make a layer for /{name}"))?;
-    prepare_upper(plan, name, &layer.join("upper"))
-        .trying(|| format!("fill the layer for /{name}"))?;
+    let made = make_dir(&layer, 0o700)
+        .and_then(|()| make_dir(&layer.join("work"), 0o700))
+        .and_then(|()| make_dir(&layer.join("upper"), mode))
+        .and_then(|()| prepare(plan, path, &layer.join("upper")));
+    made.trying(|| format!("make a layer for /{path}"))?;
     let options = format!(
         "userxattr,lowerdir={},upperdir={layer}/upper,workdir={layer}/work",
         host.display(),
         layer = layer.display()
     );
-    Ok(mount(Some("overlay"), name, Some("overlay"), MsFlags::empty(), Some(options.as_str()))
+    Ok(mount(Some("overlay"), path, Some("overlay"), MsFlags::empty(), Some(options.as_str()))
         .is_ok())
 }
 
-/// What a node's own layer begins with. Directories made here belong to the node's root, so that it may write in them.
-fn prepare_upper(plan: &Plan, name: &str, upper: &Path) -> io::Result<()> {
-    match name {
+/// What a node has of its own in a directory. It belongs to the node's root, which may write in it.
+fn prepare(plan: &Plan, path: &str, into: &Path) -> io::Result<()> {
+    match path {
         "etc" => {
-            fs::write(upper.join("hostname"), format!("{}\n", plan.node))?;
-            fs::write(upper.join("hosts"), hosts(plan.count))
+            fs::write(into.join("hostname"), format!("{}\n", plan.node))?;
+            fs::write(into.join("hosts"), hosts(plan.count))
         }
         "var" => {
             for (dir, mode) in [("lib", 0o755), ("log", 0o755), ("cache", 0o755), ("tmp", 0o1777)] {
-                make_dir(&upper.join(dir), mode)?;
+                make_dir(&into.join(dir), mode)?;
             }
-            make_dir(&upper.join("lib/keelhaul"), 0o755)?;
-            make_dir(&upper.join("log/keelhaul"), 0o755)
+            make_dir(&into.join("lib/keelhaul"), 0o755)?;
+            make_dir(&into.join("log/keelhaul"), 0o755)
         }
+        "var/lib" | "var/log" => make_dir(&into.join("keelhaul"), 0o755),
         _ => Ok(()),
     }
 }
@@ -191,17 +222,15 @@ fn hosts(count: u16) -> String {
 fn make_proc_and_sys() -> Result<(), RootError> {
     fs::create_dir("proc").trying(|| "make /proc".into())?;
     mount_proc("proc").trying(|| "mount /proc".into())?;
-    for guarded in GUARDED.map(Path::new) {
-        if guarded.exists() {
-            bind(guarded, guarded, true).trying(|| format!("bind /{}", guarded.display()))?;
-            make_read_only(guarded).trying(|| format!("make /{} read-only", guarded.display()))?;
+    for guarded in GUARDED {
+        if Path::new(guarded).exists() {
+            bind_read_only(Path::new(guarded), guarded)?;
         }
     }
     fs::create_dir("sys").trying(|| "make /sys".into())?;
     let flags = MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     if mount(Some("sysfs"), "sys", Some("sysfs"), flags, None::<&str>).is_err() {
-        bind(Path::new("/sys"), Path::new("sys"), true).trying(|| "bind /sys".into())?;
-        make_read_only(Path::new("sys")).trying(|| "make /sys read-only".into())?;
+        bind_read_only(Path::new("/sys"), "sys")?;
     }
     Ok(())
 }
@@ -259,7 +288,10 @@ fn bind_own(plan: &Plan) -> Result<(), RootError> {
 }
 
 fn make_dir(path: &Path, mode: u32) -> io::Result<()> {
-    fs::DirBuilder::new().mode(mode).create(path)?;
+    match fs::DirBuilder::new().mode(mode).create(path) {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+        _ => {}
+    }
     // Not what the umask leaves of it.
     fs::set_permissions(path, fs::Permissions::from_mode(mode))
 }
@@ -277,6 +309,11 @@ pub(crate) fn mount_tmpfs(target: &Path, options: &str) -> io::Result<()> {
 fn bind(from: &Path, to: &Path, recursive: bool) -> io::Result<()> {
     let recursive = if recursive { MsFlags::MS_REC } else { MsFlags::empty() };
     Ok(mount(Some(from), to, None::<&str>, MsFlags::MS_BIND | recursive, None::<&str>)?)
+}
+
+fn bind_read_only(from: &Path, to: &str) -> Result<(), RootError> {
+    bind(from, Path::new(to), true).trying(|| format!("bind /{to}"))?;
+    make_read_only(Path::new(to)).trying(|| format!("make /{to} read-only"))
 }
 
 /// Makes a mount and all mounts in it read-only, and leaves their other flags, which an unprivileged user must not change.

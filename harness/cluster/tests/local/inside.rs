@@ -191,10 +191,10 @@ async fn software_is_the_hosts(world: &World<'_>) {
 }
 
 async fn files_stay_in_their_node(world: &World<'_>) {
-    stdout(world, 1, "echo one > /etc/kh-mine && echo two > /tmp/kh-mine && mkdir /usr/kh-dir")
+    stdout(world, 1, "echo one > /etc/kh-mine && echo two > /tmp/kh-mine && mkdir /etc/kh-dir")
         .await;
-    stdout(world, 1, "test -e /etc/kh-mine -a -e /tmp/kh-mine -a -d /usr/kh-dir").await;
-    for path in ["/etc/kh-mine", "/tmp/kh-mine", "/usr/kh-dir"] {
+    stdout(world, 1, "test -e /etc/kh-mine -a -e /tmp/kh-mine -a -d /etc/kh-dir").await;
+    for path in ["/etc/kh-mine", "/tmp/kh-mine", "/etc/kh-dir"] {
         assert!(!Path::new(path).exists(), "{path} is on the host");
         assert_eq!(
             sh(world, 2, &format!("test -e {path}")).await.status,

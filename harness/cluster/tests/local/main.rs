@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         ["end-with", code] => inside::end_with(code),
         ["tcp-serve"] => traffic::serve(),
         ["tcp-ask", address] => traffic::ask(address),
+        ["crowd", ..] => outside::crowd(&args[1..]),
         ["lifecycle", ..] => outside::main(&args[1..]),
         ["--list", ..] => 0,
         _ => runner(&args),
@@ -46,6 +47,7 @@ fn runner(args: &[String]) -> u8 {
     let mut failed = outside::as_myself(&filters);
     if nix::unistd::geteuid().is_root() {
         failed |= outside::as_nobody(&filters);
+        failed |= outside::on_a_crowded_host(&filters);
     } else {
         println!("skipped: the same as root: the tests do not run as root");
     }
