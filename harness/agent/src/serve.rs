@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -57,7 +57,7 @@ pub fn serve_in(
     check_hello(&first)?;
     let agent = Arc::new(Agent::new(log_dir.to_owned())?);
     let ended = answer_all(&agent, &mut input, &output);
-    let healed = agent.heal();
+    let healed = agent.undo();
     let killed = agent.daemons.kill_everything();
     ended?;
     healed.map_err(|source| ServeError::System { what: "heal at the end", source })?;
@@ -122,6 +122,8 @@ struct Agent {
     children: Arc<Children>,
     daemons: Daemons,
     probes: Probes,
+    /// Whether this agent ever cut anything.
+    has_cut: AtomicBool,
 }
 
 impl Agent {
@@ -129,7 +131,7 @@ impl Agent {
         let children = Children::adopt()
             .map_err(|source| ServeError::System { what: "begin to reap children", source })?;
         let daemons = Daemons::new(Arc::clone(&children), log_dir);
-        Ok(Self { children, daemons, probes: Probes::listen() })
+        Ok(Self { children, daemons, probes: Probes::listen(), has_cut: AtomicBool::new(false) })
     }
 
     /// Performs a request. A panic of ours is an answer too: the control node must not wait for ever.
@@ -168,10 +170,11 @@ impl Agent {
                 Ok((bytes, size)) => Reply::Bytes { bytes, size },
                 Err(e) => failed(&format!("read {path}"), &e),
             },
-            Request::Cut { from } => match cut::replace(&from) {
-                Ok(()) => cuts(),
-                Err(e) => failed("replace the table of cuts", &e),
-            },
+            Request::Cut { from } => {
+                self.has_cut.store(true, Ordering::Release);
+                cut::replace(&from)
+                    .map_or_else(|e| failed("replace the table of cuts", &e), |()| cuts())
+            }
             Request::CutState => cuts(),
             Request::ProbeSend { to, nonce } => {
                 done(&format!("send a probe to {to}"), self.probes.send(to, nonce))
@@ -186,10 +189,17 @@ impl Agent {
         }
     }
 
-    /// Both are tried, whatever becomes of the first.
+    /// On request also what an agent before this one left: both are tried, whatever becomes of the first.
     fn heal(&self) -> io::Result<()> {
         let resumed = self.daemons.resume_all();
         let uncut = uncut();
+        resumed.and(uncut)
+    }
+
+    /// At the end only what this agent did: on a host where nothing was cut the packet filter is not even looked at.
+    fn undo(&self) -> io::Result<()> {
+        let resumed = self.daemons.resume_all();
+        let uncut = if self.has_cut.load(Ordering::Acquire) { uncut() } else { Ok(()) };
         resumed.and(uncut)
     }
 }
