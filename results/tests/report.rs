@@ -156,6 +156,23 @@ fn a_run_in_which_nothing_happened() {
 }
 
 #[test]
+fn the_ends_of_time() {
+    let max = u64::MAX;
+    let history = format!(
+        "{{\"keelhaul\":1}}\n\
+         {{\"index\":0,\"time\":0,\"type\":\"invoke\",\"process\":0,\"f\":\"read\",\"value\":null}}\n\
+         {{\"index\":1,\"time\":0,\"type\":\"ok\",\"process\":0,\"f\":\"read\",\"value\":1}}\n\
+         {{\"index\":2,\"time\":1,\"type\":\"invoke\",\"process\":0,\"f\":\"read\",\"value\":null}}\n\
+         {{\"index\":3,\"time\":{max},\"type\":\"ok\",\"process\":0,\"f\":\"read\",\"value\":1}}\n"
+    );
+    let summary = Summary::read(history.as_bytes()).unwrap();
+    let judgement = Judgement::new(Vec::new());
+    let rendered = render_report(&report(&judgement), Ok(&summary));
+    assert!(rendered.latency.is_some() && rendered.rate.is_some(), "both plots are drawn");
+    check_balanced(&rendered.html);
+}
+
+#[test]
 fn a_broken_history_still_gives_a_page() {
     let made = make(&Plan { seconds: 8, pause_us: 20_000, stale_read: false });
     let middle = made.history.len() / 2;
@@ -186,7 +203,8 @@ fn a_busy_run_stays_small() {
     let rendered = render_report(&report(&made.judgement), Ok(&summary));
     assert!(summary.invoked > 30_000, "{}", summary.invoked);
     assert!(rendered.html.len() < 400_000, "{} bytes", rendered.html.len());
-    let drawn = rendered.html.split("operations drawn, the slowest among them").next().unwrap();
+    let drawn =
+        rendered.html.split("drawn: a sample of each outcome, and the slowest").next().unwrap();
     assert_ne!(drawn.len(), rendered.html.len(), "a thinned plot says so");
 }
 

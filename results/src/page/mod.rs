@@ -62,7 +62,7 @@ pub fn write_report(
     open: &dyn Fn() -> io::Result<Box<dyn Read>>,
 ) -> Result<(), FileError> {
     let summary = Summary::open(open);
-    let rendered = render(report, summary.as_ref().map_err(|e| e as &dyn std::error::Error));
+    let rendered = render_report(report, summary.as_ref().map_err(|e| e as &dyn std::error::Error));
     dir.write(&dir.report(), rendered.html.as_bytes())?;
     for (path, plot) in [(dir.latency_plot(), &rendered.latency), (dir.rate_plot(), &rendered.rate)]
     {
@@ -79,10 +79,6 @@ pub fn render_report(
     report: &Report<'_>,
     summary: Result<&Summary, &dyn std::error::Error>,
 ) -> Rendered {
-    render(report, summary)
-}
-
-fn render(report: &Report<'_>, summary: Result<&Summary, &dyn std::error::Error>) -> Rendered {
     let judgement = report.judgement;
     let span = judgement
         .checks
@@ -168,7 +164,7 @@ impl Page {
             self.html += &format!("<li>{}</li>\n", escape(sentence));
         }
         if sentences.is_empty() {
-            self.html += "<li class=\"soft\">nothing is recorded here</li>\n";
+            self.html += "<li class=\"soft\">not stated</li>\n";
         }
         self.html += "</ul></div>\n";
     }
@@ -309,6 +305,13 @@ fn evidence_body(evidence: &Evidence, summary: Option<&Summary>) -> String {
     }
     for sentence in evidence.explanation.iter().take(SENTENCES_MAX) {
         body += &format!("<p>{}</p>\n", escape(sentence));
+    }
+    let left = evidence.explanation.len().saturating_sub(SENTENCES_MAX);
+    if left > 0 {
+        body += &format!(
+            "<p class=\"note\">{} more in verdict.json.</p>\n",
+            counted(left as u64, "sentence")
+        );
     }
     body
 }

@@ -174,14 +174,22 @@ impl Drawing {
     }
 }
 
-/// Lanes above the operations: one a fault that touched the time shown, one for the leader.
+/// Lanes above the operations: for each kind of fault as many as overlap, and one for the leader.
 struct Strips {
     lanes: Vec<Strip>,
 }
 
 struct Strip {
     name: String,
-    spans: Vec<(f64, f64, String, String)>,
+    spans: Vec<Span>,
+}
+
+/// A stretch of a lane, in the drawing's unit.
+struct Span {
+    from: f64,
+    to: f64,
+    paint: String,
+    label: String,
 }
 
 /// Fault lanes drawn at most.
@@ -189,55 +197,69 @@ const STRIPS_MAX: usize = 8;
 
 impl Strips {
     fn new(ops: &[EvidenceOp], summary: Option<&Summary>, layout: &Layout) -> Self {
-        let mut lanes = Vec::new();
+        let mut strips = Self { lanes: Vec::new() };
         let (Some(summary), Some(from)) = (summary, ops.iter().map(|op| op.start_ns).min()) else {
-            return Self { lanes };
+            return strips;
         };
         let to = ops.iter().map(|op| op.end_ns.unwrap_or(op.start_ns)).max().unwrap_or(from);
-        let kinds = kinds(summary);
-        let place = |start: u64, end: u64| {
+        let span = |start: u64, end: u64, paint: &str, label: String| {
             // Whatever began before or ended after reaches beyond the edge.
             let x0 = if start <= from { -6.0 } else { layout.at(start) };
             let x1 = if end >= to { layout.width } else { layout.at(end) };
-            (x0, x1.max(x0 + 2.0))
+            Span { from: x0, to: x1.max(x0 + 2.0), paint: paint.into(), label }
         };
-        for fault in summary.faults.iter().filter(|fault| fault.window.effective) {
-            let (start, end) = super::span(fault, summary.end_ns);
-            if end < from || start > to || lanes.len() == STRIPS_MAX {
-                continue;
+        let kinds = kinds(summary);
+        for kind in &kinds {
+            let paint = format!("lane {}", kind_class(&kinds, kind));
+            let mut of_kind = Vec::new();
+            let effective = summary.faults.iter().filter(|fault| fault.window.effective);
+            for fault in effective.filter(|fault| fault.window.kind == *kind) {
+                let (start, end) = super::span(fault, summary.end_ns);
+                if end >= from && start <= to {
+                    let label = fault.window.label.strip_prefix(&format!("{kind}: "));
+                    let label = label.unwrap_or(&fault.window.label).to_string();
+                    of_kind.push(span(start, end, &paint, label));
+                }
             }
-            let (x0, x1) = place(start, end);
-            let paint = format!("lane {}", kind_class(&kinds, &fault.window.kind));
-            let spans = vec![(x0, x1, paint, fault.window.label.clone())];
-            lanes.push(Strip { name: fault.window.kind.clone(), spans });
+            strips.pack(kind, of_kind);
         }
-        let mut spans = Vec::new();
-        for span in &summary.leaders {
-            if span.to_ns < from || span.from_ns > to {
-                continue;
+        strips.lanes.truncate(STRIPS_MAX);
+        let mut leaders = Vec::new();
+        for known in summary.leaders.iter().filter(|s| s.to_ns >= from && s.from_ns <= to) {
+            let label = known.leader.map_or("none".into(), |node| node.to_string());
+            let term = known.term.map_or(String::new(), |term| format!(", term {term}"));
+            leaders.push(span(known.from_ns, known.to_ns, "leader", format!("{label}{term}")));
+        }
+        if !leaders.is_empty() {
+            strips.lanes.push(Strip { name: "leader".into(), spans: leaders });
+        }
+        strips
+    }
+
+    /// Puts spans, in order of their beginning, on as few lanes as will hold them side by side.
+    fn pack(&mut self, name: &str, spans: Vec<Span>) {
+        let first = self.lanes.len();
+        for span in spans {
+            let free =
+                |lane: &Strip| lane.spans.last().is_none_or(|last| last.to + 1.0 <= span.from);
+            match self.lanes[first..].iter_mut().find(|lane| free(lane)) {
+                Some(lane) => lane.spans.push(span),
+                None => self.lanes.push(Strip { name: name.into(), spans: vec![span] }),
             }
-            let (x0, x1) = place(span.from_ns, span.to_ns);
-            let label = span.leader.map_or("none".into(), |node| node.to_string());
-            let term = span.term.map_or(String::new(), |term| format!(", term {term}"));
-            spans.push((x0, x1, "leader".into(), format!("{label}{term}")));
         }
-        if !spans.is_empty() {
-            lanes.push(Strip { name: "leader".into(), spans });
-        }
-        Self { lanes }
     }
 
     fn draw(&self, drawing: &mut Drawing) {
         for (i, strip) in self.lanes.iter().enumerate() {
             let y = 4.0 + STRIP * i as f64;
             drawing.svg.text("soft end", (LEFT - 14.0, y + 13.0), &strip.name);
-            for (x0, x1, paint, label) in &strip.spans {
-                let place = [LEFT + x0, y, x1 - x0, STRIP - 5.0];
+            for Span { from, to, paint, label } in &strip.spans {
+                let place = [LEFT + from, y, to - from, STRIP - 5.0];
                 drawing.svg.titled_rect(paint, place, label);
-                let fits = ((x1 - x0 - 8.0) / 6.4).max(0.0) as usize;
+                let fits = ((to - from - 14.0) / 6.4).max(0.0) as usize;
                 if label.chars().count() <= fits {
                     let class = if strip.name == "leader" { "small" } else { "inlane" };
-                    drawing.svg.text(class, (LEFT + x0 + 12.0, y + 12.5), label);
+                    drawing.svg.text(class, (LEFT + from + 10.0, y + 12.5), label);
                 }
             }
         }

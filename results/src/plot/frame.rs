@@ -6,7 +6,7 @@ use crate::svg::Svg;
 
 pub(super) const WIDTH: f64 = 1080.0;
 pub(super) const LEFT: f64 = 72.0;
-const RIGHT: f64 = 14.0;
+const RIGHT: f64 = 22.0;
 /// Room for the legend above and the axis below.
 const TOP: f64 = 30.0;
 const BOTTOM: f64 = 26.0;
@@ -47,8 +47,8 @@ impl Frame {
         frame.time_axis();
         if let Some((from, to)) = evidence {
             let (x0, x1) = (frame.x(from), frame.x(to));
-            let (top, height) = (frame.top, frame.bottom - frame.top);
-            frame.svg.rect("here", x0, top, x1 - x0, height);
+            let top = frame.top;
+            frame.svg.rect("here", x0, top, x1 - x0, 3.0);
             frame.svg.line("mark", (x0, top), (x0, frame.bottom));
             frame.svg.line("mark", (x1, top), (x1, frame.bottom));
         }

@@ -20,13 +20,16 @@ pub(crate) fn latency(summary: &Summary, evidence: Option<(u64, u64)>) -> Svg {
     }
     let scale = Scale::new(&frame, points.iter().flatten().map(|point| point.latency_ns));
     scale.levels(&mut frame);
-    for (at, points) in points.iter().enumerate().filter(|(_, points)| !points.is_empty()) {
+    // The rarest last, so that it lies on top.
+    for at in [1, 0, 2] {
         let mut path = Path::default();
-        for point in points {
+        for point in &points[at] {
             path.dot(frame.x(point.time_ns), scale.y(point.latency_ns as f64));
         }
         frame.svg.path(&format!("dots s{at}"), &path);
-        frame.legend(&format!("d{at}"), Sample::Dot, OUTCOMES[at]);
+    }
+    for (at, outcome) in OUTCOMES.iter().enumerate().filter(|(at, _)| !points[*at].is_empty()) {
+        frame.legend(&format!("d{at}"), Sample::Dot, outcome);
     }
     let series = summary.series.coarse(BINS);
     for (share, class, name) in
@@ -42,7 +45,7 @@ pub(crate) fn latency(summary: &Summary, evidence: Option<(u64, u64)>) -> Svg {
     let total = summary.counts.total();
     if (shown as u64) < total {
         let (shown, total) = (grouped(shown as u64), grouped(total));
-        frame.note(&format!("{shown} of {total} operations drawn, the slowest among them"));
+        frame.note(&format!("{shown} of {total} drawn: a sample of each outcome, and the slowest"));
     }
     frame.svg
 }
@@ -78,7 +81,10 @@ fn curve(
             broken = true;
             continue;
         };
-        let (x, y) = (frame.x(i as u64 * width_ns + width_ns / 2), scale.y(value));
+        let (x, y) = (
+            frame.x(width_ns.saturating_mul(i as u64).saturating_add(width_ns / 2)),
+            scale.y(value),
+        );
         if broken {
             path.move_to(x, y);
         }

@@ -20,7 +20,7 @@ pub(crate) fn rate(summary: &Summary, evidence: Option<(u64, u64)>) -> Svg {
     let width_ns = series.width_ns;
     // The last bin is cut by the end of the history; a sliver of it would exaggerate.
     let lasts = |i: usize| {
-        let left = summary.end_ns.saturating_sub(i as u64 * width_ns);
+        let left = summary.end_ns.saturating_sub(width_ns.saturating_mul(i as u64));
         left.clamp(width_ns.div_ceil(4), width_ns) as f64 / 1e9
     };
     let rates: Vec<[f64; 3]> = series
@@ -49,7 +49,7 @@ pub(crate) fn rate(summary: &Summary, evidence: Option<(u64, u64)>) -> Svg {
             let mut area = Path::default();
             area.move_to(LEFT, bottom);
             steps(&mut area, &frame, rates.iter().map(|rate| y(rate[at])), width_ns);
-            area.line_to(frame.x(rates.len() as u64 * width_ns), bottom);
+            area.line_to(frame.x(width_ns.saturating_mul(rates.len() as u64)), bottom);
             area.close();
             frame.svg.path("area", &area);
         }
@@ -67,7 +67,10 @@ pub(crate) fn rate(summary: &Summary, evidence: Option<(u64, u64)>) -> Svg {
 /// A level for each bin, joined by verticals.
 fn steps(path: &mut Path, frame: &Frame, levels: impl Iterator<Item = f64>, width_ns: u64) {
     for (i, y) in levels.enumerate() {
-        let (x0, x1) = (frame.x(i as u64 * width_ns), frame.x((i as u64 + 1) * width_ns));
+        let (x0, x1) = (
+            frame.x(width_ns.saturating_mul(i as u64)),
+            frame.x(width_ns.saturating_mul(i as u64 + 1)),
+        );
         if path.is_empty() {
             path.move_to(x0, y);
         } else {
