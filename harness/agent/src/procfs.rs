@@ -98,13 +98,36 @@ fn marker_of(pid: i32) -> Option<Vec<u8>> {
     environment.split(|&b| b == 0).find_map(variable)
 }
 
-/// Whether no thread of the process can run before somebody lets it: all are stopped, or it is gone.
+/// Whether no thread of the process can run a single instruction of its program before somebody lets it: all are stopped, or will
+/// stop before they leave the kernel, or it is gone.
+///
+/// The second case is not a detail: a process that is stopped between `vfork` and its child's `execve`, as shells often are,
+/// waits in the kernel for a child that is stopped too, and will not show as stopped however long one looks.
 pub(crate) fn is_stopped(pid: i32) -> bool {
     let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return true };
-    tasks
+    let states: Vec<u8> = tasks
         .flatten()
         .filter_map(|task| parse_stat(&fs::read_to_string(task.path().join("stat")).ok()?))
-        .all(|stat| stat.is_dead() || matches!(stat.state, b'T' | b't'))
+        .filter(|stat| !stat.is_dead())
+        .map(|stat| stat.state)
+        .collect();
+    let stopped = |state: &u8| matches!(state, b'T' | b't');
+    let in_kernel = |state: &u8| *state == b'D';
+    if !states.iter().all(|state| stopped(state) || in_kernel(state)) {
+        return false;
+    }
+    // One stopped thread means that the signal has reached the whole process; else it may be waiting.
+    states.iter().any(stopped) || states.is_empty() || is_stop_pending(pid)
+}
+
+/// Whether a SIGSTOP waits to be taken.
+fn is_stop_pending(pid: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let waiting = |line: &str| {
+        let mask = line.strip_prefix("ShdPnd:").or_else(|| line.strip_prefix("SigPnd:"))?;
+        u64::from_str_radix(mask.trim(), 16).ok()
+    };
+    status.lines().filter_map(waiting).any(|mask| mask >> (libc::SIGSTOP - 1) & 1 == 1)
 }
 
 #[cfg(test)]

@@ -18,7 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 type Test = fn(&Path);
 
-const TESTS: [(&str, Test); 5] = [
+const TESTS: [(&str, Test); 6] = [
+    ("a_busy_shell_can_be_paused", a_busy_shell_can_be_paused),
     ("answers_come_as_they_are_ready", answers_come_as_they_are_ready),
     ("the_end_of_the_stream_undoes_everything", the_end_of_the_stream_undoes_everything),
     ("a_broken_stream_undoes_everything", a_broken_stream_undoes_everything),
@@ -150,12 +151,12 @@ fn answers_come_as_they_are_ready(dir: &Path) {
         agent.ask(Request::WriteFile { path, offset: 0, bytes: Vec::new(), mode: 0o600 }),
         Reply::Done
     );
-    match agent.receive() {
-        Answer { id, reply: Reply::Output(output) } if id == slow => {
-            assert_eq!(output.stdout, b"done\n")
-        }
-        other => panic!("{other:?}"),
-    };
+    let answer = agent.receive();
+    assert_eq!(answer.id, slow);
+    assert!(
+        matches!(&answer.reply, Reply::Output(output) if output.stdout == b"done\n"),
+        "{answer:?}"
+    );
     drop(agent.input);
     assert!(agent.child.wait().unwrap().success());
 }
@@ -217,6 +218,28 @@ fn nothing_of_the_agents_environment_is_inherited(dir: &Path) {
             assert!(!text.contains("KH_SECRET") && text.contains("PATH=/usr/local/sbin"), "{text}");
         }
         other => panic!("{other:?}"),
+    }
+    drop(agent.input);
+    assert!(agent.child.wait().unwrap().success());
+}
+
+/// A shell that starts programs all the time is often met in `vfork`, where it cannot be seen to stop.
+fn a_busy_shell_can_be_paused(dir: &Path) {
+    let mut agent = Agent::start(dir);
+    let ticks = dir.join("ticks");
+    let script = format!("while :; do /bin/true; echo >> {}; done", ticks.display());
+    let pid = agent.start_daemon("busy", &script);
+    let ticked = || fs::metadata(&ticks).map_or(0, |meta| meta.len());
+    for _ in 0..50 {
+        let before = ticked();
+        eventually("it goes on", || ticked() > before);
+        let name = String::from("busy");
+        assert_eq!(agent.ask(Request::Pause { name }), Reply::State(DaemonState::Paused { pid }));
+        let frozen = ticked();
+        sleep(Duration::from_millis(3));
+        assert_eq!(ticked(), frozen, "a paused daemon went on");
+        let name = String::from("busy");
+        assert_eq!(agent.ask(Request::Resume { name }), Reply::State(DaemonState::Running { pid }));
     }
     drop(agent.input);
     assert!(agent.child.wait().unwrap().success());
