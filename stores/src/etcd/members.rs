@@ -50,13 +50,14 @@ impl Member {
 /// What a member said, or why it said nothing.
 pub type Answer = Result<StatusResponse, Box<str>>;
 
-/// Asks every member for its status; none holds up another. Takes at most [`STATUS_TIMEOUT`].
+/// Asks every member for its status; none holds up another. Takes half a second at most.
 pub async fn status(members: &[Member]) -> Vec<(NodeId, Answer)> {
     each(members, STATUS_TIMEOUT, |client| Box::pin(client.call(STATUS, &StatusRequest {}))).await
 }
 
 /// Why the cluster is not ready, or `None` when it is: all members name one leader in one term in `answers`, and every
-/// one then serves a linearizable read. Takes at most [`READ_TIMEOUT`].
+/// one then serves a linearizable read. Takes two seconds
+/// at most.
 pub async fn unready(members: &[Member], answers: &[(NodeId, Answer)]) -> Option<String> {
     if let Some(reason) = disagreement(answers) {
         return Some(reason);

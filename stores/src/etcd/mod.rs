@@ -41,7 +41,7 @@
 //! * Turn on pre-vote, which releases before 3.5 leave off: a member that was cut off may depose the leader when it
 //!   comes back. That costs availability and is what the release does.
 //!
-//! Reading order: [`deploy`], [`members`], [`http`], [`api`], [`errors`], [`client`].
+//! Reading order: [`deploy`], [`members`], [`http`], `api`, [`errors`], [`client`].
 
 mod api;
 mod base64;
