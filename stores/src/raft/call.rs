@@ -102,7 +102,6 @@ impl Links {
     /// # Errors
     /// Why there is no answer, and whether an attempt may have been accepted nevertheless.
     pub async fn call(&mut self, home: NodeId, request: &Request) -> Result<Response, GaveUp> {
-        self.discard_replies().await;
         let mut call = Call::new(home, request);
         let end = Instant::now() + self.time_max;
         while call.attempts.len() < ATTEMPTS_MAX && Instant::now() < end {
@@ -136,7 +135,8 @@ impl Links {
         Ok(self.correlation)
     }
 
-    /// The next thing that happens, [`Event::Due`] at `due` at the latest.
+    /// The next thing that happens, [`Event::Due`] at `due` at the latest. What has arrived comes first, so that a
+    /// connection that ended since the last call is noticed before anything is sent on it.
     async fn event(&mut self, due: Instant) -> Event {
         tokio::select! {
             biased;
@@ -161,12 +161,6 @@ impl Links {
             Poll::Pending
         })
         .await
-    }
-
-    /// Forgets late replies to earlier calls, and connections that have ended since.
-    async fn discard_replies(&mut self) {
-        let nothing_new = Instant::now();
-        while !matches!(self.event(nothing_new).await, Event::Due) {}
     }
 }
 

@@ -183,6 +183,19 @@ fn a_snapshot_frees_the_segments_before_it_and_no_others() {
 }
 
 #[test]
+fn overwritten_entries_keep_no_segment_alive() {
+    let directory = many_segments(9);
+    with(&directory, 1, |wal| {
+        wal.append(entries(2..=2, 2)).expect("appends");
+        wal.save_marker(marker(2, 3), true).expect("marks");
+        wal.sync().expect("syncs");
+        wal.release().expect("releases");
+    });
+    let replay = replay(&directory);
+    assert_eq!((replay.marker, replay.entries.len(), replay.segments), (Some(marker(2, 3)), 0, 1));
+}
+
+#[test]
 fn a_snapshot_that_replaces_the_log_frees_all_of_it() {
     let directory = many_segments(4);
     with(&directory, 1, |wal| {
