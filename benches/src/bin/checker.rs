@@ -4,18 +4,18 @@
 //! `cargo run --release -p keelhaul-benches --bin checker -- write FILE [--ops N] [--clients N] [--keys N]
 //! [--values N] [--reads PERCENT] [--cas PERCENT] [--crashed PER_MILLE] [--corrupt] [--seed N]`
 //!
-//! `cargo run --release -p keelhaul-benches --bin checker -- judge FILE`
+//! `cargo run --release -p keelhaul-benches --bin checker -- judge FILE [SECONDS]`
 
 use std::fs::File;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use keelhaul_benches::histories::{HistoryOptions, write_history};
-use keelhaul_checkers::{JudgeRequest, Unlimited, judge};
+use keelhaul_checkers::{Exhausted, JudgeRequest, judge};
 use keelhaul_history::Reader;
 
 const USAGE: &str = "usage: checker write FILE [--ops N] [--clients N] [--keys N] [--values N] \
-    [--reads PERCENT] [--cas PERCENT] [--crashed PER_MILLE] [--corrupt] [--seed N] | checker judge FILE";
+    [--reads PERCENT] [--cas PERCENT] [--crashed PER_MILLE] [--corrupt] [--seed N] | checker judge FILE [SECONDS]";
 
 fn options(mut words: impl Iterator<Item = String>) -> Result<HistoryOptions, String> {
     let mut options = HistoryOptions::default();
@@ -57,8 +57,16 @@ fn run() -> Result<(), String> {
             let file = File::open(&path).map_err(|e| format!("{path}: {e}"))?;
             let reader = Reader::new(file).map_err(|e| format!("{path}: {e}"))?;
             let request = JudgeRequest { workload: "register".into(), ..JudgeRequest::default() };
+            let seconds: Option<f64> = match words.next() {
+                Some(word) => Some(word.parse().map_err(|e| format!("{word}: {e}; {USAGE}"))?),
+                None => None,
+            };
+            let budget = |_bytes: usize| {
+                let over = seconds.is_some_and(|limit| begun.elapsed().as_secs_f64() > limit);
+                over.then_some(Exhausted::Time)
+            };
             let judgement =
-                judge(reader, &request, &Unlimited).map_err(|e| format!("{path}: {e:?}"))?;
+                judge(reader, &request, &budget).map_err(|e| format!("{path}: {e:?}"))?;
             println!(
                 "{} after {:.1} ms",
                 judgement.verdict.as_str(),
