@@ -15,8 +15,8 @@ pub struct Place {
     pub state: u32,
 }
 
-/// Dead configurations. Those that differ only in which crashed operations were used up are kept as their minimal
-/// sets: whoever has used more can do no better.
+/// Dead configurations. Those that differ only in what can but do harm (which crashed operations were used up, which
+/// writes cannot be hidden any more) are kept as their minimal sets: whoever has more of that can do no better.
 #[derive(Debug)]
 pub struct Dead<S> {
     sets: WordMap<(Place, S), Minimal<S>>,
@@ -40,33 +40,31 @@ impl<S: SlotSet> Dead<S> {
         self.bytes
     }
 
-    /// Whether the configuration is known to be dead.
-    pub fn contains(&self, place: Place, done: &S, crashed: &S) -> bool {
-        self.sets.get(&(place, done.minus(crashed))).is_some_and(|minimal| {
-            let used = done.and(crashed);
-            minimal.first.within(&used) || minimal.more.iter().any(|set| set.within(&used))
+    /// Whether the configuration is known to be dead: one that is at least as good in every respect failed.
+    pub fn contains(&self, place: Place, done: S, worse: &S) -> bool {
+        self.sets.get(&(place, done)).is_some_and(|minimal| {
+            minimal.first.within(worse) || minimal.more.iter().any(|set| set.within(worse))
         })
     }
 
     /// The configuration is dead.
-    pub fn insert(&mut self, place: Place, done: &S, crashed: &S) {
-        let used = done.and(crashed);
+    pub fn insert(&mut self, place: Place, done: S, worse: S) {
         let capacity = self.sets.capacity();
-        let entry = self.sets.entry((place, done.minus(crashed)));
+        let entry = self.sets.entry((place, done));
         match entry {
             std::collections::hash_map::Entry::Vacant(slot) => {
-                self.bytes += 2 * used.heap_bytes();
-                slot.insert(Minimal { first: used, more: Vec::new() });
+                self.bytes += 2 * worse.heap_bytes();
+                slot.insert(Minimal { first: worse, more: Vec::new() });
             }
             std::collections::hash_map::Entry::Occupied(mut slot) => {
                 let minimal = slot.get_mut();
                 let before = minimal.more.capacity();
-                minimal.more.retain(|set| !used.within(set));
-                if used.within(&minimal.first) {
-                    minimal.first = used;
+                minimal.more.retain(|set| !worse.within(set));
+                if worse.within(&minimal.first) {
+                    minimal.first = worse;
                 } else {
-                    self.bytes += used.heap_bytes();
-                    minimal.more.push(used);
+                    self.bytes += worse.heap_bytes();
+                    minimal.more.push(worse);
                 }
                 self.bytes += (minimal.more.capacity() - before) * size_of::<S>();
             }

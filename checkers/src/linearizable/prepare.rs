@@ -30,6 +30,10 @@ pub struct Item {
     pub twin: u32,
     /// Index of the row.
     pub row: u32,
+    /// The step at which it begins.
+    pub call_step: u32,
+    /// The last step before it returns at which an operation that leaves the value it needs begins; 0 if none.
+    pub last_supply: u32,
 }
 
 impl Item {
@@ -73,6 +77,8 @@ pub struct Problem {
     pub slots: usize,
     /// For each value: the last step at which a completed operation that needs it begins; 0 if none.
     pub last_need: Vec<u32>,
+    /// For each value: the steps at which completed operations that need it begin, rising.
+    pub needs: Vec<Vec<u32>>,
     /// For each value: as `last_need`, crashed operations included.
     pub last_take: Vec<u32>,
     /// For each value: the last step at which an operation that leaves it begins; 0 if none.
@@ -99,6 +105,8 @@ impl Problem {
                 slot: 0,
                 twin: NONE,
                 row: row as u32,
+                call_step: 0,
+                last_supply: 0,
             };
             if op.f == Function::Cas && op.a == op.b {
                 item.f = Function::Read;
@@ -129,6 +137,7 @@ impl Problem {
             steps,
             slots,
             last_need: vec![0; values],
+            needs: vec![Vec::new(); values],
             last_take: vec![0; values],
             last_supply: vec![0; values],
             has_miss,
@@ -145,14 +154,20 @@ impl Problem {
 
     fn index_values(&mut self) {
         for (at, step) in self.steps.iter().enumerate() {
-            let Step::Call(id) = *step else { continue };
-            let item = &self.items[id as usize];
+            let id = step.op() as usize;
+            if let (Step::Return(_), Some(value)) = (step, self.items[id].consumes()) {
+                self.items[id].last_supply = self.last_supply[value as usize];
+            }
+            let Step::Call(_) = step else { continue };
+            self.items[id].call_step = at as u32;
+            let item = &self.items[id];
             // The first step is never looked at from before, so 0 can mean none.
             let at = at as u32;
             if let Some(value) = item.consumes() {
                 self.last_take[value as usize] = at;
                 if !item.crashed {
                     self.last_need[value as usize] = at;
+                    self.needs[value as usize].push(at);
                 }
             }
             if let Some(value) = item.produces() {

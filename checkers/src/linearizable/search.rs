@@ -10,9 +10,12 @@
 //! * A pure operation (a read, or a cas that reported a mismatch) takes effect as soon as the value allows it.
 //! * A crashed operation takes effect only if a pending operation needs the value it leaves; otherwise leaving it
 //!   out changes nothing for anybody else. Twins (equal effect) are used in order of invocation.
-//! * A pending write whose value nobody needs any more takes effect just before another write hides it.
+//! * A write that takes effect hides what was pending then: a write that could have been hidden so needs no effect of
+//!   its own when it returns. So a pending write, too, takes effect early only if a pending operation needs its value.
+//! * A pending operation that needs a value which nobody can leave before it returns is a dead end.
 //! * A value that somebody still needs and nobody can leave again is not overwritten.
-//! * Of configurations that differ in crashed operations only, the one that used fewer is at least as good.
+//! * Of configurations that differ in the crashed operations used up, and in the writes that can still be hidden,
+//!   only those are kept of which none is at least as good as the other.
 //!
 //! Deciding this is NP-complete in general (Gibbons & Korach 1997): the cost is exponential in the number of
 //! operations pending together, never in the length of the history.
@@ -79,10 +82,23 @@ pub fn search_wide(problem: &Problem, watch: &mut dyn Watch) -> (Answer, Reached
     Search::<Box<[u64]>>::new(problem, false).run(watch)
 }
 
+/// Marks a candidate that returns without an effect of its own, hidden by a write placed while it was pending.
+const HIDDEN: u32 = 1 << 31;
+
+/// What took effect so far, as far as it matters.
+#[derive(Clone)]
+struct Config<S> {
+    state: u32,
+    /// The step before which a write took effect last; what is pending since before can hide behind it. 0 if none.
+    hider: u32,
+    /// Pending operations that took effect.
+    done: S,
+}
+
 /// A choice point: the configuration, and where its untried candidates begin.
 struct Frame<S> {
-    place: Place,
-    done: S,
+    at: u32,
+    config: Config<S>,
     candidates: usize,
     trail: usize,
 }
@@ -103,6 +119,8 @@ struct Search<'a, S> {
     dead: Dead<S>,
     /// Marks values that a pending operation needs, by the step count at the time.
     wanted: Vec<u64>,
+    /// Marks values that a pending operation leaves, likewise.
+    supplied: Vec<u64>,
     steps: u64,
     record: bool,
     reached: Reached,
@@ -128,6 +146,7 @@ impl<'a, S: SlotSet> Search<'a, S> {
             trail: Vec::new(),
             dead: Dead::new(),
             wanted: vec![0; problem.last_need.len()],
+            supplied: vec![0; problem.last_need.len()],
             steps: 0,
             record,
             reached: Reached::default(),
@@ -135,19 +154,19 @@ impl<'a, S: SlotSet> Search<'a, S> {
     }
 
     fn run(mut self, watch: &mut dyn Watch) -> (Answer, Reached) {
-        let mut done = S::with_room(self.problem.slots);
-        let mut state = INITIAL;
+        let mut config =
+            Config { state: INITIAL, hider: 0, done: S::with_room(self.problem.slots) };
         loop {
-            if matches!(self.walk(state, &mut done), Walk::End) {
+            if matches!(self.walk(config.state, &mut config.done), Walk::End) {
                 // The order that works, though a failed one may have used up more crashed operations.
                 self.reached.order.clear();
                 self.note_reached();
                 return (Answer::Legal, self.reached);
             }
             self.note_reached();
-            self.open(state, &done);
+            self.open(config);
             match self.advance() {
-                Some((next_state, next_done)) => (state, done) = (next_state, next_done),
+                Some(next) => config = next,
                 None => return (Answer::Illegal, self.reached),
             }
             self.steps += 1;
@@ -162,7 +181,7 @@ impl<'a, S: SlotSet> Search<'a, S> {
     fn bytes(&self) -> usize {
         self.dead.bytes()
             + self.frames.capacity() * size_of::<Frame<S>>()
-            + self.frames.first().map_or(0, |f| f.done.heap_bytes()) * self.frames.len()
+            + self.frames.first().map_or(0, |f| f.config.done.heap_bytes()) * self.frames.len()
             + (self.candidates.capacity() + self.trail.capacity()) * size_of::<u32>()
     }
 
@@ -227,61 +246,85 @@ impl<'a, S: SlotSet> Search<'a, S> {
     }
 
     /// Opens a choice point at the present event, which is the return of an operation without effect yet.
-    fn open(&mut self, state: u32, done: &S) {
-        let place = Place { at: self.at as u32, state };
+    fn open(&mut self, config: Config<S>) {
         let candidates = self.candidates.len();
-        if !self.dead.contains(place, done, &self.crashed) {
-            self.push_candidates(state, done);
+        let (place, done, worse) = self.key(&config);
+        if !self.dead.contains(place, done, &worse) {
+            self.push_candidates(&config);
         }
         let trail = self.trail.len();
-        self.frames.push(Frame { place, done: done.clone(), candidates, trail });
+        self.frames.push(Frame { at: self.at as u32, config, candidates, trail });
+    }
+
+    /// A configuration at the present event as [`Dead`] wants it.
+    fn key(&self, config: &Config<S>) -> (Place, S, S) {
+        let mut worse = config.done.and(&self.crashed);
+        for id in self.live(&config.done) {
+            let item = self.problem.item(id);
+            if item.f == Function::Write && !item.crashed && item.call_step >= config.hider {
+                worse.set(item.slot);
+            }
+        }
+        let place = Place { at: self.at as u32, state: config.state };
+        (place, config.done.minus(&self.crashed), worse)
     }
 
     /// The next configuration: the best untried candidate of the newest choice point that has one.
-    fn advance(&mut self) -> Option<(u32, S)> {
+    fn advance(&mut self) -> Option<Config<S>> {
         while let Some(frame) = self.frames.last() {
-            let (place, trail) = (frame.place, frame.trail);
+            let (at, trail) = (frame.at as usize, frame.trail);
             if self.candidates.len() > frame.candidates {
-                let mut done = frame.done.clone();
+                let mut config = frame.config.clone();
                 let choice = self.candidates.pop()?;
-                self.rewind(place.at as usize);
+                self.rewind(at);
                 self.trail.truncate(trail);
-                if let Some(state) = self.place(place.state, &mut done, choice) {
-                    return Some((state, done));
+                if self.place(&mut config, choice) {
+                    return Some(config);
                 }
             } else {
                 let frame = self.frames.pop()?;
-                self.rewind(place.at as usize);
-                self.dead.insert(place, &frame.done, &self.crashed);
+                self.rewind(at);
+                let (place, done, worse) = self.key(&frame.config);
+                self.dead.insert(place, done, worse);
             }
         }
         None
     }
 
-    /// Lets `choice` take effect, and every pure operation that its value allows; `None` if that leads nowhere.
-    fn place(&mut self, state: u32, done: &mut S, choice: u32) -> Option<u32> {
-        let item = *self.problem.item(choice);
-        if item.f == Function::Write && !self.problem.has_miss {
-            self.hide_unneeded(done, choice);
+    /// Lets `choice` take effect, and every pure operation that its value allows; false if that leads nowhere.
+    fn place(&mut self, config: &mut Config<S>, choice: u32) -> bool {
+        let id = choice & !HIDDEN;
+        let item = *self.problem.item(id);
+        if choice != id {
+            config.done.set(item.slot);
+            return true;
         }
-        done.set(item.slot);
-        self.trail.push(choice);
-        let next = item.produces().unwrap_or(state);
-        if next == state {
-            return Some(next);
+        if item.f == Function::Write && !self.record {
+            config.hider = self.at as u32;
+            if !self.problem.has_miss {
+                self.hide_unneeded(&mut config.done, id);
+            }
+        }
+        config.done.set(item.slot);
+        self.trail.push(id);
+        let before = config.state;
+        config.state = item.produces().unwrap_or(before);
+        if config.state == before {
+            return true;
         }
         // An order that is recorded is to go on until something really cannot be placed.
-        if !self.record && self.is_needed(state, done) && !self.can_return(state, done) {
-            return None;
+        let (state, done) = (config.state, &mut config.done);
+        if !self.record && self.is_needed(before, done) && !self.can_return(before, done) {
+            return false;
         }
         for slot in self.pure.minus(done).iter() {
             let id = self.slot_op[slot as usize];
-            if legal_pure(self.problem.item(id), next) {
+            if legal_pure(self.problem.item(id), state) {
                 done.set(slot);
                 self.trail.push(id);
             }
         }
-        Some(next)
+        true
     }
 
     /// Pending writes that nobody can need any more take effect now: `choice` is about to overwrite them.
@@ -329,23 +372,35 @@ impl<'a, S: SlotSet> Search<'a, S> {
     }
 
     /// Pushes what may take effect now, the most promising last.
-    fn push_candidates(&mut self, state: u32, done: &S) {
+    fn push_candidates(&mut self, config: &Config<S>) {
         let Step::Return(due) = self.problem.steps[self.at] else {
             unreachable!("choices arise at returns only");
         };
+        let Config { state, hider, done } = config;
+        let state = *state;
         let due_item = *self.problem.item(due);
         let needed = due_item.consumes().filter(|value| *value != state);
-        let supplies = |id: u32| needed.is_some() && self.problem.item(id).produces() == needed;
-        if needed.is_some() && !self.live(done).any(|id| id != due && supplies(id)) {
+        let anything_wanted = self.mark(done);
+        let stamp = self.steps + 1;
+        if needed.is_some_and(|value| self.supplied[value as usize] != stamp)
+            || !self.record && self.is_starved(state, done)
+        {
             return;
         }
-        let anything_wanted = self.mark_wanted(done);
         let begin = self.candidates.len();
         for slot in self.pending.minus(done).minus(&self.pure).iter() {
             let id = self.slot_op[slot as usize];
             let item = *self.problem.item(id);
-            let legal = item.f == Function::Write || item.a == state;
-            if legal && (!item.crashed || self.is_useful(&item, state, done, anything_wanted)) {
+            let wanted = |value: u32| anything_wanted || self.wanted[value as usize] == stamp;
+            let chosen = match item.f {
+                _ if item.crashed => {
+                    (item.f == Function::Write || item.a == state)
+                        && self.is_useful(&item, state, done, anything_wanted)
+                }
+                Function::Write => id == due || self.record || wanted(item.a),
+                _ => item.a == state,
+            };
+            if chosen {
                 self.candidates.push(id);
             }
         }
@@ -355,20 +410,49 @@ impl<'a, S: SlotSet> Search<'a, S> {
             let supplies = needed.is_some() && item.produces() == needed;
             (*id == due, supplies, !item.crashed)
         });
+        if due_item.f == Function::Write && due_item.call_step < *hider {
+            let keep = self.next_need(state) < self.next_need(due_item.a);
+            let at = self.candidates.len() - usize::from(!keep);
+            self.candidates.insert(at, due | HIDDEN);
+        }
     }
 
-    /// Marks the values that a pending operation needs; true if one needs any value but some.
-    fn mark_wanted(&mut self, done: &S) -> bool {
+    /// The next step at which a completed operation that needs the value begins.
+    fn next_need(&self, value: u32) -> u32 {
+        let calls = &self.problem.needs[value as usize];
+        calls.get(calls.partition_point(|at| (*at as usize) < self.at)).copied().unwrap_or(u32::MAX)
+    }
+
+    /// Marks the values that a pending operation needs or leaves; true if one needs any value but some.
+    fn mark(&mut self, done: &S) -> bool {
         let live = self.pending.minus(done);
+        let stamp = self.steps + 1;
         let mut anything = false;
         for slot in live.iter() {
             let item = self.problem.item(self.slot_op[slot as usize]);
             match item.consumes() {
-                Some(value) => self.wanted[value as usize] = self.steps + 1,
+                Some(value) => self.wanted[value as usize] = stamp,
                 None => anything |= item.f == Function::Miss,
+            }
+            if let Some(value) = item.produces() {
+                self.supplied[value as usize] = stamp;
             }
         }
         anything
+    }
+
+    /// Whether some pending operation needs a value that nobody can leave any more before it returns.
+    fn is_starved(&self, state: u32, done: &S) -> bool {
+        let stamp = self.steps + 1;
+        self.live(done).any(|id| {
+            let item = self.problem.item(id);
+            let missing = item.consumes().filter(|value| *value != state);
+            missing.is_some_and(|value| {
+                !item.crashed
+                    && self.supplied[value as usize] != stamp
+                    && (item.last_supply as usize) < self.at
+            })
+        })
     }
 
     fn is_useful(&self, item: &Item, state: u32, done: &S, anything_wanted: bool) -> bool {
