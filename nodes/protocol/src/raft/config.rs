@@ -91,8 +91,8 @@ impl Config {
         self.mutant.is_none_or(|mutant| !mutant.info().without_check_quorum)
     }
 
-    /// Whether a deposed leader gives up its clients' commands at once.
-    pub(super) fn gives_up(&self) -> bool {
-        self.mutant.is_none_or(|mutant| !mutant.info().without_giving_up)
+    /// Whether the log is ever compacted.
+    pub(super) fn snapshots(&self) -> bool {
+        self.mutant.is_none_or(|mutant| !mutant.info().without_snapshots)
     }
 }

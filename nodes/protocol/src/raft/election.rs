@@ -140,10 +140,8 @@ impl Replica {
         for id in reads.into_ids() {
             self.outbox.reply(id, Response::NotLeader { leader: successor });
         }
-        if self.config.gives_up() {
-            for (_, id) in self.pending.drain(..) {
-                self.outbox.reply(id, Response::Unknown);
-            }
+        for (_, id) in self.pending.drain(..) {
+            self.outbox.reply(id, Response::Unknown);
         }
     }
 

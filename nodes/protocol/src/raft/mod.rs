@@ -54,6 +54,8 @@ mod outbox;
 mod progress;
 mod read;
 mod replication;
+#[cfg(test)]
+mod scripts;
 mod snapshot;
 
 pub use config::Config;

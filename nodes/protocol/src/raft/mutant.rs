@@ -61,9 +61,8 @@ pub struct Info {
     pub without_pre_vote: bool,
     /// Whether leaders with this mistake go without check-quorum, which would hide it.
     pub without_check_quorum: bool,
-    /// Whether a deposed leader with this mistake lets its clients wait until it sees what becomes of their entries, which
-    /// is as right as to give them up at once, but does not hide the mistake.
-    pub without_giving_up: bool,
+    /// Whether nodes with this mistake take no snapshots: one that is installed repairs a replica that has diverged.
+    pub without_snapshots: bool,
 }
 
 /// No such mutant.
@@ -89,7 +88,7 @@ const TABLE: [Info; 12] = [
         nemesis: "kill,partition",
         without_pre_vote: false,
         without_check_quorum: false,
-        without_giving_up: false,
+        without_snapshots: false,
     },
     Info {
         mutant: Mutant::ForgetVote,
@@ -102,7 +101,7 @@ const TABLE: [Info; 12] = [
         nemesis: "kill",
         without_pre_vote: false,
         without_check_quorum: false,
-        without_giving_up: false,
+        without_snapshots: false,
     },
     Info {
         mutant: Mutant::CompareLength,
@@ -115,7 +114,7 @@ const TABLE: [Info; 12] = [
         nemesis: "partition,kill",
         without_pre_vote: true,
         without_check_quorum: true,
-        without_giving_up: false,
+        without_snapshots: false,
     },
     Info {
         mutant: Mutant::QuorumOffByOne,
@@ -128,7 +127,7 @@ const TABLE: [Info; 12] = [
         nemesis: "partition",
         without_pre_vote: false,
         without_check_quorum: false,
-        without_giving_up: false,
+        without_snapshots: false,
     },
     Info {
         mutant: Mutant::IgnoreHigherTerm,
@@ -141,7 +140,7 @@ const TABLE: [Info; 12] = [
         nemesis: "partition",
         without_pre_vote: false,
         without_check_quorum: true,
-        without_giving_up: false,
+        without_snapshots: false,
     },
     Info {
         mutant: Mutant::TruncateAlways,
@@ -154,7 +153,7 @@ const TABLE: [Info; 12] = [
         nemesis: "partition,kill",
         without_pre_vote: false,
         without_check_quorum: false,
-        without_giving_up: false,
+        without_snapshots: false,
     },
     Info {
         mutant: Mutant::KeepTail,
@@ -164,10 +163,10 @@ const TABLE: [Info; 12] = [
         source: "paper figure 2, AppendEntries rule 3; mofa#1150",
         evidence: "replicas diverge: an old leader acknowledges writes that no other node has",
         class: 2,
-        nemesis: "partition,kill",
-        without_pre_vote: false,
+        nemesis: "partition",
+        without_pre_vote: true,
         without_check_quorum: true,
-        without_giving_up: true,
+        without_snapshots: true,
     },
     Info {
         mutant: Mutant::CommitUnverified,
@@ -177,10 +176,10 @@ const TABLE: [Info; 12] = [
         source: "paper figure 2, AppendEntries rule 5",
         evidence: "replicas diverge: an old leader acknowledges writes that no other node has",
         class: 2,
-        nemesis: "partition,kill",
-        without_pre_vote: false,
+        nemesis: "partition",
+        without_pre_vote: true,
         without_check_quorum: true,
-        without_giving_up: true,
+        without_snapshots: true,
     },
     Info {
         mutant: Mutant::NoDedupe,
@@ -193,7 +192,7 @@ const TABLE: [Info; 12] = [
         nemesis: "partition,kill,pause",
         without_pre_vote: false,
         without_check_quorum: false,
-        without_giving_up: false,
+        without_snapshots: false,
     },
     Info {
         mutant: Mutant::LocalRead,
@@ -206,7 +205,7 @@ const TABLE: [Info; 12] = [
         nemesis: "partition",
         without_pre_vote: false,
         without_check_quorum: true,
-        without_giving_up: false,
+        without_snapshots: false,
     },
     Info {
         mutant: Mutant::VoteForAnyone,
@@ -219,7 +218,7 @@ const TABLE: [Info; 12] = [
         nemesis: "partition,kill",
         without_pre_vote: true,
         without_check_quorum: false,
-        without_giving_up: false,
+        without_snapshots: false,
     },
     Info {
         mutant: Mutant::AppendUnchecked,
@@ -232,7 +231,7 @@ const TABLE: [Info; 12] = [
         nemesis: "partition,kill",
         without_pre_vote: false,
         without_check_quorum: false,
-        without_giving_up: false,
+        without_snapshots: false,
     },
 ];
 

@@ -62,7 +62,11 @@ impl Replica {
     pub(super) fn compact(&mut self) {
         let due = self.unsaved_entries >= self.config.snapshot_entries.max(1)
             || self.unsaved_bytes >= self.config.snapshot_bytes;
-        let Some(last_term) = self.log.term(self.applied).filter(|_| due) else { return };
+        let Some(last_term) =
+            self.log.term(self.applied).filter(|_| due && self.config.snapshots())
+        else {
+            return;
+        };
         let data = self.machine.snapshot().into();
         let snapshot = Snapshot { last_index: self.applied, last_term, data };
         self.log.compact(LogIndex(self.applied.0.saturating_sub(self.config.keep_entries)));

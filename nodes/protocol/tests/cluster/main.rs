@@ -48,6 +48,15 @@ fn one_seed_is_one_life() {
     assert_eq!(Sim::run(plan(7)), Sim::run(plan(7)));
 }
 
+#[test]
+fn live_mutants_are_caught() {
+    const SEEDS: Range<u64> = 0..20;
+    for mutant in Mutant::all().filter(|mutant| mutant.info().class <= 2) {
+        let caught = kill(mutant, SEEDS, true);
+        assert!(caught.is_some(), "{mutant} lives through seeds {SEEDS:?}");
+    }
+}
+
 /// Many seeds, for those who changed the protocol: `cargo test --release -p keelhaul-protocol -- --ignored --nocapture`.
 #[test]
 #[ignore = "takes minutes"]
