@@ -18,8 +18,8 @@ use nix::sys::wait::waitpid;
 use nix::unistd::{getpid, pipe2};
 
 use crate::local::{
-    Program, TRY_ALL, map_identities, mount_proc, mount_tmpfs, of_mounts, of_namespaces,
-    private_mounts, spawn,
+    Program, TRY_ALL, bind_read_only, map_identities, mount_proc, mount_tmpfs, of_mounts,
+    of_namespaces, private_mounts, spawn,
 };
 
 /// One line of the table.
@@ -177,6 +177,11 @@ pub(crate) fn try_inside() {
             remedy: |_| kernel_option("CONFIG_OVERLAY_FS", "overlay"),
         },
         Trial {
+            what: "read-only binds",
+            run: try_read_only,
+            remedy: |_| "use Linux 5.12 or later, which has mount_setattr".into(),
+        },
+        Trial {
             what: "bridge",
             run: try_bridge,
             remedy: |_| kernel_option("CONFIG_BRIDGE", "bridge"),
@@ -221,6 +226,16 @@ fn try_overlay() -> io::Result<()> {
         Ok(())
     } else {
         Err(io::Error::other("a write did not stay in the upper layer"))
+    }
+}
+
+fn try_read_only() -> io::Result<()> {
+    let dir = Path::new(TRIAL_DIR).join("lower");
+    bind_read_only(&dir, &dir)?;
+    match fs::write(dir.join("written"), "") {
+        Err(e) if e.raw_os_error() == Some(libc::EROFS) => Ok(()),
+        Err(e) => Err(e),
+        Ok(()) => Err(io::Error::other("a read-only bind could be written")),
     }
 }
 

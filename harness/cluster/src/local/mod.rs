@@ -23,7 +23,7 @@ pub(crate) use enter::{map_identities, mount_proc, private_mounts};
 pub(crate) use namespace::{Program, spawn};
 pub(crate) use node_init::TRY_ALL;
 pub(crate) use remedy::{of_mounts, of_namespaces};
-pub(crate) use root::mount_tmpfs;
+pub(crate) use root::{bind_read_only, mount_tmpfs};
 
 use std::io;
 

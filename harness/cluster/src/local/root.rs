@@ -139,7 +139,7 @@ fn mirror(plan: &Plan, path: &str) -> Result<(), RootError> {
         mirror_dir(plan, path, &host)
     } else if kind.is_file() {
         fs::write(path, "").trying(|| format!("make /{path}"))?;
-        bind_read_only(&host, path)
+        bind_read_only(&host, Path::new(path)).trying(|| format!("bind /{path} read-only"))
     } else {
         // A socket or a pipe: its other end is not in the node.
         Ok(())
@@ -158,7 +158,7 @@ fn mirror_dir(plan: &Plan, path: &str, host: &Path) -> Result<(), RootError> {
         return Ok(());
     }
     if !SPLIT_DIRS.contains(&path) {
-        return bind_read_only(host, path);
+        return bind_read_only(host, Path::new(path)).trying(|| format!("bind /{path} read-only"));
     }
     prepare(plan, path, Path::new(path)).trying(|| format!("fill /{path}"))?;
     for name in names_in(&host.to_string_lossy())? {
@@ -224,13 +224,14 @@ fn make_proc_and_sys() -> Result<(), RootError> {
     mount_proc("proc").trying(|| "mount /proc".into())?;
     for guarded in GUARDED {
         if Path::new(guarded).exists() {
-            bind_read_only(Path::new(guarded), guarded)?;
+            let guarded = Path::new(guarded);
+            bind_read_only(guarded, guarded).trying(|| format!("guard /{}", guarded.display()))?;
         }
     }
     fs::create_dir("sys").trying(|| "make /sys".into())?;
     let flags = MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     if mount(Some("sysfs"), "sys", Some("sysfs"), flags, None::<&str>).is_err() {
-        bind_read_only(Path::new("/sys"), "sys")?;
+        bind_read_only(Path::new("/sys"), Path::new("sys")).trying(|| "bind /sys".into())?;
     }
     Ok(())
 }
@@ -311,9 +312,10 @@ fn bind(from: &Path, to: &Path, recursive: bool) -> io::Result<()> {
     Ok(mount(Some(from), to, None::<&str>, MsFlags::MS_BIND | recursive, None::<&str>)?)
 }
 
-fn bind_read_only(from: &Path, to: &str) -> Result<(), RootError> {
-    bind(from, Path::new(to), true).trying(|| format!("bind /{to}"))?;
-    make_read_only(Path::new(to)).trying(|| format!("make /{to} read-only"))
+/// Shows `from`, with all mounts in it, at `to`, so that nothing can be written there.
+pub(crate) fn bind_read_only(from: &Path, to: &Path) -> io::Result<()> {
+    bind(from, to, true)?;
+    make_read_only(to)
 }
 
 /// Makes a mount and all mounts in it read-only, and leaves their other flags, which an unprivileged user must not change.

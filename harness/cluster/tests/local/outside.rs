@@ -49,7 +49,10 @@ pub fn as_nobody(filters: &[String]) -> bool {
 
 /// Runs everything where the host has mounts in the middle of the directories that nodes need, as machines with containers do.
 pub fn on_a_crowded_host(filters: &[String]) -> bool {
-    println!("as user {}, on a crowded host", nix::unistd::geteuid());
+    println!("on a crowded host");
+    // Those that look at files, unless somebody asks for others.
+    let default = ["exit_codes", "names", "software", "files", "host"].map(str::to_owned);
+    let filters = if filters.is_empty() { &default } else { filters };
     !myself(&["crowd"]).args(filters).status().unwrap().success()
 }
 
