@@ -51,6 +51,8 @@ pub fn main(run_dir: &Path, filters: &[String]) -> u8 {
         return code;
     }
     runtime().block_on(async {
+        let open_files = || fs::read_dir("/proc/self/fd").unwrap().count();
+        let open_before = open_files();
         let begun = Instant::now();
         let cluster = Local::start(5, run_dir).await.unwrap();
         println!("  five nodes up in {} ms", begun.elapsed().as_millis());
@@ -67,7 +69,10 @@ pub fn main(run_dir: &Path, filters: &[String]) -> u8 {
         cluster.close().await.unwrap();
         assert!(matches!(held.cut_state().await, Err(NodeError::Lost { .. })));
         println!("  closed in {} ms", begun.elapsed().as_millis());
+        drop(held);
+        eventually("all streams are closed", || open_files() == open_before).await;
         nothing_is_left_after_close(run_dir).await;
+        eventually("all streams are closed", || open_files() == open_before).await;
     });
     0
 }
