@@ -162,6 +162,9 @@ pub(super) fn weight(entry: &Entry) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     /// A log whose entries have these terms, from index 1.
@@ -229,5 +232,59 @@ mod tests {
         assert_eq!(log.slice(LogIndex(1), 2, usize::MAX).len(), 2);
         assert_eq!(log.slice(LogIndex(4), 2, usize::MAX).len(), 0);
         assert_eq!(log.slice(LogIndex(9), 2, usize::MAX).len(), 0);
+    }
+
+    #[derive(Clone, Debug)]
+    enum Change {
+        Push(u64),
+        Truncate(u64),
+        Compact(u64),
+    }
+
+    fn change() -> impl Strategy<Value = Change> {
+        prop_oneof![
+            4 => (1..6u64).prop_map(Change::Push),
+            1 => (1..20u64).prop_map(Change::Truncate),
+            1 => (1..20u64).prop_map(Change::Compact),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_a_list_of_terms(changes in vec(change(), 0..60)) {
+            let mut log = Log::default();
+            // The terms at indices from 0, and where the log begins behind its base.
+            let (mut model, mut base) = (vec![0], 0);
+            for change in changes {
+                match change {
+                    Change::Push(term) => {
+                        extend(&mut log, &[term]);
+                        model.push(term);
+                    }
+                    Change::Truncate(at) if at > base => {
+                        log.truncate(LogIndex(at));
+                        model.truncate(at as usize);
+                    }
+                    Change::Truncate(_) => {}
+                    Change::Compact(at) => {
+                        log.compact(LogIndex(at));
+                        base = if (at as usize) < model.len() { base.max(at) } else { base };
+                    }
+                }
+            }
+            let held = &model[base as usize + 1..];
+            prop_assert_eq!(terms(&log), held);
+            for term in 0..6 {
+                let last = held.iter().rposition(|t| *t == term).map(|at| base + 1 + at as u64);
+                prop_assert_eq!(log.last_of_term(Term(term)), last.map(LogIndex));
+            }
+            for (at, term) in held.iter().enumerate() {
+                let run = held[..=at].iter().rev().take_while(|t| *t == term).count();
+                let index = base + 1 + at as u64;
+                let start = index + 1 - run as u64;
+                prop_assert_eq!(log.run_start(LogIndex(index)), LogIndex(start));
+                prop_assert_eq!(log.term(LogIndex(index)), Some(Term(*term)));
+            }
+        }
     }
 }

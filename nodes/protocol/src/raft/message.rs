@@ -166,3 +166,32 @@ impl Message {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Payload;
+
+    #[test]
+    fn messages_survive_the_wire() {
+        let entry = Entry { index: LogIndex(7), term: Term(3), payload: Payload::Register };
+        let prev = Position { term: Term(2), index: LogIndex(6) };
+        let entries = vec![Arc::new(entry)];
+        let data: Arc<[u8]> = [1, 2, 3].into();
+        let messages = [
+            Message::Append { term: Term(3), prev, entries, commit: LogIndex(5) },
+            Message::InstallSnapshot { term: Term(3), last: prev, offset: 9, data, done: true },
+        ];
+        for message in messages {
+            let bytes = postcard::to_stdvec(&message).unwrap();
+            assert_eq!(postcard::from_bytes::<Message>(&bytes).unwrap(), message);
+        }
+    }
+
+    #[test]
+    fn a_later_term_outweighs_a_longer_log() {
+        let position = |term, index| Position { term: Term(term), index: LogIndex(index) };
+        assert!(position(2, 1) > position(1, 9));
+        assert!(position(2, 3) > position(2, 2));
+    }
+}

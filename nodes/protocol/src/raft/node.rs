@@ -198,6 +198,12 @@ impl Replica {
         }
     }
 
+    /// The current term, for those who check invariants.
+    #[must_use]
+    pub fn term(&self) -> Term {
+        self.hard_state.term
+    }
+
     /// Its log, for those who check invariants.
     #[must_use]
     pub fn log(&self) -> &Log {
@@ -379,11 +385,5 @@ impl Replica {
         for peer in self.config.peers() {
             self.outbox.send(after, peer, message.clone());
         }
-    }
-
-    /// The current term, for those who check invariants.
-    #[must_use]
-    pub fn term(&self) -> Term {
-        self.hard_state.term
     }
 }

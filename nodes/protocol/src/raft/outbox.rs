@@ -66,7 +66,11 @@ impl Outbox {
     }
 
     pub(super) fn save_hard_state(&mut self, hard_state: HardState) {
-        self.effects.push(Effect::SaveHardState(hard_state));
+        // A vote in a term that is new in this step: one write is enough.
+        match self.effects.last_mut() {
+            Some(Effect::SaveHardState(last)) => *last = hard_state,
+            _ => self.effects.push(Effect::SaveHardState(hard_state)),
+        }
         self.dirty = true;
         self.term_ticket = self.next_ticket();
     }

@@ -179,7 +179,7 @@ impl Sim {
                 }
             }
             Event::Request { node, id, request } => {
-                self.input(node, Input::Request { id, request })?
+                self.input(node, Input::Request { id, request })?;
             }
             // Now and then a connection breaks before the answer is through.
             Event::Reply { .. } if self.rng.random_bool(0.003) => {}

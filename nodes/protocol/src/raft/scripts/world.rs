@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use crate::api::{
-    Effect, Entry, HardState, Input, LogIndex, NodeId, Note, Payload, RequestId, Stored,
+    Effect, Entry, HardState, Input, LogIndex, Nanos, NodeId, Note, Payload, RequestId, Stored,
     SyncTicket, Term,
 };
 use crate::kv::{Command, Request, Response, SessionId};
@@ -59,6 +59,7 @@ impl World {
             ["slow-disk", node] => self.node(node).slow_disk = true,
             ["sync", node] => self.sync(id(node)),
             ["timeout", node] => self.timeout(id(node)),
+            ["wait", node] => self.wait(id(node)),
             ["check-quorum", node] => self.check_quorum(id(node)),
             ["deliver"] => self.deliver_all(),
             ["deliver", from, to] => self.deliver(id(from), id(to)),
@@ -116,7 +117,7 @@ impl World {
         let mut out = Vec::new();
         let rng = ChaCha8Rng::seed_from_u64(u64::from(node.0));
         let stored = state.stored.clone();
-        state.replica = Some(Replica::new(config, stored, crate::api::Nanos(0), rng, &mut out));
+        state.replica = Some(Replica::new(config, stored, Nanos(0), rng, &mut out));
         self.carry_out(node, out);
     }
 
@@ -128,6 +129,15 @@ impl World {
             _ => replica.election_due,
         };
         self.step_at(node, due, Input::Timer);
+    }
+
+    /// For as long as a leader that says nothing is trusted.
+    fn wait(&mut self, node: NodeId) {
+        let replica = self.nodes.get_mut(&node).unwrap().replica.as_mut().unwrap();
+        let patience = replica.config.election_timeout.start().0;
+        let mut out = Vec::new();
+        replica.step_all(Nanos(replica.now.0 + patience), [], &mut out);
+        self.carry_out(node, out);
     }
 
     fn check_quorum(&mut self, node: NodeId) {
@@ -169,7 +179,7 @@ impl World {
         self.step_at(node, now, input);
     }
 
-    fn step_at(&mut self, node: NodeId, now: crate::api::Nanos, input: Input<Message>) {
+    fn step_at(&mut self, node: NodeId, now: Nanos, input: Input<Message>) {
         let mut out = Vec::new();
         self.nodes.get_mut(&node).unwrap().replica.as_mut().unwrap().step(now, input, &mut out);
         self.carry_out(node, out);
@@ -242,10 +252,11 @@ impl World {
             let from =
                 if base.index.0 > 0 { format!("{} | ", position(base)) } else { String::new() };
             let log = entries.join(" ");
-            self.lines.push(format!(
+            let line = format!(
                 "{} {role} in term {term}, committed {committed}: {from}{log}",
                 name(*node)
-            ));
+            );
+            self.lines.push(line.trim_end().to_owned());
         }
     }
 }
@@ -331,7 +342,10 @@ fn answer(response: &Response) -> String {
         Response::NotLeader { leader } => {
             format!("not leader, {} is", leader.map_or("nobody".to_owned(), name))
         }
-        other => format!("{other:?}").to_lowercase(),
+        Response::Written => "written".to_owned(),
+        Response::Unknown => "nobody knows".to_owned(),
+        Response::SessionExpired => "session expired".to_owned(),
+        other => format!("{other:?}"),
     }
 }
 
