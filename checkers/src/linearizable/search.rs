@@ -259,11 +259,8 @@ impl<'a, S: SlotSet> Search<'a, S> {
     /// A configuration at the present event as [`Dead`] wants it.
     fn key(&self, config: &Config<S>) -> (Place, S, S) {
         let mut worse = config.done.and(&self.crashed);
-        for id in self.live(&config.done) {
-            let item = self.problem.item(id);
-            if item.f == Function::Write && !item.crashed && item.call_step >= config.hider {
-                worse.set(item.slot);
-            }
+        for item in self.exposed(&config.done, config.hider) {
+            worse.set(item.slot);
         }
         let place = Place { at: self.at as u32, state: config.state };
         (place, config.done.minus(&self.crashed), worse)
@@ -395,7 +392,7 @@ impl<'a, S: SlotSet> Search<'a, S> {
             let chosen = match item.f {
                 _ if item.crashed => {
                     (item.f == Function::Write || item.a == state)
-                        && self.is_useful(&item, state, done, anything_wanted)
+                        && self.is_useful(&item, config, anything_wanted)
                 }
                 Function::Write => id == due || self.record || wanted(item.a),
                 _ => item.a == state,
@@ -455,11 +452,22 @@ impl<'a, S: SlotSet> Search<'a, S> {
         })
     }
 
-    fn is_useful(&self, item: &Item, state: u32, done: &S, anything_wanted: bool) -> bool {
+    /// Whether it can help that a crashed operation takes effect now.
+    fn is_useful(&self, item: &Item, config: &Config<S>, anything_wanted: bool) -> bool {
+        let Config { state, hider, done } = config;
         let twin_first = item.twin != NONE && !done.has(self.problem.item(item.twin).slot);
-        let left = item.produces().unwrap_or(state);
+        let left = item.produces().unwrap_or(*state);
         let wanted = anything_wanted || self.wanted[left as usize] == self.steps + 1;
-        !twin_first && left != state && wanted
+        // Even one that leaves the value as it is can hide others.
+        !twin_first && wanted && (left != *state || self.exposed(done, *hider).next().is_some())
+    }
+
+    /// Completed writes without effect yet that nothing could have hidden so far.
+    fn exposed(&self, done: &S, hider: u32) -> impl Iterator<Item = &'a Item> {
+        let problem = self.problem;
+        self.live(done).map(|id| problem.item(id)).filter(move |item| {
+            item.f == Function::Write && !item.crashed && item.call_step >= hider
+        })
     }
 
     fn note_reached(&mut self) {
