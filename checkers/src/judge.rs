@@ -295,3 +295,15 @@ fn cas(value: RawValue<'_>) -> Option<Call> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checker_that_panics_is_unknown() {
+        let check = guard("broken", || panic!("index {} out of range", 7));
+        assert_eq!((check.name.as_str(), check.verdict), ("broken", Verdict::Unknown));
+        assert!(check.reason.contains("index 7 out of range"), "{}", check.reason);
+    }
+}

@@ -39,6 +39,9 @@ pub const NAME: &str = "linearizable";
 /// Steps a key may take in the first round, before those that grow with its length.
 const FIRST_ROUND_STEPS: u64 = 1 << 16;
 
+/// Steps that the search of one prefix may take when evidence is cut to size: a prefix can be harder than the whole.
+const PREFIX_STEPS: u64 = 1 << 20;
+
 /// What is known of a key.
 #[derive(Clone, Debug)]
 enum Known {
@@ -268,7 +271,7 @@ impl Judge<'_> {
         let (mut legal, mut illegal) = (returned, rets.len() - 1);
         while legal < illegal {
             let middle = legal.midpoint(illegal);
-            match self.search(&cut(key, rets[middle]), u64::MAX) {
+            match self.search(&cut(key, rets[middle]), PREFIX_STEPS) {
                 Known::NoOrder(_) | Known::Illegal(_) => illegal = middle,
                 Known::Legal => legal = middle + 1,
                 Known::Open(..) => break,
