@@ -91,8 +91,16 @@ impl Config {
         self.mutant.is_none_or(|mutant| !mutant.info().without_check_quorum)
     }
 
-    /// Whether the log is ever compacted.
-    pub(super) fn snapshots(&self) -> bool {
-        self.mutant.is_none_or(|mutant| !mutant.info().without_snapshots)
+    /// After how many entries the log is compacted, and how many it keeps; never, for some mutants.
+    pub(super) fn compaction(&self) -> Option<(u64, u64)> {
+        /// So that between two nodes one has compacted more often than the other after any fault.
+        const OFTEN: (u64, u64) = (200, 20);
+        match self.mutant {
+            Some(mutant) if mutant.info().without_snapshots => None,
+            Some(Mutant::CompareLength) => {
+                Some((self.snapshot_entries.min(OFTEN.0), self.keep_entries.min(OFTEN.1)))
+            }
+            _ => Some((self.snapshot_entries.max(1), self.keep_entries)),
+        }
     }
 }

@@ -107,7 +107,7 @@ const TABLE: [Info; 12] = [
         mutant: Mutant::CompareLength,
         name: "compare-length",
         id: "R5",
-        rule: "votes for the longer log; the later last term must win, and length counts only between equal terms",
+        rule: "votes for the log that holds more entries, compacted ones not counted; the later last term must win, and the later index only between equal terms. Logs are compacted often",
         source: "paper §5.4.1; openraft a48a3282",
         evidence: "an acknowledged write is lost; stale reads from the wrong leader",
         class: 2,

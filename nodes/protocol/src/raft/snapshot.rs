@@ -60,16 +60,13 @@ impl Progress {
 impl Replica {
     /// Takes a snapshot if enough was applied since the last one.
     pub(super) fn compact(&mut self) {
-        let due = self.unsaved_entries >= self.config.snapshot_entries.max(1)
-            || self.unsaved_bytes >= self.config.snapshot_bytes;
-        let Some(last_term) =
-            self.log.term(self.applied).filter(|_| due && self.config.snapshots())
-        else {
-            return;
-        };
+        let Some((entries_max, keep)) = self.config.compaction() else { return };
+        let due =
+            self.unsaved_entries >= entries_max || self.unsaved_bytes >= self.config.snapshot_bytes;
+        let Some(last_term) = self.log.term(self.applied).filter(|_| due) else { return };
         let data = self.machine.snapshot().into();
         let snapshot = Snapshot { last_index: self.applied, last_term, data };
-        self.log.compact(LogIndex(self.applied.0.saturating_sub(self.config.keep_entries)));
+        self.log.compact(LogIndex(self.applied.0.saturating_sub(keep)));
         let log_from = LogIndex(self.log.base().index.0 + 1);
         self.outbox.save_snapshot(snapshot.clone(), log_from, true);
         self.set_snapshot(snapshot);
