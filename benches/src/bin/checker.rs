@@ -4,7 +4,7 @@
 //! `cargo run --release -p keelhaul-benches --bin checker -- write FILE [--ops N] [--clients N] [--keys N]
 //! [--values N] [--reads PERCENT] [--cas PERCENT] [--crashed PER_MILLE] [--corrupt] [--seed N]`
 //!
-//! `cargo run --release -p keelhaul-benches --bin checker -- judge FILE [SECONDS]`
+//! `cargo run --release -p keelhaul-benches --bin checker -- judge FILE [SECONDS [MEGABYTES]]`
 
 use std::fs::File;
 use std::process::ExitCode;
@@ -15,7 +15,7 @@ use keelhaul_checkers::{Exhausted, JudgeRequest, judge};
 use keelhaul_history::Reader;
 
 const USAGE: &str = "usage: checker write FILE [--ops N] [--clients N] [--keys N] [--values N] \
-    [--reads PERCENT] [--cas PERCENT] [--crashed PER_MILLE] [--corrupt] [--seed N] | checker judge FILE [SECONDS]";
+    [--reads PERCENT] [--cas PERCENT] [--crashed PER_MILLE] [--corrupt] [--seed N] | checker judge FILE [SECONDS [MEGABYTES]]";
 
 fn options(mut words: impl Iterator<Item = String>) -> Result<HistoryOptions, String> {
     let mut options = HistoryOptions::default();
@@ -57,13 +57,17 @@ fn run() -> Result<(), String> {
             let file = File::open(&path).map_err(|e| format!("{path}: {e}"))?;
             let reader = Reader::new(file).map_err(|e| format!("{path}: {e}"))?;
             let request = JudgeRequest { workload: "register".into(), ..JudgeRequest::default() };
-            let seconds: Option<f64> = match words.next() {
-                Some(word) => Some(word.parse().map_err(|e| format!("{word}: {e}; {USAGE}"))?),
-                None => None,
+            let mut limit = || -> Result<f64, String> {
+                let Some(word) = words.next() else { return Ok(f64::INFINITY) };
+                word.parse().map_err(|e| format!("{word}: {e}; {USAGE}"))
             };
-            let budget = |_bytes: usize| {
-                let over = seconds.is_some_and(|limit| begun.elapsed().as_secs_f64() > limit);
-                over.then_some(Exhausted::Time)
+            let (seconds, megabytes) = (limit()?, limit()?);
+            let budget = |bytes: usize| {
+                if begun.elapsed().as_secs_f64() > seconds {
+                    Some(Exhausted::Time)
+                } else {
+                    (bytes as f64 > megabytes * 1e6).then_some(Exhausted::Memory)
+                }
             };
             let judgement =
                 judge(reader, &request, &budget).map_err(|e| format!("{path}: {e:?}"))?;

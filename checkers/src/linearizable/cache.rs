@@ -19,8 +19,22 @@ pub struct Place {
 /// writes cannot be hidden any more) are kept as their minimal sets: whoever has more of that can do no better.
 #[derive(Debug)]
 pub struct Dead<S> {
-    sets: WordMap<(Place, S), Minimal<S>>,
+    /// Several tables, so that growing one of them never doubles the memory in use. Empty until something is dead.
+    shards: Vec<Shard<S>>,
     bytes: usize,
+}
+
+type Shard<S> = WordMap<(Place, S), Minimal<S>>;
+
+/// A power of two; what is held may exceed what is wanted by about one part in this many.
+const SHARDS: usize = 64;
+
+/// The shard of a configuration.
+fn shard<S: SlotSet>(place: Place, done: &S) -> usize {
+    let mix = u64::from(place.at) << 32 | u64::from(place.state);
+    let words = done.words().iter().fold(mix, |mix, word| mix.rotate_left(7) ^ word);
+    // Not the multiplier of the tables' own hash: their places must stay evenly used.
+    (words.wrapping_mul(0xd6e8_feb8_6659_fd93) >> (64 - SHARDS.trailing_zeros())) as usize
 }
 
 #[derive(Debug)]
@@ -32,7 +46,7 @@ struct Minimal<S> {
 impl<S: SlotSet> Dead<S> {
     /// Nothing is dead yet.
     pub fn new() -> Self {
-        Self { sets: WordMap::default(), bytes: 0 }
+        Self { shards: Vec::new(), bytes: 0 }
     }
 
     /// Bytes held.
@@ -42,15 +56,20 @@ impl<S: SlotSet> Dead<S> {
 
     /// Whether the configuration is known to be dead: one that is at least as good in every respect failed.
     pub fn contains(&self, place: Place, done: S, worse: &S) -> bool {
-        self.sets.get(&(place, done)).is_some_and(|minimal| {
+        let Some(sets) = self.shards.get(shard(place, &done)) else { return false };
+        sets.get(&(place, done)).is_some_and(|minimal| {
             minimal.first.within(worse) || minimal.more.iter().any(|set| set.within(worse))
         })
     }
 
     /// The configuration is dead.
     pub fn insert(&mut self, place: Place, done: S, worse: S) {
-        let capacity = self.sets.capacity();
-        let entry = self.sets.entry((place, done));
+        if self.shards.is_empty() {
+            self.shards.resize_with(SHARDS, WordMap::default);
+        }
+        let sets = &mut self.shards[shard(place, &done)];
+        let capacity = sets.capacity();
+        let entry = sets.entry((place, done));
         match entry {
             std::collections::hash_map::Entry::Vacant(slot) => {
                 self.bytes += 2 * worse.heap_bytes();
@@ -69,10 +88,10 @@ impl<S: SlotSet> Dead<S> {
                 self.bytes += (minimal.more.capacity() - before) * size_of::<S>();
             }
         }
-        if self.sets.capacity() != capacity {
+        if sets.capacity() != capacity {
             // The table keeps a byte of its own beside each place, and one place in eight free.
             let place_bytes = size_of::<((Place, S), Minimal<S>)>() + 1;
-            self.bytes += (self.sets.capacity() - capacity) * place_bytes * 8 / 7;
+            self.bytes += (sets.capacity() - capacity) * place_bytes * 8 / 7;
         }
     }
 }
