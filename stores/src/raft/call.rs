@@ -23,13 +23,13 @@ use super::link::Link;
 
 /// How long an attempt may stay without an answer before the request is sent to another node, too: longer than a commit takes with a
 /// slow disk, shorter than an election.
-const RESEND_AFTER: Duration = Duration::from_millis(250);
+const RESEND_AFTER: Duration = Duration::from_millis(200);
 /// Pause before the next attempt when the last one found no leader or no connection.
-const PAUSE: Duration = Duration::from_millis(100);
+const PAUSE: Duration = Duration::from_millis(50);
 /// How often a request that was certainly not accepted is sent on to the leader that a node names.
 const REDIRECTS_MAX: u32 = 4;
 /// How often such a request is repeated where no leader was known.
-const LEADERLESS_MAX: u32 = 1;
+const LEADERLESS_MAX: u32 = 3;
 /// The most attempts of one request.
 const ATTEMPTS_MAX: usize = 200;
 /// The longest that one request is tried, unless a client is told otherwise.

@@ -18,7 +18,7 @@ use super::values;
 
 /// How long opening a session may take. Nothing of the operation has been sent by then, so giving up is a definite
 /// failure, which is worth more than the unknown that the driver's own limit would make of it.
-const SESSION_PATIENCE: Duration = Duration::from_millis(1000);
+const SESSION_PATIENCE: Duration = Duration::from_millis(600);
 /// How long a node that cannot be reached holds up the operation that met it: a dead node must not turn a run into a
 /// busy loop of failures.
 const REFUSED_PAUSE: Duration = Duration::from_millis(50);

@@ -25,8 +25,12 @@ const LOG: &str = "/var/log/keelhaul/raft.log";
 /// How much of a log is read to find out why a node ended, in bytes.
 const LOG_BYTES_MAX: u64 = 1 << 20;
 
+/// The times of the nodes, unless told otherwise. Half of what the protocol takes for a rack: a failover fits into the time of an
+/// operation then, so that operations live through it and are tried again at the new leader.
+const TIMING: Timing = Timing { election_ms: Some((250, 500)), heartbeat_ms: Some(50) };
+
 /// A cluster of our own Raft, one replica a node.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Raft {
     seed: u64,
     mutant: Option<Mutant>,
@@ -38,10 +42,10 @@ impl Raft {
     /// Replicas whose random choices follow from `seed`, all with the same mistake, if any.
     #[must_use]
     pub fn new(seed: u64, mutant: Option<Mutant>) -> Self {
-        Self { seed, mutant, ..Self::default() }
+        Self { seed, mutant, timing: TIMING, snapshot_entries: None }
     }
 
-    /// With these times in place of the protocol's own.
+    /// With these times.
     #[must_use]
     pub fn with_timing(mut self, timing: Timing) -> Self {
         self.timing = timing;
