@@ -302,3 +302,19 @@ fn bursts_of_timeouts_do_not_explode() {
     let evidence = judgement.checks[0].evidence.as_ref().unwrap();
     assert!(evidence.minimal && evidence.ops.len() <= 4, "{evidence:#?}");
 }
+
+#[test]
+fn a_violation_found_just_before_the_budget_ended_still_has_evidence() {
+    // Reads that no order explains, though each could have found its value: only the search sees it.
+    let events = "0 invoke write 1 \n 1 invoke write 2 \n 0 ok write 1 \n 1 ok write 2 \n 2 invoke read null \n \
+         2 ok read 1 \n 2 invoke read null \n 2 ok read 2 \n 3 invoke cas [2,3] \n 3 ok cas [2,3]";
+    let history = jsonl(events);
+    let asked = AtomicUsize::new(0);
+    let budget =
+        |_bytes: usize| (asked.fetch_add(1, Ordering::Relaxed) > 0).then_some(Exhausted::Time);
+    let judgement = judge(Reader::new(history.as_bytes()).unwrap(), &request(), &budget).unwrap();
+    let evidence = judgement.checks[0].evidence.as_ref().unwrap();
+    let labels: Vec<&str> = evidence.ops.iter().map(|op| op.label.as_str()).collect();
+    assert_eq!(labels, ["write 1", "write 2", "read -> 1", "read -> 2"], "{judgement:#?}");
+    assert!(evidence.minimal);
+}

@@ -274,7 +274,8 @@ impl Judge<'_> {
             match self.search(&cut(key, rets[middle]), PREFIX_STEPS) {
                 Known::NoOrder(_) | Known::Illegal(_) => illegal = middle,
                 Known::Legal => legal = middle + 1,
-                Known::Open(..) => break,
+                // The search stopped near here: more likely than the end of the history.
+                Known::Open(..) => return rets[legal],
             }
         }
         rets[illegal]

@@ -22,7 +22,11 @@ use crate::columns::{Function, INITIAL, RegisterOp};
 const TRIAL_STEPS: u64 = 64 * STEPS_PER_LOOK;
 
 /// Trials that one shrinking may take.
-const TRIALS_MAX: usize = 20_000;
+const TRIALS_MAX: usize = 5_000;
+
+/// Trials made even when the budget has ended: they cost some milliseconds, and a violation without evidence is worth
+/// little.
+const TRIALS_OVER_BUDGET: usize = 300;
 
 /// How much of an operation a part keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,16 +62,11 @@ pub struct Shrinker<'a> {
     gave_up: bool,
 }
 
-struct Trial<'a> {
-    budget: &'a dyn Budget,
-}
+struct Trial;
 
-impl Watch for Trial<'_> {
-    fn look(&mut self, bytes: usize, steps: u64) -> Option<Stop> {
-        if steps >= TRIAL_STEPS {
-            return Some(Stop::Share);
-        }
-        self.budget.spent(bytes).map(Stop::Budget)
+impl Watch for Trial {
+    fn look(&mut self, _bytes: usize, steps: u64) -> Option<Stop> {
+        (steps >= TRIAL_STEPS).then_some(Stop::Share)
     }
 }
 
@@ -128,7 +127,7 @@ impl<'a> Shrinker<'a> {
             if let Some(shrunk) = self.shrink(seed) {
                 return Some(shrunk);
             }
-            if end == by_ret.len() || self.budget.spent(0).is_some() {
+            if end == by_ret.len() {
                 return None;
             }
             window *= 2;
@@ -239,7 +238,8 @@ impl<'a> Shrinker<'a> {
 
     fn illegal(&mut self, part: &Part) -> bool {
         self.trials += 1;
-        if self.trials > TRIALS_MAX {
+        let over = || self.trials > TRIALS_OVER_BUDGET && self.budget.spent(0).is_some();
+        if self.trials > TRIALS_MAX || over() {
             self.gave_up = true;
             return false;
         }
@@ -257,7 +257,7 @@ impl<'a> Shrinker<'a> {
     fn search_part(&self, part: &Part, record: bool) -> (Answer, Reached) {
         let (ops, values) = self.rows_of(part);
         let problem = Problem::new(&ops, values);
-        search(&problem, record, &mut Trial { budget: self.budget })
+        search(&problem, record, &mut Trial)
     }
 
     /// The part as a history of its own, with value ids that leave no gaps.
