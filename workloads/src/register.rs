@@ -1,8 +1,9 @@
 //! Reads, writes and compare-and-sets on many registers.
 //!
 //! Every value written to a register is written once, so that a read names the write it saw, and a checker need not
-//! guess. Threads work in groups, a group on one register at a time; registers live for some hundred to some thousand
-//! operations, so that some see one fault and others several. At the end every register is read again, after all
+//! guess. Threads work in groups, a group on one register at a time; a register is in use for some dozen to some thousand
+//! operations, so that some see one fault and others several. Registers no longer in use are still read now and then: a
+//! loss that nobody overwrites stays to be seen, by whichever node leads later. At the end every register is read again, after all
 //! faults: what was acknowledged and then lost shows there at the latest.
 
 use std::cell::Cell;
@@ -28,8 +29,11 @@ pub struct RegisterOptions {
     pub threads_per_key: u32,
 }
 
-/// Operations on one register before its group takes the next: at least, and at most.
-const OPS_PER_KEY: std::ops::RangeInclusive<u64> = 200..=3_000;
+/// Operations on one register before its group takes the next: at least, and at most. Drawn evenly on a logarithmic
+/// scale, so that most registers are short: what their last write left stays for the rest of the run.
+const OPS_PER_KEY: std::ops::Range<f64> = 30.0..2_000.0;
+/// Share of operations that are turned into a read of any register begun so far.
+const REVISITS: f64 = 0.1;
 /// Reads of each register at the end; several, since one may meet a node that answers with an error.
 const FINAL_READS: usize = 3;
 /// Values of a register that a cas may expect: the newest ones seen.
@@ -48,10 +52,18 @@ pub fn register(options: RegisterOptions, rng: &mut ChaCha8Rng) -> Workload {
     let pace_rng = ChaCha8Rng::from_rng(rng);
     let main = independent(options.threads_per_key, keys, move |_| {
         let mut rng = ChaCha8Rng::from_rng(&mut key_rng);
-        let limit = rng.random_range(OPS_PER_KEY);
+        let limit = rng.random_range(OPS_PER_KEY.start.ln()..OPS_PER_KEY.end.ln()).exp() as u64;
         Register { rng, next_value: 1, recent: VecDeque::new() }.limit(limit).boxed()
     });
+    let (mut revisit_rng, begun) = (ChaCha8Rng::from_rng(rng), Rc::clone(&started));
     let main = main
+        .map(move |op| {
+            if !revisit_rng.random_bool(REVISITS) {
+                return op;
+            }
+            let key = revisit_rng.random_range(0..begun.get());
+            Invocation { f: F::Read, key: Some(Value::Int(key)), value: Value::Null }
+        })
         .stagger(options.rate, Spacing::Poisson, pace_rng)
         .clients()
         .time_limit(options.time_limit_ns);

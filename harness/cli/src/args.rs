@@ -72,7 +72,7 @@ pub struct RunArgs {
     #[arg(long, default_value = "30", value_name = "SECONDS")]
     pub time_limit: String,
     /// How many operations are in flight at most: a number, or a multiple of the nodes such as `3n`
-    #[arg(short, long, default_value = "2n")]
+    #[arg(short, long, default_value = "4n")]
     pub concurrency: String,
     /// Operations a second, over all clients
     #[arg(short, long, default_value = "400")]

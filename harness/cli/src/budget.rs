@@ -32,11 +32,9 @@ impl Budget for Limits {
         } else {
             NO
         };
-        if now != NO {
-            // Whoever was first decides the reason.
-            drop(self.ended.compare_exchange(NO, now, Ordering::Relaxed, Ordering::Relaxed));
-        }
-        match self.ended.load(Ordering::Relaxed) {
+        // Whoever was first decides the reason.
+        let first = self.ended.compare_exchange(NO, now, Ordering::Relaxed, Ordering::Relaxed);
+        match first.map_or_else(|ended| ended, |_| now) {
             NO => None,
             TIME => Some(Exhausted::Time),
             _ => Some(Exhausted::Memory),

@@ -14,6 +14,7 @@ use keelhaul_results::{Format, Judgement, Report, RunDir, Style};
 use crate::budget::Limits;
 use crate::exit::{Exit, Failure};
 use crate::plan::Plan;
+use crate::registry;
 use crate::run::to_json;
 
 /// What the user wants to be different from what the history's header says, and how long it may take.
@@ -104,10 +105,11 @@ pub fn judge_run(plan: &Plan, dir: &RunDir, format: Format) -> Result<Exit, Fail
         time: Duration::from_millis(plan.check_time_ms),
         bytes: plan.check_memory_bytes,
     };
-    let judged = judge_file(&dir.history(), &wish).map_err(|failure| {
+    let mut judged = judge_file(&dir.history(), &wish).map_err(|failure| {
         // What we wrote ourselves must be readable.
         Failure { exit: Exit::Internal, ..failure }
     })?;
+    judged.judgement.not_tested.extend(registry::not_testable(&plan.env));
     let infrastructure = |error| Failure::new(Exit::Infrastructure, error);
     dir.write(&dir.verdict(), judged.judgement.to_json().as_bytes()).map_err(infrastructure)?;
     write_report(dir, &judged, plan);

@@ -38,8 +38,8 @@ fn mutants() {
         println!("    source    {}", info.source);
         println!("    evidence  {}", info.evidence);
         println!(
-            "    try       keelhaul run --store raft --mutant {} --time-limit 60 --nemesis {}",
-            info.name, info.nemesis
+            "    try       keelhaul run --store raft --mutant {} --time-limit 60 --nemesis {} {}",
+            info.name, info.nemesis, info.flags
         );
     }
 }

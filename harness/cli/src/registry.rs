@@ -34,6 +34,18 @@ pub const WORKLOADS: &[Choice] =
 pub const ENVIRONMENTS: &[Choice] =
     &[choice("local", "namespaces on this machine; needs no privileges and leaves nothing behind")];
 
+/// What no run in an environment can say anything about, whatever its faults.
+pub fn not_testable(env: &str) -> Vec<String> {
+    let reasons: &[&str] = match env {
+        "local" => &[
+            "clock faults: the nodes share this machine's clock",
+            "power loss: what a killed process wrote survives in the machine's cache, synced or not",
+        ],
+        _ => &[],
+    };
+    reasons.iter().map(ToString::to_string).collect()
+}
+
 /// Promises that can be checked.
 pub const MODELS: &[Choice] = &[choice(
     "linearizable",

@@ -158,8 +158,16 @@ async fn drive(
         }
         printer.observe(&progress);
     };
-    driver::run(options, generators(plan, &schedule), connect, nemesis, writer, &mut observer, signals.received())
-        .await
+    driver::run(
+        options,
+        generators(plan, &schedule),
+        connect,
+        nemesis,
+        writer,
+        &mut observer,
+        signals.received(),
+    )
+    .await
 }
 
 /// Clients and faults together, then recovery, then the final reads.

@@ -57,6 +57,8 @@ pub struct Info {
     pub class: u8,
     /// Faults that reach it, as `--nemesis` takes them.
     pub nemesis: &'static str,
+    /// Further flags of a run that reaches it well.
+    pub flags: &'static str,
     /// Whether nodes with this mistake go without pre-vote, which would hide it.
     pub without_pre_vote: bool,
     /// Whether leaders with this mistake go without check-quorum, which would hide it.
@@ -75,6 +77,12 @@ pub struct UnknownMutant {
     pub known: String,
 }
 
+/// Short faults, and many clients that give up soon: a leader that was cut off then collects about as many entries
+/// that nobody commits as the others commit meanwhile, which is what most mistakes need to show.
+const BUSY: &str = "--nemesis-interval 2 --concurrency 10n --op-timeout 0.3";
+/// Clients that wait until there is a new leader, and ask it again.
+const PATIENT: &str = "--nemesis-interval 2 --concurrency 10n --op-timeout 3";
+
 /// In the order of the enum, so that a mutant is its own index.
 const TABLE: [Info; 12] = [
     Info {
@@ -86,6 +94,7 @@ const TABLE: [Info; 12] = [
         evidence: "an acknowledged write is lost",
         class: 3,
         nemesis: "kill,partition",
+        flags: BUSY,
         without_pre_vote: false,
         without_check_quorum: false,
         without_snapshots: false,
@@ -99,6 +108,7 @@ const TABLE: [Info; 12] = [
         evidence: "two leaders in a term; an acknowledged write is lost",
         class: 3,
         nemesis: "kill",
+        flags: BUSY,
         without_pre_vote: false,
         without_check_quorum: false,
         without_snapshots: false,
@@ -112,6 +122,7 @@ const TABLE: [Info; 12] = [
         evidence: "an acknowledged write is lost; stale reads from the wrong leader",
         class: 2,
         nemesis: "partition,kill",
+        flags: BUSY,
         without_pre_vote: true,
         without_check_quorum: true,
         without_snapshots: false,
@@ -125,6 +136,7 @@ const TABLE: [Info; 12] = [
         evidence: "two sides of a partition both acknowledge; stale reads, lost writes",
         class: 1,
         nemesis: "partition",
+        flags: BUSY,
         without_pre_vote: false,
         without_check_quorum: false,
         without_snapshots: false,
@@ -138,6 +150,7 @@ const TABLE: [Info; 12] = [
         evidence: "a deposed leader serves stale reads",
         class: 2,
         nemesis: "partition",
+        flags: BUSY,
         without_pre_vote: false,
         without_check_quorum: true,
         without_snapshots: false,
@@ -151,6 +164,7 @@ const TABLE: [Info; 12] = [
         evidence: "an acknowledged write is lost",
         class: 3,
         nemesis: "partition,kill",
+        flags: BUSY,
         without_pre_vote: false,
         without_check_quorum: false,
         without_snapshots: false,
@@ -164,6 +178,7 @@ const TABLE: [Info; 12] = [
         evidence: "replicas diverge: an old leader acknowledges writes that no other node has",
         class: 2,
         nemesis: "partition",
+        flags: BUSY,
         without_pre_vote: true,
         without_check_quorum: true,
         without_snapshots: true,
@@ -176,7 +191,8 @@ const TABLE: [Info; 12] = [
         source: "paper figure 2, AppendEntries rule 5",
         evidence: "replicas diverge: an old leader acknowledges writes that no other node has",
         class: 2,
-        nemesis: "partition",
+        nemesis: "partition,pause",
+        flags: BUSY,
         without_pre_vote: true,
         without_check_quorum: true,
         without_snapshots: true,
@@ -189,7 +205,8 @@ const TABLE: [Info; 12] = [
         source: "dissertation §6.3",
         evidence: "a write appears twice; a cas that happened is answered with a mismatch",
         class: 1,
-        nemesis: "partition,kill,pause",
+        nemesis: "kill,pause",
+        flags: PATIENT,
         without_pre_vote: false,
         without_check_quorum: false,
         without_snapshots: false,
@@ -203,6 +220,7 @@ const TABLE: [Info; 12] = [
         evidence: "a deposed leader serves stale reads",
         class: 1,
         nemesis: "partition",
+        flags: BUSY,
         without_pre_vote: false,
         without_check_quorum: true,
         without_snapshots: false,
@@ -216,6 +234,7 @@ const TABLE: [Info; 12] = [
         evidence: "two leaders in a term; an acknowledged write is lost",
         class: 1,
         nemesis: "partition,kill",
+        flags: BUSY,
         without_pre_vote: true,
         without_check_quorum: false,
         without_snapshots: false,
@@ -229,6 +248,7 @@ const TABLE: [Info; 12] = [
         evidence: "replicas diverge: acknowledged writes are missing on a later leader",
         class: 1,
         nemesis: "partition,kill",
+        flags: BUSY,
         without_pre_vote: false,
         without_check_quorum: false,
         without_snapshots: false,

@@ -1,12 +1,10 @@
 //! Whole runs on real nodes, as a user starts them. Where the kernel refuses namespaces they are skipped, in words.
 
-mod common;
-
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Ended, KEELHAUL, ended, environment_works, keelhaul};
+use crate::common::{Ended, KEELHAUL, ended, environment_works, keelhaul};
 
 fn verdict(dir: &Path) -> serde_json::Value {
     let text = std::fs::read_to_string(dir.join("runs/latest/verdict.json"))

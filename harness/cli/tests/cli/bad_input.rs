@@ -1,8 +1,6 @@
 //! Each bad input gets one sentence that names it, and the documented exit code.
 
-mod common;
-
-use common::keelhaul;
+use crate::common::keelhaul;
 
 fn check(words: &str, code: i32, sentence: &[&str]) {
     let dir = tempfile::tempdir().unwrap();
