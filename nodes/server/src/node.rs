@@ -52,7 +52,8 @@ pub(crate) struct Node<P: Protocol> {
 /// What ended a wait.
 enum Event<M> {
     Inbound(Inbound<M>),
-    Report(Report),
+    /// None when the storage thread is gone.
+    Report(Option<Report>),
     Timer,
     Shutdown,
 }
@@ -83,15 +84,14 @@ impl<P: Protocol> Node<P> {
             let event = tokio::select! {
                 biased;
                 () = &mut shutdown => Event::Shutdown,
-                Some(report) = sources.reports.recv() => Event::Report(report),
+                report = sources.reports.recv() => Event::Report(report),
                 Some(inbound) = sources.inbound.recv() => Event::Inbound(inbound),
                 () = sleep_until(wake.unwrap_or_else(tokio::time::Instant::now)), if wake.is_some() => Event::Timer,
-                // The listeners outlive this loop, so only a storage thread that panicked leaves nothing to wait for.
-                else => return Err(ServerError::StorageThread),
             };
             match event {
                 Event::Inbound(inbound) => self.receive(inbound),
-                Event::Report(report) => self.synced(report)?,
+                Event::Report(Some(report)) => self.synced(report)?,
+                Event::Report(None) => return Err(ServerError::StorageThread),
                 Event::Timer => {}
                 Event::Shutdown => return Ok(()),
             }

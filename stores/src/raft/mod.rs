@@ -18,7 +18,8 @@
 //!
 //! # What it does not do
 //!
-//! * Read at followers. * Install anything: the program that controls the run is the program that runs the nodes.
+//! * Read at followers.
+//! * Install anything: the program that controls the run is the program that runs the nodes.
 //!
 //! Reading order: [`errors`], [`values`], [`link`], [`call`], [`client`], [`members`].
 
