@@ -13,12 +13,14 @@ use nix::unistd::Pid;
 /// What ends a run when somebody asks for it.
 const STOP_SIGNALS: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
 
-/// [`STOP_SIGNALS`] without those that whoever started us made us ignore, as `nohup` does.
+/// [`STOP_SIGNALS`] without the hangup when whoever started us made us ignore it, as `nohup` does. An interrupt counts even when a
+/// script's shell made its background job ignore it: somebody who sends it to us means us.
 pub(super) fn stop_signals() -> Vec<Signal> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
-    STOP_SIGNALS.into_iter().filter(|signal| ignored >> (*signal as u32 - 1) & 1 == 0).collect()
+    let hangup_ignored = ignored >> (Signal::SIGHUP as u32 - 1) & 1 == 1;
+    STOP_SIGNALS.into_iter().filter(|signal| *signal != Signal::SIGHUP || !hangup_ignored).collect()
 }
 
 /// Signals so soon after the first are the same wish: `timeout` and shells signal a process and its group.
