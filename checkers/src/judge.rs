@@ -219,7 +219,7 @@ impl Judgement {
             self.not_tested.push("faults: none were injected".into());
         }
         if self.ending != Sealed::Sealed {
-            self.not_tested.push("the end of the run: the history is not sealed".into());
+            self.not_tested.push("the end of the run: the history is unsealed".into());
         }
     }
 }

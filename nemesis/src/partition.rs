@@ -63,10 +63,7 @@ fn separated(shape: Shape, order: &[NodeId]) -> Vec<(NodeId, NodeId)> {
     match shape {
         Shape::One | Shape::Leader => split(&order[..1], &order[1..]),
         Shape::Halves => split(&order[..n / 2], &order[n / 2..]),
-        Shape::Minority => {
-            let size = (n.saturating_sub(1) / 2).saturating_sub(1).max(1);
-            split(&order[..size], &order[size..])
-        }
+        Shape::Minority => split(&order[..minority(n)], &order[minority(n)..]),
         // Two nodes have neither a ring nor a bridge, and three have no ring that is not a bridge.
         Shape::MajoritiesRing | Shape::Bridge if n < 3 => split(&order[..1], &order[1..]),
         Shape::MajoritiesRing if n > 3 => {
@@ -106,20 +103,13 @@ fn label(shape: Shape, direction: Direction, order: &[NodeId]) -> String {
         Direction::Inbound => "|←",
         Direction::Outbound => "|→",
     };
+    let split = |at: usize| format!("{} {bar} {}", names(&order[..at]), names(&order[at..]));
     match shape {
-        Shape::One | Shape::Leader => {
-            format!("{} {bar} {}", names(&order[..1]), names(&order[1..]))
+        Shape::MajoritiesRing if n > 3 && direction == Direction::Both => {
+            format!("majorities ring {}", names(order))
         }
-        Shape::Halves => format!("{} {bar} {}", names(&order[..n / 2]), names(&order[n / 2..])),
-        Shape::Minority => {
-            let size = (n.saturating_sub(1) / 2).saturating_sub(1).max(1);
-            format!("{} {bar} {}", names(&order[..size]), names(&order[size..]))
-        }
-        Shape::MajoritiesRing | Shape::Bridge if n < 3 => {
-            format!("{} {bar} {}", names(&order[..1]), names(&order[1..]))
-        }
-        Shape::MajoritiesRing if n > 3 => format!("majorities ring {} {bar}", names(order)),
-        Shape::MajoritiesRing | Shape::Bridge => {
+        Shape::MajoritiesRing if n > 3 => format!("majorities ring {}, one way", names(order)),
+        Shape::MajoritiesRing | Shape::Bridge if n > 2 => {
             format!(
                 "{} {bar} {}, bridge {}",
                 names(&order[1..=n / 2]),
@@ -127,7 +117,15 @@ fn label(shape: Shape, direction: Direction, order: &[NodeId]) -> String {
                 order[0]
             )
         }
+        Shape::Halves => split(n / 2),
+        Shape::Minority => split(minority(n)),
+        Shape::One | Shape::Leader | Shape::MajoritiesRing | Shape::Bridge => split(1),
     }
+}
+
+/// One node fewer than the largest minority, but at least one.
+fn minority(nodes: usize) -> usize {
+    (nodes.saturating_sub(1) / 2).saturating_sub(1).max(1)
 }
 
 /// Cuts the links of the shape.

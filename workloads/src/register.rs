@@ -67,7 +67,10 @@ pub fn register(options: RegisterOptions, rng: &mut ChaCha8Rng) -> Workload {
         .stagger(options.rate, Spacing::Poisson, pace_rng)
         .clients()
         .time_limit(options.time_limit_ns);
-    let last = ops(FinalReads { started, next: 0 }).clients();
+    let last_rng = ChaCha8Rng::from_rng(rng);
+    let last = ops(FinalReads { started, next: 0 })
+        .stagger(options.rate, Spacing::Poisson, last_rng)
+        .clients();
     Workload { main: main.boxed(), last: last.boxed() }
 }
 

@@ -39,7 +39,7 @@ fn node(words: &[String]) -> ExitCode {
     };
     match keelhaul_server::run(args) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => complain(&error, Exit::Infrastructure),
+        Err(error) => complain(&error.in_words(), Exit::Infrastructure),
     }
 }
 

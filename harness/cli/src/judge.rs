@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use keelhaul_checkers::{JudgeError, JudgeRequest, Sealed};
+use keelhaul_checkers::{JudgeError, JudgeRequest};
 use keelhaul_history::{Header, Reader, Value};
 use keelhaul_results::{Format, Judgement, Report, RunDir, Style};
 
@@ -76,14 +76,6 @@ pub fn judge_file(path: &Path, wish: &Wish) -> Result<Judged, Failure> {
     judgement.operations = answer.operations;
     judgement.tested = answer.tested;
     judgement.not_tested = answer.not_tested;
-    if answer.ending != Sealed::Sealed {
-        judgement.not_tested.push(match answer.ending {
-            Sealed::UnsealedTorn => {
-                "whatever came later: the history is unsealed, and its last line is cut".into()
-            }
-            _ => "whatever came later: the history is unsealed".into(),
-        });
-    }
     judgement.elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     judgement.peak_bytes = peak_bytes();
     Ok(Judged { header, judgement })

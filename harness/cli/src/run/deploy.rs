@@ -7,7 +7,6 @@ use std::time::Duration;
 use anyhow::Context;
 use keelhaul_cluster::Cluster;
 use keelhaul_cluster::local::Local;
-use keelhaul_server::Timing;
 use keelhaul_stores::etcd::{Etcd, Reads};
 use keelhaul_stores::raft::Raft;
 use keelhaul_stores::{Store, StoreError};
@@ -21,9 +20,6 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 /// Pause between two looks at it.
 const START_POLL: Duration = Duration::from_millis(100);
 
-/// Shorter than the protocol's own defaults: a new leader within a client's patience, so that a run sees many of them.
-/// Still far above what a round trip and a sync take on a loaded machine.
-const RAFT_TIMING: Timing = Timing { election_ms: Some((250, 500)), heartbeat_ms: Some(60) };
 /// Small enough that nodes which were down are brought up to date by a snapshot now and then.
 const RAFT_SNAPSHOT_ENTRIES: u64 = 500;
 
@@ -48,7 +44,7 @@ fn store(plan: &Plan) -> Result<Rc<dyn Store>, Failure> {
                 None => None,
             };
             let raft = Raft::new(plan.seed, mutant);
-            Ok(Rc::new(raft.with_timing(RAFT_TIMING).with_snapshot_entries(RAFT_SNAPSHOT_ENTRIES)))
+            Ok(Rc::new(raft.with_snapshot_entries(RAFT_SNAPSHOT_ENTRIES)))
         }
         "etcd" => {
             let reads = match plan.read.as_deref() {
