@@ -1,8 +1,10 @@
 //! When which fault strikes, drawn from the seed before the run.
 //!
-//! Each kind of fault keeps its own rhythm: about once an interval it strikes, holds for a part of the interval, and lets
-//! the cluster be for the rest. So several kinds overlap in ever new ways, and each has quiet times in which
-//! operations that were held up can complete and be seen.
+//! A run opens with one fault of each kind, one after the other, each of a sort that a store of three or more nodes
+//! survives: whatever comes later, the history then says how the store does under each kind alone. After that every kind keeps
+//! its own rhythm: about once an interval it strikes, holds for a part of the interval, and lets the cluster be for
+//! the rest. So several kinds overlap in ever new ways, and each has quiet times in which operations that were held up
+//! can complete and be seen.
 
 use keelhaul_history::NodeId;
 use rand::RngExt;
@@ -83,6 +85,18 @@ impl Spec {
         }
     }
 
+    /// A fault that leaves a majority of three or more nodes working and in touch with each other.
+    fn draw_survivable(kind: &str, rng: &mut ChaCha8Rng) -> Option<Self> {
+        let target = if rng.random_bool(0.5) { Target::One } else { Target::Some };
+        let shape = if rng.random_bool(0.5) { Shape::One } else { Shape::Halves };
+        Some(match kind {
+            "partition" => Self::Partition { shape, direction: Direction::Both },
+            "kill" => Self::Kill { target },
+            "pause" => Self::Pause { target },
+            _ => return None,
+        })
+    }
+
     fn draw(kind: &str, rng: &mut ChaCha8Rng) -> Option<Self> {
         Some(match kind {
             "partition" => Self::Partition {
@@ -103,36 +117,64 @@ impl Schedule {
     /// Draws a schedule. `rng` is asked in an order that depends on the options alone.
     #[must_use]
     pub fn draw(options: &ScheduleOptions, rng: &mut ChaCha8Rng) -> Self {
-        let mut faults = Vec::new();
+        let mut draw = Draw { options, rng, faults: Vec::new() };
+        let opened_ms = draw.opening();
         for kind in &options.kinds {
-            Self::draw_kind(kind, options, rng, &mut faults);
+            draw.rhythm(kind, opened_ms);
         }
+        let mut faults = draw.faults;
         faults.sort_by_key(|fault| fault.at_ms);
         for (id, fault) in (0..).zip(&mut faults) {
             fault.id = id;
         }
         Self { faults }
     }
+}
 
-    fn draw_kind(
-        kind: &str,
-        options: &ScheduleOptions,
-        rng: &mut ChaCha8Rng,
-        faults: &mut Vec<ScheduledFault>,
-    ) {
-        let interval = options.interval_ms.max(1);
-        let mut at_ms = CALM_MS + rng.random_range(0..=interval / 2);
-        while at_ms < options.time_limit_ms {
-            let hold_ms = rng.random_range(interval * 3 / 10..=interval * 6 / 10).max(1);
-            let spec = Spec::draw(kind, rng);
-            let mut order: Vec<u16> = (1..=options.nodes).collect();
-            order.shuffle(rng);
-            let until_ms = at_ms + hold_ms;
-            if until_ms >= options.time_limit_ms {
-                break;
-            }
-            faults.extend(spec.map(|spec| ScheduledFault { id: 0, at_ms, until_ms, spec, order }));
-            at_ms += rng.random_range(interval * 8 / 10..=interval * 12 / 10).max(hold_ms + 1);
+/// A schedule in the making.
+struct Draw<'a> {
+    options: &'a ScheduleOptions,
+    rng: &'a mut ChaCha8Rng,
+    faults: Vec<ScheduledFault>,
+}
+
+impl Draw<'_> {
+    /// One survivable fault of each kind, alone. Answers when the last is healed.
+    fn opening(&mut self) -> u64 {
+        let interval = self.options.interval_ms.max(1);
+        let mut at_ms = CALM_MS;
+        for kind in &self.options.kinds {
+            let until_ms = at_ms + (interval / 2).max(1);
+            let spec = Spec::draw_survivable(kind, self.rng);
+            self.push(at_ms, until_ms, spec);
+            at_ms = until_ms + interval * 15 / 100;
+        }
+        at_ms
+    }
+
+    fn rhythm(&mut self, kind: &str, from_ms: u64) {
+        let interval = self.options.interval_ms.max(1);
+        let mut at_ms = from_ms + self.rng.random_range(0..=interval / 2);
+        while at_ms < self.options.time_limit_ms {
+            let hold_ms = self.rng.random_range(interval * 3 / 10..=interval * 6 / 10).max(1);
+            let spec = Spec::draw(kind, self.rng);
+            self.push(at_ms, at_ms + hold_ms, spec);
+            at_ms += self.rng.random_range(interval * 8 / 10..=interval * 12 / 10).max(hold_ms + 1);
+        }
+    }
+
+    /// Keeps a fault if it can be healed before the run's end.
+    fn push(&mut self, at_ms: u64, until_ms: u64, spec: Option<Spec>) {
+        let mut order: Vec<u16> = (1..=self.options.nodes).collect();
+        order.shuffle(self.rng);
+        if until_ms < self.options.time_limit_ms {
+            self.faults.extend(spec.map(|spec| ScheduledFault {
+                id: 0,
+                at_ms,
+                until_ms,
+                spec,
+                order,
+            }));
         }
     }
 }
@@ -184,6 +226,19 @@ mod tests {
                         && fault.until_ms < 30_000
                 );
             }
+        }
+    }
+
+    #[test]
+    fn each_kind_strikes_alone_first() {
+        let schedule = draw(11, 60_000);
+        let opening = &schedule.faults[..3];
+        assert_eq!(
+            opening.iter().map(|fault| fault.spec.kind()).collect::<Vec<_>>(),
+            ["partition", "kill", "pause"]
+        );
+        for (fault, next) in schedule.faults.iter().zip(&schedule.faults[1..]).take(3) {
+            assert!(fault.until_ms < next.at_ms, "{fault:?} overlaps {next:?}");
         }
     }
 
