@@ -42,7 +42,7 @@ impl Replica {
         self.reset_election_timer();
         let term = Term(self.hard_state.term.0 + 1);
         self.office = Office::Candidate(BTreeSet::new());
-        self.save_hard_state(HardState { term, vote: Some(self.config.id) });
+        self.enter_term(HardState { term, vote: Some(self.config.id) });
         self.outbox.vote_for_self(term);
         let message = Message::Vote { term, last: self.candidacy() };
         self.broadcast(After::Log, &message);
@@ -116,10 +116,7 @@ impl Replica {
     /// commands that it took; its reads did nothing.
     pub(super) fn follow(&mut self, term: Term, leader: Option<NodeId>) {
         if term > self.hard_state.term {
-            self.save_hard_state(HardState { term, vote: None });
-            self.verified = LogIndex(0);
-            self.incoming = None;
-            self.leader = None;
+            self.enter_term(HardState { term, vote: None });
         }
         let office = std::mem::replace(&mut self.office, Office::Follower);
         if let Office::Leader(office) = office {
@@ -134,6 +131,15 @@ impl Replica {
             self.leader = Some(leader);
             self.outbox.note(Note::Following(self.hard_state.term, leader));
         }
+    }
+
+    /// Begins a term, by a message or by this node's own campaign. What it knew of the last leader's log is void:
+    /// entries that match that log may be missing in the next leader's.
+    fn enter_term(&mut self, hard_state: HardState) {
+        self.save_hard_state(hard_state);
+        self.verified = LogIndex(0);
+        self.incoming = None;
+        self.leader = None;
     }
 
     fn dismiss(&mut self, reads: Reads, successor: Option<NodeId>) {

@@ -84,4 +84,5 @@ scripts! {
     sessions
     restart
     durability
+    stale_match
 }
