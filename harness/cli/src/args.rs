@@ -24,7 +24,7 @@ fn formats() -> impl TypedValueParser<Value = Format> {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Deploy a store, drive a workload, inject faults, judge the history
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Judge a history: a history file, or a run directory
     Check(CheckArgs),
     /// Write the report page of a run again

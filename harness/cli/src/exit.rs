@@ -62,6 +62,25 @@ impl Exit {
         }
     }
 
+    /// What another of our processes meant by its exit code. One that is none of ours (a panic, a signal) is a bug.
+    #[must_use]
+    pub fn of_code(code: u8) -> Self {
+        let all = [
+            Self::Valid,
+            Self::Violation,
+            Self::Unknown,
+            Self::Vacuous,
+            Self::NothingSelected,
+            Self::Infrastructure,
+            Self::StoreUnhealthy,
+            Self::CleanupIncomplete,
+            Self::Usage,
+            Self::Internal,
+            Self::Interrupted,
+        ];
+        all.into_iter().find(|&exit| exit as u8 == code).unwrap_or(Self::Internal)
+    }
+
     /// The worse of two.
     #[must_use]
     pub const fn worst(self, other: Self) -> Self {

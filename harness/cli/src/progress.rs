@@ -121,7 +121,7 @@ impl Printer {
                 self.say(&format!("{at:>5.1}s  {} of fault {}: {error}", op.f, id.unwrap_or(-1)));
             }
             ("await-healthy", Kind::Invoke) => {
-                self.say(&format!("{at:>5.1}s  all healed; waiting for the store"))
+                self.say(&format!("{at:>5.1}s  all healed; waiting for the store"));
             }
             _ => {}
         }

@@ -78,7 +78,7 @@ async fn await_ready(store: &dyn Store, cluster: &Cluster) -> Result<(), StoreEr
     loop {
         match store.ready(cluster.nodes()).await {
             Err(StoreError::NotReady(_)) if started.elapsed() < START_LIMIT => {
-                tokio::time::sleep(START_POLL).await
+                tokio::time::sleep(START_POLL).await;
             }
             other => return other,
         }

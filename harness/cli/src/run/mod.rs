@@ -35,7 +35,7 @@ pub fn run(args: &RunArgs) -> Result<Exit, Failure> {
     }
     match local::enter() {
         Ok(Entered::Inside) => {}
-        Ok(Entered::Done(code)) => std::process::exit(i32::from(code)),
+        Ok(Entered::Done(code)) => return Ok(Exit::of_code(code)),
         Err(error) => return Err(Failure::new(Exit::Infrastructure, error)),
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
