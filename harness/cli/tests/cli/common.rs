@@ -22,10 +22,10 @@ pub fn keelhaul(dir: &Path, words: &str) -> Ended {
         .env("CI", "true")
         .output()
         .expect("the program can be started");
-    ended(output)
+    ended(&output)
 }
 
-pub fn ended(output: Output) -> Ended {
+pub fn ended(output: &Output) -> Ended {
     Ended {
         code: output.status.code().unwrap_or(-1),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),

@@ -79,10 +79,78 @@ fn etcd_is_valid_and_its_serializable_reads_are_not() {
         return;
     }
     let run =
-        keelhaul(dir.path(), "run --store etcd --time-limit 15 --nemesis-interval 4 --seed 3");
+        keelhaul(dir.path(), "run --store etcd --time-limit 24 --nemesis-interval 8 --seed 3");
     assert_code(&run, 0);
     let stale = "run --store etcd --read serializable --nemesis partition --nemesis-interval 4 --time-limit 15 --seed 4";
     assert_code(&keelhaul(dir.path(), stale), 1);
+}
+
+/// Function and key of each operation that clients began, and what the nemesis began, in order.
+fn asked_for(dir: &Path) -> (Vec<String>, Vec<String>) {
+    let text = std::fs::read_to_string(dir.join("runs/latest/history.jsonl")).unwrap();
+    let ops =
+        text.lines().skip(1).map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let (mut clients, mut faults) = (Vec::new(), Vec::new());
+    for op in ops.filter(|op| op["type"] == "invoke") {
+        let list = if op["process"] == "nemesis" { &mut faults } else { &mut clients };
+        list.push(format!("{} {} {}", op["f"], op["key"], op["value"]["fault"]));
+    }
+    faults.retain(|op| !op.contains("leader"));
+    (clients, faults)
+}
+
+#[test]
+fn one_seed_asks_for_the_same_operations_and_faults() {
+    let dir = tempfile::tempdir().unwrap();
+    if !environment_works(dir.path()) {
+        return;
+    }
+    // Slow enough that a thread is always free: then only the seed decides what comes next.
+    let command =
+        "run --time-limit 6 --nemesis partition,pause --nemesis-interval 2 --rate 20 --seed";
+    let asked = |seed: u64| {
+        let run = keelhaul(dir.path(), &format!("{command} {seed}"));
+        assert!([0, 3].contains(&run.code), "{run:?}");
+        asked_for(dir.path())
+    };
+    let (first, second, other) = (asked(9), asked(9), asked(10));
+    assert_eq!(first.1, second.1, "faults");
+    let shared = first.0.len().min(second.0.len()).min(40);
+    assert!(shared >= 40, "{} and {} operations", first.0.len(), second.0.len());
+    assert_eq!(first.0[..shared], second.0[..shared], "operations");
+    assert_ne!(first.0[..shared], other.0[..shared.min(other.0.len())]);
+}
+
+#[test]
+fn an_interrupt_ends_the_run_with_a_sealed_history() {
+    let dir = tempfile::tempdir().unwrap();
+    if !environment_works(dir.path()) {
+        return;
+    }
+    let run = Command::new(KEELHAUL)
+        .args(["run", "--time-limit", "60", "--seed", "12", "--nemesis", "none"])
+        .current_dir(dir.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    await_history(dir.path());
+    let interrupt = Command::new("kill").args(["-INT", &run.id().to_string()]).status().unwrap();
+    assert!(interrupt.success());
+    let run = ended(&run.wait_with_output().unwrap());
+    assert_code(&run, 130);
+    let history = std::fs::read_to_string(dir.path().join("runs/latest/history.jsonl")).unwrap();
+    assert!(history.lines().last().unwrap().starts_with("{\"seal\""), "{run:?}");
+}
+
+/// Waits until the latest run has recorded something.
+fn await_history(dir: &Path) {
+    let history = dir.join("runs/latest/history.jsonl");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while std::fs::metadata(&history).map_or(0, |meta| meta.len()) < 20_000 {
+        assert!(Instant::now() < deadline, "the run records nothing");
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 /// Everything that runs with this run's directory on its command line, or with the program itself.
@@ -115,12 +183,7 @@ fn kill_9_leaves_nothing_but_a_readable_prefix() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let history = dir.path().join("runs/latest/history.jsonl");
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while std::fs::metadata(&history).map_or(0, |meta| meta.len()) < 20_000 {
-        assert!(Instant::now() < deadline, "the run records nothing");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    await_history(dir.path());
     run.kill().unwrap();
     run.wait().unwrap();
     let killed = Instant::now();
@@ -156,7 +219,7 @@ fn a_full_disk_ends_the_run_in_words_and_loses_nothing_written() {
         .args(["-Urm", "sh", "-c", &script])
         .current_dir(dir.path())
         .output();
-    let run = ended(output.unwrap());
+    let run = ended(&output.unwrap());
     assert_code(&run, 10);
     assert!(run.stderr.contains("history") && run.stderr.contains("No space left"), "{run:?}");
     assert!(run.stdout.contains("unsealed"), "{run:?}");
