@@ -82,25 +82,34 @@ impl Env {
         self.struck.borrow().get(&fault).cloned().unwrap_or_default()
     }
 
-    /// Other faults may strike these nodes again.
-    pub(crate) fn release(&self, fault: u64) {
-        self.struck.borrow_mut().remove(&fault);
-    }
-
     pub(crate) async fn start(&self, id: NodeId) -> Result<(), FaultError> {
         Ok(self.store.start(self.node(id)?, self.cluster.nodes()).await?)
     }
 
-    /// What the daemon is doing on these nodes.
-    pub(crate) async fn states(
+    /// Looks at the daemon on every node that a fault struck. A sentence on the first that is not as wanted.
+    pub(crate) async fn odd_one(
         &self,
-        nodes: &[NodeId],
-    ) -> Result<Vec<(NodeId, DaemonState)>, FaultError> {
-        let mut states = Vec::with_capacity(nodes.len());
-        for &id in nodes {
-            states.push((id, self.node(id)?.status(self.store.daemon()).await?));
+        fault: u64,
+        wanted: fn(&DaemonState) -> bool,
+    ) -> Result<Option<String>, FaultError> {
+        for id in self.struck(fault) {
+            let state = self.node(id)?.status(self.store.daemon()).await?;
+            if !wanted(&state) {
+                return Ok(Some(format!("the daemon on {id} is {}", describe(state))));
+            }
         }
-        Ok(states)
+        Ok(None)
+    }
+
+    /// Every daemon that a fault struck must run; then other faults may strike its node again.
+    pub(crate) async fn verify_running(&self, fault: u64) -> Result<(), FaultError> {
+        match self.odd_one(fault, |state| matches!(state, DaemonState::Running { .. })).await? {
+            Some(sentence) => Err(FaultError::NotHealed(sentence)),
+            None => {
+                self.struck.borrow_mut().remove(&fault);
+                Ok(())
+            }
+        }
     }
 
     /// Makes every node drop exactly the packets that the faults in effect say.
@@ -129,7 +138,7 @@ pub(crate) fn names(nodes: &[NodeId]) -> String {
 }
 
 /// A daemon's state as it reads after "the daemon on n1 is".
-pub(crate) const fn describe(state: DaemonState) -> &'static str {
+const fn describe(state: DaemonState) -> &'static str {
     match state {
         DaemonState::NotStarted => "not started",
         DaemonState::Running { .. } => "running",

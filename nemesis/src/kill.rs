@@ -1,10 +1,15 @@
 //! Ends the store's process with SIGKILL, and starts it again.
 
+use std::time::Duration;
+
 use keelhaul_cluster::DaemonState;
 use keelhaul_history::NodeId;
 
-use crate::env::{Env, FaultError, Injected, describe, names};
+use crate::env::{Env, FaultError, Injected, names};
 use crate::target::Target;
+
+/// Time in which a daemon that cannot run with its own data ends by itself.
+const SETTLE: Duration = Duration::from_millis(200);
 
 /// Kills the daemon on the target nodes, one right after the other.
 pub(crate) async fn inject(
@@ -22,15 +27,8 @@ pub(crate) async fn inject(
 
 /// The daemon must be gone on every node struck.
 pub(crate) async fn verify(env: &Env, fault: u64) -> Result<(), FaultError> {
-    for (node, state) in env.states(&env.struck(fault)).await? {
-        if !matches!(state, DaemonState::Exited { .. }) {
-            return Err(FaultError::NotInEffect(format!(
-                "the daemon on {node} is {}",
-                describe(state)
-            )));
-        }
-    }
-    Ok(())
+    let odd = env.odd_one(fault, |state| matches!(state, DaemonState::Exited { .. })).await?;
+    odd.map_or(Ok(()), |sentence| Err(FaultError::NotInEffect(sentence)))
 }
 
 /// Starts the daemon again where it was killed.
@@ -41,21 +39,9 @@ pub(crate) async fn heal(env: &Env, fault: u64) -> Result<(), FaultError> {
     Ok(())
 }
 
-/// The daemon must run on every node struck, and still do so a moment later: one that dies of its own data at once
-/// is not healed.
+/// The daemon must run on every node struck a moment after it was started: one that dies of its own data at once is not
+/// healed.
 pub(crate) async fn verify_healed(env: &Env, fault: u64) -> Result<(), FaultError> {
-    let nodes = env.struck(fault);
-    for _ in 0..2 {
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-        for (node, state) in env.states(&nodes).await? {
-            if !matches!(state, DaemonState::Running { .. }) {
-                return Err(FaultError::NotHealed(format!(
-                    "the daemon on {node} is {}",
-                    describe(state)
-                )));
-            }
-        }
-    }
-    env.release(fault);
-    Ok(())
+    tokio::time::sleep(SETTLE).await;
+    env.verify_running(fault).await
 }

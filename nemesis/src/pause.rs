@@ -3,7 +3,7 @@
 use keelhaul_cluster::DaemonState;
 use keelhaul_history::NodeId;
 
-use crate::env::{Env, FaultError, Injected, describe, names};
+use crate::env::{Env, FaultError, Injected, names};
 use crate::target::Target;
 
 /// Pauses the daemon on the target nodes, one right after the other.
@@ -22,15 +22,8 @@ pub(crate) async fn inject(
 
 /// The kernel must show every process of the daemon as stopped.
 pub(crate) async fn verify(env: &Env, fault: u64) -> Result<(), FaultError> {
-    for (node, state) in env.states(&env.struck(fault)).await? {
-        if !matches!(state, DaemonState::Paused { .. }) {
-            return Err(FaultError::NotInEffect(format!(
-                "the daemon on {node} is {}",
-                describe(state)
-            )));
-        }
-    }
-    Ok(())
+    let odd = env.odd_one(fault, |state| matches!(state, DaemonState::Paused { .. })).await?;
+    odd.map_or(Ok(()), |sentence| Err(FaultError::NotInEffect(sentence)))
 }
 
 /// Lets the daemon go on.
@@ -44,14 +37,5 @@ pub(crate) async fn heal(env: &Env, fault: u64) -> Result<(), FaultError> {
 
 /// The kernel must show it running.
 pub(crate) async fn verify_healed(env: &Env, fault: u64) -> Result<(), FaultError> {
-    for (node, state) in env.states(&env.struck(fault)).await? {
-        if !matches!(state, DaemonState::Running { .. }) {
-            return Err(FaultError::NotHealed(format!(
-                "the daemon on {node} is {}",
-                describe(state)
-            )));
-        }
-    }
-    env.release(fault);
-    Ok(())
+    env.verify_running(fault).await
 }

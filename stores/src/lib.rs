@@ -4,6 +4,7 @@
 //! decides nothing about faults, workloads or verdicts, and it never knows in which environment its nodes live.
 
 pub mod etcd;
+mod node;
 pub mod raft;
 mod store;
 

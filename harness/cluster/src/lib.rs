@@ -12,5 +12,5 @@ mod node;
 mod stream;
 
 pub use cluster::{CloseError, Cluster, Reachability};
-pub use keelhaul_agent::{Command, CutRule, Daemon, DaemonState, Exit, Output, SELF_EXE};
+pub use keelhaul_agent::{Command, CutRule, Daemon, DaemonState, Exit, LOG_DIR, Output, SELF_EXE};
 pub use node::{Node, NodeError};

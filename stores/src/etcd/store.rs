@@ -6,21 +6,19 @@ use std::fmt;
 use std::rc::Rc;
 use std::str::FromStr;
 
-use keelhaul_cluster::{Command, Daemon, DaemonState, Node, NodeError, Output};
+use keelhaul_cluster::{Command, Daemon, Node, NodeError};
 use keelhaul_engine::{Client, Connect, LocalFuture};
 use keelhaul_history::{NodeId, Process};
 
 use super::client::EtcdClient;
 use super::deploy::{DATA_DIR, PROGRAM, argv, env, last_words, version};
 use super::members::{self, Member};
-use crate::{Family, Leadership, Store, StoreError};
+use crate::{Family, Leadership, Store, StoreError, node};
 
 /// The daemon's name on a node.
 const DAEMON: &str = "etcd";
 /// The system's error number for a file that does not exist, a program's included.
 const ENOENT: i32 = 2;
-/// Where the agent keeps what the daemon prints.
-const LOG: &str = "/var/log/keelhaul/etcd.log";
 
 /// How reads are performed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,9 +91,7 @@ impl Store for Etcd {
                 versions.push((node.id(), installed(node).await?));
             }
             for node in nodes {
-                // Data of an earlier run would be taken for this cluster's.
-                run(node, &["rm", "-rf", DATA_DIR]).await?;
-                run(node, &["mkdir", "-p", "-m", "0700", DATA_DIR]).await?;
+                node::fresh_data_dir(node, DATA_DIR).await?;
             }
             Ok(in_one_line(&versions))
         })
@@ -109,22 +105,13 @@ impl Store for Etcd {
         Box::pin(async move {
             let argv = argv(&member(node), &members_of(nodes), DATA_DIR);
             let daemon = Daemon { name: DAEMON.into(), argv, env: env(), cwd: None };
-            node.start(daemon).await.map(|_| ()).map_err(|source| unreachable(node, source))
+            node::start(node, daemon).await
         })
     }
 
     fn ready<'a>(&'a self, nodes: &'a [Node]) -> LocalFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
-            for node in nodes {
-                let state =
-                    node.status(DAEMON).await.map_err(|source| unreachable(node, source))?;
-                if let DaemonState::Exited { code, signal } = state {
-                    return Err(StoreError::Unhealthy {
-                        node: node.id(),
-                        detail: why_ended(node, code, signal).await,
-                    });
-                }
-            }
+            node::none_ended(nodes, DAEMON, last_words).await?;
             let members = members_of(nodes);
             let answers = members::status(&members).await;
             members::remember(&mut self.ids.borrow_mut(), &answers);
@@ -181,16 +168,12 @@ fn members_of(nodes: &[Node]) -> Vec<Member> {
     nodes.iter().map(member).collect()
 }
 
-fn unreachable(node: &Node, source: NodeError) -> StoreError {
-    StoreError::Node { node: node.id(), source }
-}
-
 /// The release that is installed on `node`.
 async fn installed(node: &Node) -> Result<String, StoreError> {
     let output = match node.run(Command::new([PROGRAM, "--version"])).await {
         Ok(output) => output,
         Err(NodeError::Failed { errno: Some(ENOENT), .. }) => return Err(missing(node.id())),
-        Err(source) => return Err(unreachable(node, source)),
+        Err(source) => return Err(node::unreachable(node, source)),
     };
     let printed = String::from_utf8_lossy(&output.stdout);
     match version(&printed) {
@@ -212,20 +195,6 @@ fn missing(node: NodeId) -> StoreError {
     }
 }
 
-/// Runs a command that must succeed.
-async fn run(node: &Node, argv: &[&str]) -> Result<Output, StoreError> {
-    let output = node
-        .run(Command::new(argv.iter().copied()))
-        .await
-        .map_err(|source| unreachable(node, source))?;
-    if output.success() {
-        return Ok(output);
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let detail = format!("`{}` ended with {:?}: {}", argv.join(" "), output.status, said.trim());
-    Err(StoreError::Unhealthy { node: node.id(), detail })
-}
-
 /// One version when all nodes have the same, else each node's.
 fn in_one_line(versions: &[(NodeId, String)]) -> String {
     match versions {
@@ -237,21 +206,6 @@ fn in_one_line(versions: &[(NodeId, String)]) -> String {
             .map(|(node, version)| format!("{node}: {version}"))
             .collect::<Vec<_>>()
             .join(", "),
-    }
-}
-
-async fn why_ended(node: &Node, code: Option<i32>, signal: Option<i32>) -> String {
-    let end = match (code, signal) {
-        (_, Some(signal)) => format!("{PROGRAM} was ended by signal {signal}"),
-        (Some(code), None) => format!("{PROGRAM} ended by itself with code {code}"),
-        (None, None) => format!("{PROGRAM} ended"),
-    };
-    // The log goes back to the first start; its end is what matters.
-    let log =
-        run(node, &["tail", "-n", "20", LOG]).await.map(|output| output.stdout).unwrap_or_default();
-    match last_words(&String::from_utf8_lossy(&log)) {
-        Some(words) => format!("{end}; its log says: {words}"),
-        None => end,
     }
 }
 

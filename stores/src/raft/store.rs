@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use keelhaul_cluster::{Command, Daemon, DaemonState, Node, NodeError, SELF_EXE};
+use keelhaul_cluster::{Daemon, Node, SELF_EXE};
 use keelhaul_engine::{Client, Connect, LocalFuture};
 use keelhaul_history::{NodeId, Process};
 use keelhaul_protocol::api;
@@ -14,16 +14,12 @@ use keelhaul_server::{ProtocolKind, ServerArgs, Timing};
 
 use super::client::RaftClient;
 use super::members::{self, CLIENT_PORT, Member, PEER_PORT};
-use crate::{Family, Leadership, Store, StoreError};
+use crate::{Family, Leadership, Store, StoreError, node};
 
 /// The daemon's name on a node.
 const DAEMON: &str = "raft";
 /// Where a node keeps its data.
 const DATA_DIR: &str = "/var/lib/keelhaul/raft";
-/// Where the agent keeps what the daemon prints.
-const LOG: &str = "/var/log/keelhaul/raft.log";
-/// How much of a log is read to find out why a node ended, in bytes.
-const LOG_BYTES_MAX: u64 = 1 << 20;
 
 /// The times of the nodes, unless told otherwise. Half of what the protocol takes for a rack: a failover fits into the time of an
 /// operation then, so that operations live through it and are tried again at the new leader.
@@ -94,9 +90,7 @@ impl Store for Raft {
     fn setup<'a>(&'a self, nodes: &'a [Node]) -> LocalFuture<'a, Result<String, StoreError>> {
         Box::pin(async move {
             for node in nodes {
-                // Data of an earlier run would be taken for this cluster's.
-                run(node, &["rm", "-rf", DATA_DIR]).await?;
-                run(node, &["mkdir", "-p", "-m", "0700", DATA_DIR]).await?;
+                node::fresh_data_dir(node, DATA_DIR).await?;
             }
             let mutant =
                 self.mutant.map_or(String::new(), |mutant| format!(" with mutant {mutant}"));
@@ -113,20 +107,13 @@ impl Store for Raft {
             let program = [SELF_EXE, "node", ProtocolKind::Raft.as_str()].map(str::to_owned);
             let argv = program.into_iter().chain(self.args(node, nodes).to_flags()).collect();
             let daemon = Daemon { name: DAEMON.into(), argv, env: Vec::new(), cwd: None };
-            node.start(daemon).await.map(|_| ()).map_err(|source| unreachable(node, source))
+            node::start(node, daemon).await
         })
     }
 
     fn ready<'a>(&'a self, nodes: &'a [Node]) -> LocalFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
-            for node in nodes {
-                let state =
-                    node.status(DAEMON).await.map_err(|source| unreachable(node, source))?;
-                if let DaemonState::Exited { code, signal } = state {
-                    let detail = why_ended(node, code, signal).await;
-                    return Err(StoreError::Unhealthy { node: node.id(), detail });
-                }
-            }
+            node::none_ended(nodes, DAEMON, last_words).await?;
             members::unready(&members_of(nodes))
                 .await
                 .map_or(Ok(()), |reason| Err(StoreError::NotReady(reason)))
@@ -168,31 +155,7 @@ fn members_of(nodes: &[Node]) -> Vec<Member> {
     nodes.iter().map(|node| Member::new(node.id(), node.address())).collect()
 }
 
-fn unreachable(node: &Node, source: NodeError) -> StoreError {
-    StoreError::Node { node: node.id(), source }
-}
-
-/// Runs a command that must succeed.
-async fn run(node: &Node, argv: &[&str]) -> Result<(), StoreError> {
-    let command = Command::new(argv.iter().copied());
-    let output = node.run(command).await.map_err(|source| unreachable(node, source))?;
-    if output.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let detail = format!("`{}` ended with {:?}: {}", argv.join(" "), output.status, said.trim());
-    Err(StoreError::Unhealthy { node: node.id(), detail })
-}
-
-async fn why_ended(node: &Node, code: Option<i32>, signal: Option<i32>) -> String {
-    let end = match (code, signal) {
-        (_, Some(signal)) => format!("it was ended by signal {signal}"),
-        (Some(code), None) => format!("it ended by itself with code {code}"),
-        (None, None) => "it ended".to_owned(),
-    };
-    let log = node.read_file(LOG, LOG_BYTES_MAX).await.unwrap_or_default();
-    match String::from_utf8_lossy(&log).lines().rev().find(|line| !line.trim().is_empty()) {
-        Some(line) => format!("{end}; its log says: {line}"),
-        None => end,
-    }
+/// The last line of a log that says anything.
+fn last_words(log: &str) -> Option<String> {
+    log.lines().rev().find(|line| !line.trim().is_empty()).map(str::to_owned)
 }
