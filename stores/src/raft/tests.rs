@@ -325,13 +325,15 @@ fn a_silent_node_is_passed_over() {
 #[test]
 fn a_late_answer_to_the_first_attempt_counts() {
     test(async {
-        let late = Duration::from_millis(400);
+        // After the second attempt began; how many more follow before it comes is the machine's business.
+        let late = Duration::from_millis(300);
         let (outcome, route) = write(2, move |node, _, _| match node {
             1 => AnswerAfter(late, Response::Written),
             _ => Ignore,
         })
         .await;
-        assert_eq!((outcome, route), (Outcome::Ok(Value::Int(5)), vec![1, 2]));
+        assert_eq!(outcome, Outcome::Ok(Value::Int(5)));
+        assert_eq!(route[..2], [1, 2]);
     });
 }
 
