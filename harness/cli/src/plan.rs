@@ -72,10 +72,9 @@ pub fn stream(seed: u64, purpose: &str) -> ChaCha8Rng {
 impl Plan {
     /// Makes sense of the command line; every mistake is one sentence.
     pub fn lower(args: &RunArgs, seed: u64) -> Result<Self, Failure> {
-        let store = registry::choose("--store", "stores", registry::STORES, &args.store)?;
-        let workload =
-            registry::choose("--workload", "workloads", registry::WORKLOADS, &args.workload)?;
-        let env = registry::choose("--env", "environments", registry::ENVIRONMENTS, &args.env)?;
+        let store = registry::choose("--store", registry::STORES, &args.store)?;
+        let workload = registry::choose("--workload", registry::WORKLOADS, &args.workload)?;
+        let env = registry::choose("--env", registry::ENVIRONMENTS, &args.env)?;
         let nodes = node_count(&args.nodes)?;
         let time_limit_ms = millis(units::duration("--time-limit", &args.time_limit)?);
         let nemesis_interval_ms =
@@ -163,7 +162,7 @@ fn faults(text: &str, nodes: u16) -> Result<Vec<String>, Failure> {
     for name in text.split(',').map(str::trim) {
         let choices: Vec<Choice> =
             KINDS.iter().map(|&(name, what)| Choice { name, what }).collect();
-        let kind = registry::choose("--nemesis", "faults", &choices, name)?.to_owned();
+        let kind = registry::choose("--nemesis", &choices, name)?.to_owned();
         if kind == "partition" && nodes < 2 {
             return Err(Failure::usage(
                 "a partition needs at least two nodes: leave it out of --nemesis, or raise --nodes",
@@ -199,5 +198,5 @@ fn mutant(args: &RunArgs, store: &str) -> Result<Option<String>, Failure> {
         )));
     }
     let mutants: Vec<Choice> = registry::mutants();
-    registry::choose("--mutant", "mutants", &mutants, name).map(|name| Some(name.to_owned()))
+    registry::choose("--mutant", &mutants, name).map(|name| Some(name.to_owned()))
 }

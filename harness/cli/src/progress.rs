@@ -53,10 +53,10 @@ impl Printer {
         }
     }
 
-    /// Ends the line that renews itself.
+    /// Removes the line that renews itself: whatever is printed next takes its place.
     pub fn close_line(&mut self) {
         if std::mem::take(&mut self.line_open) {
-            eprintln!();
+            eprint!("\r\x1b[2K");
         }
     }
 
@@ -71,7 +71,9 @@ impl Printer {
             }
             let faults: Vec<&str> =
                 self.in_effect.iter().map(|(_, label)| label.as_str()).collect();
-            let line = format!("{} · {}", self.counts(status), faults.join(" · "));
+            let parts =
+                std::iter::once(self.counts(status)).chain(faults.into_iter().map(str::to_owned));
+            let line = parts.collect::<Vec<_>>().join(" · ");
             eprint!("\r\x1b[2K{}", clip(&line, terminal_columns()));
             // A terminal that is gone does not end the run.
             drop(std::io::stderr().flush());

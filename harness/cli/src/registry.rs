@@ -58,17 +58,9 @@ pub fn mutants() -> Vec<Choice> {
 }
 
 /// Finds a choice by name; the sentence names what there is.
-pub fn choose(
-    flag: &str,
-    plural: &str,
-    choices: &[Choice],
-    name: &str,
-) -> Result<&'static str, Failure> {
+pub fn choose(flag: &str, choices: &[Choice], name: &str) -> Result<&'static str, Failure> {
     choices.iter().find(|choice| choice.name == name).map(|choice| choice.name).ok_or_else(|| {
         let names: Vec<_> = choices.iter().map(|choice| choice.name).collect();
-        Failure::usage(format!(
-            "{flag} names no known one of the {plural}: {name:?}; there are {}",
-            names.join(", ")
-        ))
+        Failure::usage(format!("{flag} takes one of {}, not {name:?}", names.join(", ")))
     })
 }
