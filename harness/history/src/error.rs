@@ -165,4 +165,94 @@ pub enum Problem {
         /// The cap.
         max: usize,
     },
+    /// The kind of an imported file cannot be told.
+    #[error(
+        "neither a keelhaul history, nor Jepsen's EDN, JSON or log lines: the first bytes fit none of them, so name the kind"
+    )]
+    Unrecognised,
+    /// The text is not EDN at a column.
+    #[error("not EDN at column {column}: {expected}")]
+    NotEdn {
+        /// Byte within the line, from 1.
+        column: usize,
+        /// What should stand there.
+        expected: &'static str,
+    },
+    /// A line of a log is not an operation.
+    #[error(
+        "not a log line of an operation at column {column}: process, type, function and value must stand there, as in `3 :invoke :write 1`"
+    )]
+    NotALogLine {
+        /// Byte within the line, from 1.
+        column: usize,
+    },
+    /// A key stands twice in a map.
+    #[error("key {0} stands twice in one map")]
+    KeyTwice(String),
+    /// An imported op says nothing of its process.
+    #[error(
+        "the operation has no process: each needs the number of the client that performed it, or nemesis"
+    )]
+    NoProcess,
+    /// An imported op's process is of no known form.
+    #[error("process {0} is neither a number from 0 to 999999999 nor nemesis")]
+    ForeignProcess(String),
+    /// An imported op does not say whether it begins or how it ended.
+    #[error("the operation has no type: it must be one of invoke, ok, fail and info")]
+    NoType,
+    /// An imported op's type is unknown.
+    #[error("type {0} is none of invoke, ok, fail and info")]
+    UnknownType(String),
+    /// An imported op does not say what was done.
+    #[error(
+        "the operation has no f, the name of what it does (only a list of micro-operations may go without: it is a txn)"
+    )]
+    NoFunction,
+    /// An imported op's index or time is no number.
+    #[error("{field} {found} is not a whole number of 64 bits")]
+    ForeignNumber {
+        /// Its name.
+        field: &'static str,
+        /// What stands there.
+        found: String,
+    },
+    /// Indices of an imported history do not rise.
+    #[error(
+        "index {found} follows index {previous}: indices must rise, so an operation is duplicated or out of order"
+    )]
+    ForeignIndexBack {
+        /// What this operation says.
+        found: u64,
+        /// What the one before said.
+        previous: u64,
+    },
+    /// A process' own times go back.
+    #[error(
+        "time {found} ns is before {previous} ns, when process {process} did its last step: what a process does is in order"
+    )]
+    OwnTimeBack {
+        /// Who.
+        process: Process,
+        /// What the operation says.
+        found: i64,
+        /// What the process' operation before said.
+        previous: i64,
+    },
+    /// Times go back further than clocks and threads explain.
+    #[error(
+        "time {found} ns follows {previous} ns: times must not go back along a history (by more than {tolerated} ns here, which threads that race explain)"
+    )]
+    ForeignTimeBack {
+        /// What the operation says.
+        found: i64,
+        /// The latest time before.
+        previous: i64,
+        /// What would have been accepted.
+        tolerated: i64,
+    },
+    /// A value without its key.
+    #[error(
+        "value {0} is not [key value], which every operation of a history of independent keys has"
+    )]
+    NotATuple(String),
 }

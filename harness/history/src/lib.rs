@@ -5,13 +5,15 @@
 //!
 //! On disk it is JSON Lines: a [`Header`], then an op a line as it happens, then a seal with the count of ops and a
 //! checksum of every byte before it. A [`Writer`] appends, a [`Reader`] hands out borrowed [`RawOp`]s, so that a
-//! checker decodes into columns without building a tree. [`faults`] says which faults were in effect when.
+//! checker decodes into columns without building a tree. [`faults`] says which faults were in effect when; [`import`]
+//! reads what other tools recorded.
 //!
 //! This crate is pure: it reads and writes through the `Read` and `Write` it is given, owns no clock and no file.
 
 mod error;
 pub mod faults;
 mod header;
+pub mod import;
 mod op;
 mod pairing;
 mod raw;

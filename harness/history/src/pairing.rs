@@ -76,7 +76,7 @@ impl Pairing {
 
 /// Numbers for function names.
 #[derive(Default)]
-struct Functions {
+pub(crate) struct Functions {
     names: Vec<Box<str>>,
     ids: HashMap<Box<str>, u32>,
 }
@@ -86,7 +86,7 @@ impl Functions {
     const COMPARED: usize = 6;
 
     #[inline]
-    fn id(&mut self, name: &str) -> u32 {
+    pub fn id(&mut self, name: &str) -> u32 {
         let near = self.names.iter().take(Self::COMPARED).position(|known| &**known == name);
         match near {
             Some(at) => at as u32,
@@ -105,7 +105,7 @@ impl Functions {
         id
     }
 
-    fn name(&self, id: u32) -> String {
+    pub fn name(&self, id: u32) -> String {
         self.names[id as usize].to_string()
     }
 }

@@ -8,10 +8,10 @@ use crate::{F, Kind, NodeId, Op, Process, Value};
 
 /// A value as JSON text that was validated but not built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct RawValue<'a>(&'a str);
+pub struct RawValue<'a>(pub(crate) &'a str);
 
 impl<'a> RawValue<'a> {
-    const NULL: RawValue<'static> = RawValue("null");
+    pub(crate) const NULL: RawValue<'static> = RawValue("null");
 
     /// The JSON text as it stands in the file.
     #[must_use]

@@ -46,6 +46,11 @@ impl<'a> Scan<'a> {
         Self { text, at: 0 }
     }
 
+    /// Bytes stepped over.
+    pub const fn at(&self) -> usize {
+        self.at
+    }
+
     pub fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
@@ -179,7 +184,11 @@ impl<'a> Scan<'a> {
     }
 
     /// Everything between brackets, which the scan stands on; `item` is called at the start of each.
-    fn items(&mut self, close: u8, mut item: impl FnMut(&mut Self) -> Result<()>) -> Result<()> {
+    pub fn items(
+        &mut self,
+        close: u8,
+        mut item: impl FnMut(&mut Self) -> Result<()>,
+    ) -> Result<()> {
         self.at += 1;
         self.skip_space();
         if self.peek() == Some(close) {

@@ -1,0 +1,247 @@
+//! What one op says, before it is known whether it fits the ops around it.
+//!
+//! Whatever the syntax, each field is translated into compact JSON in one reused buffer, and remembered as a range of
+//! it; nothing else is allocated for an op of plain values.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::ops::Range;
+
+use super::pairs::Who;
+use crate::error::Problem;
+use crate::raw::RawValue;
+use crate::scan::Scan;
+use crate::value::write_json_string;
+use crate::{Kind, NodeId};
+
+/// What is wrong, and at which byte of the text that was parsed.
+#[derive(Debug, PartialEq)]
+pub(super) struct Fault {
+    pub at: usize,
+    pub problem: Problem,
+    /// Whether it may only be that the text was not yet read to its end, wherever the fault is.
+    pub cut: bool,
+}
+
+impl Fault {
+    pub const fn new(at: usize, problem: Problem) -> Self {
+        Self { at, problem, cut: false }
+    }
+
+    pub const fn cut(at: usize, problem: Problem) -> Self {
+        Self { at, problem, cut: true }
+    }
+}
+
+pub(super) type Parsed<T> = Result<T, Fault>;
+
+/// The fields of an op that we know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Field {
+    Index,
+    Time,
+    Type,
+    Process,
+    F,
+    Key,
+    Value,
+    Error,
+    Node,
+    /// The end of a history of ours.
+    Seal,
+}
+
+const FIELDS: usize = 10;
+
+impl Field {
+    pub fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "index" => Self::Index,
+            "time" => Self::Time,
+            "type" => Self::Type,
+            "process" => Self::Process,
+            "f" => Self::F,
+            "key" => Self::Key,
+            "value" => Self::Value,
+            "error" => Self::Error,
+            "node" => Self::Node,
+            "seal" => Self::Seal,
+            _ => return None,
+        })
+    }
+}
+
+/// One op's fields as JSON.
+#[derive(Debug, Default)]
+pub(super) struct Record {
+    pub json: String,
+    fields: [Option<Range<usize>>; FIELDS],
+}
+
+impl Record {
+    pub fn clear(&mut self) {
+        self.json.clear();
+        self.fields = Default::default();
+    }
+
+    /// Says that `json` from `from` to its end is the value of `name`; of an unknown name it is taken away again.
+    /// False if the name was there before.
+    pub fn put(&mut self, name: &str, from: usize) -> bool {
+        let range = from..self.json.len();
+        match Field::named(name) {
+            Some(field) => self.fields[field as usize].replace(range).is_none(),
+            None => {
+                self.json.truncate(from);
+                true
+            }
+        }
+    }
+
+    /// Where the JSON of a field is; nothing for null too.
+    pub fn range(&self, field: Field) -> Option<Range<usize>> {
+        self.fields[field as usize].clone().filter(|range| &self.json[range.clone()] != "null")
+    }
+
+    pub fn set(&mut self, field: Field, range: Option<Range<usize>>) {
+        self.fields[field as usize] = range;
+    }
+
+    fn json_of(&self, field: Field) -> Option<&str> {
+        self.range(field).map(|range| &self.json[range])
+    }
+
+    /// A field's text, or its JSON if it is no text.
+    fn text(&self, field: Field) -> Option<Cow<'_, str>> {
+        self.json_of(field).map(text)
+    }
+
+    pub fn kind(&self) -> Result<Kind, Problem> {
+        match self.json_of(Field::Type) {
+            Some("\"invoke\"") => Ok(Kind::Invoke),
+            Some("\"ok\"") => Ok(Kind::Ok),
+            Some("\"fail\"") => Ok(Kind::Fail),
+            Some("\"info\"") => Ok(Kind::Info),
+            Some(other) => Err(Problem::UnknownType(other.into())),
+            None => Err(Problem::NoType),
+        }
+    }
+
+    /// Nothing where the op does not say.
+    pub fn process(&self) -> Result<Option<Who>, Problem> {
+        match self.json_of(Field::Process) {
+            None => Ok(None),
+            Some("\"nemesis\"") => Ok(Some(Who::Nemesis)),
+            Some(other) => match other.parse() {
+                Ok(id) if id <= Who::CLIENT_MAX => Ok(Some(Who::Client(id))),
+                _ => Err(Problem::ForeignProcess(other.into())),
+            },
+        }
+    }
+
+    /// Where the function's name is in `json`; of a list of micro-operations it may be absent.
+    pub fn function(&mut self) -> Result<Option<Range<usize>>, Problem> {
+        let Some(range) = self.range(Field::F) else {
+            let txn = self.json_of(Field::Value).is_some_and(is_txn);
+            return Ok(txn.then(|| self.push("txn")));
+        };
+        let json = &self.json[range.clone()];
+        match text(json) {
+            Cow::Borrowed(name) if name.len() == json.len() => Ok(Some(range)),
+            Cow::Borrowed(_) => Ok(Some(range.start + 1..range.end - 1)),
+            Cow::Owned(name) => Ok(Some(self.push(&name))),
+        }
+    }
+
+    /// Appends to the buffer.
+    pub fn push(&mut self, text: &str) -> Range<usize> {
+        let from = self.json.len();
+        self.json.push_str(text);
+        from..self.json.len()
+    }
+
+    pub fn number(&self, field: Field, name: &'static str) -> Result<Option<i64>, Problem> {
+        let Some(json) = self.json_of(field) else { return Ok(None) };
+        let number = json.parse().map(Some);
+        number.map_err(|_| Problem::ForeignNumber { field: name, found: json.into() })
+    }
+
+    pub fn node(&self) -> Option<NodeId> {
+        self.text(Field::Node)?.parse().ok()
+    }
+
+    pub fn error(&self) -> Option<Cow<'_, str>> {
+        self.text(Field::Error)
+    }
+
+    pub fn value(&self) -> RawValue<'_> {
+        self.json_of(Field::Value).map_or(RawValue::NULL, RawValue)
+    }
+
+    /// Takes the value `[k v]` apart; false if it is none.
+    pub fn lift_key(&mut self) -> bool {
+        let Some(whole) = self.range(Field::Value) else { return false };
+        let Some((key, value)) = pair(&self.json[whole.clone()]) else { return false };
+        let shift = |range: Range<usize>| whole.start + range.start..whole.start + range.end;
+        self.set(Field::Key, Some(shift(key)));
+        self.set(Field::Value, Some(shift(value)));
+        true
+    }
+}
+
+/// The text that a JSON string stands for; other JSON as it is.
+fn text(json: &str) -> Cow<'_, str> {
+    RawValue(json).as_str().unwrap_or(Cow::Borrowed(json))
+}
+
+/// Where the two elements of a compact JSON list are.
+pub(super) fn pair(json: &str) -> Option<(Range<usize>, Range<usize>)> {
+    let mut scan = Scan::new(json);
+    let mut element = |before: &str| {
+        let from = scan.take(before).then(|| scan.at())?;
+        scan.value(crate::scan::Numbers::Any).ok()?;
+        Some(from..scan.at())
+    };
+    let ranges = (element("[")?, element(",")?);
+    (scan.take("]") && scan.at_end()).then_some(ranges)
+}
+
+/// Whether compact JSON is a list of micro-operations: lists, each with a word first. Of an empty list nobody knows.
+fn is_txn(json: &str) -> bool {
+    json == "[]" || json.starts_with("[[\"")
+}
+
+/// Appends a JSON string.
+pub(super) fn push_string(out: &mut String, text: &str) {
+    write_json_string(out, text).expect("a string takes all");
+}
+
+/// Appends an object whose keys are JSON strings, ordered: equal maps become equal text. The key that stands twice is
+/// the error.
+pub(super) fn push_map(
+    out: &mut String,
+    mut entries: Vec<(String, String)>,
+) -> Result<(), Problem> {
+    entries.sort_by(|(a, _), (b, _)| in_order(a.trim_matches('"'), b.trim_matches('"')));
+    if let Some(twice) = entries.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        return Err(Problem::KeyTwice(twice[0].0.clone()));
+    }
+    out.push('{');
+    for (i, (key, value)) in entries.iter().enumerate() {
+        out.push_str(if i == 0 { "" } else { "," });
+        out.push_str(key);
+        out.push(':');
+        out.push_str(value);
+    }
+    out.push('}');
+    Ok(())
+}
+
+/// Numbers by size, before anything else by its text.
+pub(super) fn in_order(a: &str, b: &str) -> Ordering {
+    match (a.parse::<i64>(), b.parse::<i64>()) {
+        (Ok(x), Ok(y)) => x.cmp(&y).then_with(|| a.cmp(b)),
+        (Ok(_), Err(_)) => Ordering::Less,
+        (Err(_), Ok(_)) => Ordering::Greater,
+        (Err(_), Err(_)) => a.cmp(b),
+    }
+}
