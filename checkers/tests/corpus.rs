@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::path::PathBuf;
 
 use keelhaul_checkers::{Unlimited, Verdict, import, linearizable};
@@ -11,7 +12,8 @@ use keelhaul_checkers::{Unlimited, Verdict, import, linearizable};
 fn porcupine_etcd_logs_get_the_verdict_of_the_index() {
     let corpus = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/corpus");
     let Ok(index) = fs::read_to_string(corpus.join("INDEX.tsv")) else {
-        println!("skipped: no corpus at {}", corpus.display());
+        // Past the test runner, which keeps what a passing test prints to itself.
+        let _ = writeln!(std::io::stderr(), "SKIPPED: no corpus at {}", corpus.display());
         return;
     };
     let mut seen = BTreeMap::<bool, u32>::new();

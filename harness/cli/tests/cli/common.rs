@@ -1,5 +1,6 @@
 //! Runs the program as a user does.
 
+use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -33,14 +34,16 @@ pub fn ended(output: &Output) -> Ended {
     }
 }
 
+/// Says that a test was left out. Past the test runner, which keeps what a passing test prints to itself.
+pub fn skipped(why: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED {}: {why}", std::thread::current().name().unwrap_or("a test"));
+}
+
 /// Whether nodes can be started here; says so plainly if not.
 pub fn environment_works(dir: &Path) -> bool {
     let doctor = keelhaul(dir, "doctor");
     if doctor.code != 0 {
-        println!(
-            "SKIPPED: no nodes can be started on this machine; keelhaul doctor says:\n{}",
-            doctor.stdout
-        );
+        skipped(&format!("no nodes can be started here; keelhaul doctor says:\n{}", doctor.stdout));
     }
     doctor.code == 0
 }

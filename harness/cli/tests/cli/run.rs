@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::common::{Ended, KEELHAUL, ended, environment_works, keelhaul};
+use crate::common::{Ended, KEELHAUL, ended, environment_works, keelhaul, skipped};
 
 fn verdict(dir: &Path) -> serde_json::Value {
     let text = std::fs::read_to_string(dir.join("runs/latest/verdict.json"))
@@ -75,7 +75,7 @@ fn etcd_is_valid_and_its_serializable_reads_are_not() {
         return;
     }
     if !Path::new("/usr/bin/etcd").exists() {
-        println!("SKIPPED: etcd is not installed (apt-get install etcd-server)");
+        skipped("etcd is not installed (apt-get install etcd-server)");
         return;
     }
     let run =
