@@ -1,7 +1,7 @@
-//! A disk that keeps what was synced, and after a crash any prefix of the rest.
+//! A disk that keeps what was synced, and after a crash some of the rest.
 
-use keelhaul_protocol::api::{Effect, LogIndex, Stored, SyncTicket};
-use keelhaul_protocol::raft::Message;
+use keelhaul_protocol::api::{Effect, Entry, HardState, LogIndex, Stored, SyncTicket};
+use keelhaul_protocol::raft::{Message, Position};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
@@ -29,16 +29,47 @@ impl Disk {
         }
     }
 
-    /// The machine stops. What was not synced may be there or not, but never a later effect without an earlier one.
+    /// The machine stops. Of what was not synced, term and vote on the one hand, log and snapshot on the other are
+    /// there up to some point; an append may be cut short.
     pub fn crash(&mut self, rng: &mut ChaCha8Rng) {
         let kept = rng.random_range(0..=self.pending.len());
-        for effect in self.pending.drain(..).take(kept) {
-            store(&mut self.stored, effect);
+        let kept_terms = rng.random_range(0..=self.pending.len());
+        for (at, effect) in self.pending.drain(..).enumerate() {
+            match effect {
+                Effect::SaveHardState(_) if at >= kept_terms => {}
+                Effect::SaveHardState(_) => store(&mut self.stored, effect),
+                Effect::Append(mut entries) if at == kept => {
+                    entries.truncate(rng.random_range(1..=entries.len()));
+                    store(&mut self.stored, Effect::Append(entries));
+                }
+                effect if at < kept => store(&mut self.stored, effect),
+                _ => {}
+            }
         }
     }
 
     pub fn read(&self) -> Stored {
         self.stored.clone()
+    }
+
+    /// Term and vote that are durable.
+    pub fn hard_state(&self) -> HardState {
+        self.stored.hard_state
+    }
+
+    /// How far the durable log reaches.
+    pub fn last(&self) -> LogIndex {
+        let snapshot = self.stored.snapshot.as_ref().map_or(LogIndex(0), |s| s.last_index);
+        self.stored.entries.last().map_or(snapshot, |entry| entry.index.max(snapshot))
+    }
+
+    /// Whether a committed entry is durable here, by itself or within a snapshot.
+    pub fn holds(&self, position: Position) -> bool {
+        let entries = &self.stored.entries;
+        let at = entries.partition_point(|entry| entry.index < position.index);
+        let is_it = |entry: &Entry| (entry.term, entry.index) == (position.term, position.index);
+        entries.get(at).is_some_and(is_it)
+            || self.stored.snapshot.as_ref().is_some_and(|s| s.last_index >= position.index)
     }
 }
 

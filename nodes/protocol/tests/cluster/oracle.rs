@@ -1,17 +1,31 @@
-//! What must hold inside, after every step (paper, figure 3).
+//! What must hold inside, after every step (paper, figure 3), and what a node must have stored before it speaks.
+//!
+//! The oracle keeps each node's log as the node asked its disk to store it, and not as the node holds it: a step may
+//! apply more than the log keeps, and compact at once what it has just applied.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use keelhaul_protocol::api::{Entry, LogIndex, NodeId, Term};
-use keelhaul_protocol::raft::{Replica, Role};
+use keelhaul_protocol::api::{Effect, Entry, LogIndex, NodeId, Stored, Term};
+use keelhaul_protocol::raft::{AppendOutcome, Message, Position, Replica, Role};
+
+use super::disk::Disk;
+
+/// Entries by index; what a snapshot brought is missing.
+type Entries = BTreeMap<LogIndex, Arc<Entry>>;
 
 /// What the cluster has committed itself to so far.
 #[derive(Default)]
 pub struct Oracle {
     leaders: BTreeMap<Term, NodeId>,
+    /// Every entry that was ever in a log, with the term of the one before it, if that is known.
+    entries: BTreeMap<(LogIndex, Term), (Arc<Entry>, Option<Term>)>,
+    /// Every node's log.
+    logs: BTreeMap<NodeId, Entries>,
     /// What was applied at each index, by whichever node came first.
-    applied: BTreeMap<LogIndex, Arc<Entry>>,
+    applied: Entries,
+    /// The last entry that any node knew to be committed.
+    committed: Position,
     /// How far each node was compared, in this life of it.
     compared: BTreeMap<NodeId, LogIndex>,
     /// Digests of state machines by what they had applied.
@@ -21,22 +35,57 @@ pub struct Oracle {
 }
 
 impl Oracle {
-    pub fn restarted(&mut self, replica: &Replica) {
+    pub fn restarted(&mut self, replica: &Replica, stored: &Stored) {
         let status = replica.status();
         self.compared.insert(status.id, status.applied);
+        let entries = stored.entries.iter().map(|entry| (entry.index, Arc::new(entry.clone())));
+        self.logs.insert(status.id, entries.collect());
     }
 
-    pub fn check(&mut self, replica: &Replica) -> Result<(), String> {
-        let status = replica.status();
-        if status.role == Role::Leader {
-            let term = status.hard_state.term;
-            let leader = *self.leaders.entry(term).or_insert(status.id);
-            if leader != status.id {
-                return Err(format!("{term:?} has two leaders: {leader:?} and {:?}", status.id));
+    /// A node wants this done. Logs that share an entry share what is before (log matching).
+    pub fn asked(&mut self, node: NodeId, effects: &[Effect<Message>]) -> Result<(), String> {
+        let log = self.logs.entry(node).or_default();
+        for effect in effects {
+            match effect {
+                Effect::Append(entries) => {
+                    drop(log.split_off(&entries[0].index));
+                    for entry in entries {
+                        let entry = Arc::new(entry.clone());
+                        let before = log.get(&LogIndex(entry.index.0 - 1)).map(|e| e.term);
+                        let known = self
+                            .entries
+                            .entry((entry.index, entry.term))
+                            .or_insert_with(|| (Arc::clone(&entry), before));
+                        let same_before =
+                            known.1.is_none() || before.is_none() || known.1 == before;
+                        if known.0 != entry || !same_before {
+                            return Err(format!(
+                                "{node:?} has {entry:?} after {before:?}, another {known:?}"
+                            ));
+                        }
+                        known.1 = known.1.or(before);
+                        log.insert(entry.index, entry);
+                    }
+                }
+                Effect::SaveSnapshot { keep_log: false, .. } => log.clear(),
+                _ => {}
             }
         }
+        Ok(())
+    }
+
+    /// A node took a step; `disks` are those of all nodes.
+    pub fn check(&mut self, replica: &Replica, disks: &[&Disk]) -> Result<(), String> {
+        let status = replica.status();
         if status.applied != status.committed {
             return Err(format!("{:?} has not applied all it committed", status.id));
+        }
+        let log = self.logs.entry(status.id).or_default();
+        if log.last_key_value().is_some_and(|(last, _)| status.last.index < *last) {
+            return Err(format!("{:?} forgot the end of its log", status.id));
+        }
+        if status.role == Role::Leader {
+            self.check_leader(replica)?;
         }
         let compared = self.compared.entry(status.id).or_default();
         if status.applied < *compared {
@@ -44,27 +93,66 @@ impl Oracle {
         }
         let news = compared.0 + 1..=status.applied.0;
         *compared = status.applied;
-        for index in news {
-            // What came in a snapshot, or went into one, is compared by digest.
-            let Some(entry) = replica.log().get(LogIndex(index)) else { continue };
-            self.compare(status.id, entry)?;
+        for index in news.map(LogIndex) {
+            // What came in a snapshot is compared by digest.
+            let Some(entry) = self.logs[&status.id].get(&index) else { continue };
+            let known = self.applied.entry(index).or_insert_with(|| Arc::clone(entry));
+            if known != entry {
+                return Err(format!("{:?} applied {entry:?}, another {known:?}", status.id));
+            }
         }
         let digest = replica.machine().digest();
         if *self.digests.entry(status.applied).or_insert(digest) != digest {
             return Err(format!("{:?} diverged before {:?}", status.id, status.applied));
         }
+        self.check_committed(status.id, status.committed, disks)
+    }
+
+    /// Election safety, and leader completeness: a leader has what was committed before it was elected.
+    fn check_leader(&mut self, replica: &Replica) -> Result<(), String> {
+        let (id, term) = (replica.status().id, replica.term());
+        let Some(leader) = self.leaders.get(&term) else {
+            self.leaders.insert(term, id);
+            let held = replica.log().term(self.committed.index);
+            let compacted = self.committed.index < replica.log().base().index;
+            // Whoever led later may have committed more than a leader of an earlier term has.
+            let newest = self.committed.term <= term;
+            if newest && !compacted && held != Some(self.committed.term) {
+                return Err(format!("{id:?} leads {term:?} without {:?}", self.committed));
+            }
+            return Ok(());
+        };
+        if *leader == id {
+            return Ok(());
+        }
+        Err(format!("{term:?} has two leaders: {leader:?} and {id:?}"))
+    }
+
+    /// What is committed is on the disks of a quorum: whatever crashes from now on, it stays.
+    fn check_committed(
+        &mut self,
+        node: NodeId,
+        index: LogIndex,
+        disks: &[&Disk],
+    ) -> Result<(), String> {
+        if index <= self.committed.index {
+            return Ok(());
+        }
+        let Some(entry) = self.applied.get(&index) else {
+            return Err(format!("{node:?} knows {index:?} to be committed, nobody else does"));
+        };
+        let position = Position { term: entry.term, index };
+        let holders = disks.iter().filter(|disk| disk.holds(position)).count();
+        if holders <= disks.len() / 2 {
+            return Err(format!(
+                "{node:?} commits {position:?}, which {holders} nodes have stored"
+            ));
+        }
+        self.committed = position;
         Ok(())
     }
 
-    fn compare(&mut self, node: NodeId, entry: &Arc<Entry>) -> Result<(), String> {
-        let known = self.applied.entry(entry.index).or_insert_with(|| Arc::clone(entry));
-        if known == entry {
-            return Ok(());
-        }
-        Err(format!("{node:?} applied {entry:?}, another {known:?}"))
-    }
-
-    /// Two machines that applied equally much are equal; two logs that share an entry share what is before.
+    /// Two machines that applied equally much are equal.
     pub fn compare_states(&mut self, replicas: &[&Replica]) -> Result<(), String> {
         for replica in replicas {
             let applied = replica.status().applied;
@@ -74,27 +162,29 @@ impl Oracle {
                 return Err(format!("states differ after {applied:?}"));
             }
         }
-        for (at, a) in replicas.iter().enumerate() {
-            for b in &replicas[at + 1..] {
-                log_matching(a, b)?;
-            }
-        }
         Ok(())
     }
 }
 
-fn log_matching(a: &Replica, b: &Replica) -> Result<(), String> {
-    let last = a.log().last().index.min(b.log().last().index).0;
-    let base = a.log().base().index.max(b.log().base().index).0;
-    let mut shared = false;
-    for index in (base + 1..=last).rev().map(LogIndex) {
-        let (x, y) = (a.log().get(index), b.log().get(index));
-        let same_term = x.map(|entry| entry.term) == y.map(|entry| entry.term);
-        if (shared || same_term) && x != y {
-            let (a, b) = (a.status().id, b.status().id);
-            return Err(format!("logs of {a:?} and {b:?} match after {index:?}, differ there"));
-        }
-        shared |= same_term;
+/// A message leaves a node whose disk holds this: is everything durable that it rests on (paper §5, figure 2)? A node that has
+/// meanwhile gone on to a later term speaks of what it had stored in the earlier one.
+pub fn may_send(disk: &Disk, from: NodeId, to: NodeId, message: &Message) -> Result<(), String> {
+    let (durable, term) = (disk.hard_state(), message.term());
+    if matches!(message, Message::PreVote { .. } | Message::PreVoteReply { granted: true, .. })
+        || durable.term > term
+    {
+        return Ok(());
     }
-    Ok(())
+    let stored = match message {
+        Message::Vote { .. } => durable.vote == Some(from),
+        Message::VoteReply { granted: true, .. } => durable.vote == Some(to),
+        Message::AppendReply { outcome: AppendOutcome::Matched(index), .. } => {
+            disk.last() >= *index
+        }
+        _ => true,
+    };
+    if durable.term == term && stored {
+        return Ok(());
+    }
+    Err(format!("{from:?} sends {message:?} and has stored {durable:?} up to {:?}", disk.last()))
 }

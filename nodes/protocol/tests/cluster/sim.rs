@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use keelhaul_protocol::api::{Effect, Input, Nanos, NodeId, RequestId, SyncTicket};
 use keelhaul_protocol::kv::Response;
-use keelhaul_protocol::raft::{Config, Message, Mutant, Replica, Role};
+use keelhaul_protocol::raft::{Message, Mutant, Replica, Role};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -13,10 +13,10 @@ use super::clients::{self, Clients, Next};
 use super::disk::Disk;
 use super::faults::{Fault, Kinds, draw};
 use super::linear;
-use super::oracle::Oracle;
+use super::oracle::{self, Oracle};
+use super::weather::Weather;
 
 const MS: u64 = 1_000_000;
-const NODES: usize = 5;
 const CLIENTS: usize = 10;
 const REQUEST_TIMEOUT: u64 = 120 * MS;
 /// Faults come until then; all is healed after it.
@@ -43,6 +43,19 @@ pub struct Summary {
     pub snapshots_installed: u64,
     pub terms: u64,
     pub steps: u64,
+    /// Registers whose history was too much to judge.
+    pub unjudged: u64,
+}
+
+impl Summary {
+    pub fn add(&mut self, other: &Summary) {
+        self.acknowledged += other.acknowledged;
+        self.faults += other.faults;
+        self.snapshots_installed += other.snapshots_installed;
+        self.terms += other.terms;
+        self.steps += other.steps;
+        self.unjudged += other.unjudged;
+    }
 }
 
 /// How a run is made.
@@ -79,6 +92,7 @@ struct Node {
 
 pub struct Sim {
     plan: Plan,
+    weather: Weather,
     rng: ChaCha8Rng,
     now: u64,
     sequence: u64,
@@ -94,20 +108,23 @@ pub struct Sim {
 
 impl Sim {
     pub fn run(plan: Plan) -> Result<Summary, Violation> {
+        let mut rng = ChaCha8Rng::seed_from_u64(plan.seed);
+        let weather = Weather::of(plan.seed, &mut rng);
         let mut sim = Sim {
             plan,
-            rng: ChaCha8Rng::seed_from_u64(plan.seed),
+            rng,
             now: 0,
             sequence: 0,
             queue: BTreeMap::new(),
-            nodes: (0..NODES).map(|_| Node::default()).collect(),
+            nodes: (0..weather.nodes).map(|_| Node::default()).collect(),
             cut: Vec::new(),
-            clients: Clients::new(CLIENTS, NODES as u16),
+            clients: Clients::new(CLIENTS, weather.nodes as u16),
             oracle: Oracle::default(),
             summary: Summary::default(),
             acknowledged_healthy: None,
+            weather,
         };
-        for node in 0..NODES {
+        for node in 0..sim.weather.nodes {
             sim.start(node)?;
         }
         for client in 0..CLIENTS {
@@ -138,8 +155,12 @@ impl Sim {
         self.clients.give_up();
         self.final_reads();
         for (key, ops) in &self.clients.history {
-            if linear::is_linearizable(ops) == Some(false) {
-                return Err(Violation::Visible(format!("key {key} is not linearizable")));
+            match linear::is_linearizable(ops) {
+                Some(true) => {}
+                Some(false) => {
+                    return Err(Violation::Visible(format!("key {key} is not linearizable")));
+                }
+                None => self.summary.unjudged += 1,
             }
         }
         if self.clients.acknowledged == self.acknowledged_healthy.unwrap_or_default() {
@@ -193,7 +214,8 @@ impl Sim {
             Event::Heal { node: Some(node) } => self.revive(node)?,
             Event::Heal { node: None } => {
                 self.mend();
-                for node in 0..NODES {
+                self.weather.settle();
+                for node in 0..self.nodes.len() {
                     self.revive(node)?;
                 }
             }
@@ -228,7 +250,7 @@ impl Sim {
         }
         self.summary.faults += 1;
         let length = self.rng.random_range(100 * MS..1_500 * MS);
-        match draw(self.plan.kinds, NODES, self.leader(), &mut self.rng) {
+        match draw(self.plan.kinds, self.nodes.len(), self.leader(), &mut self.rng) {
             Fault::Cut(pairs) => {
                 self.mend();
                 self.cut.extend(pairs.into_iter().map(|pair| (pair, u64::MAX)));
@@ -267,27 +289,19 @@ impl Sim {
         let leads = |node: &Node| {
             node.replica.as_ref().filter(|r| r.status().role == Role::Leader).map(Replica::term)
         };
-        (0..NODES)
+        (0..self.nodes.len())
             .filter(|at| leads(&self.nodes[*at]).is_some())
             .max_by_key(|at| leads(&self.nodes[*at]))
     }
 
     fn start(&mut self, node: usize) -> Result<(), Violation> {
-        let members = (0..NODES as u16).map(NodeId).collect();
-        let mut config = Config::new(NodeId(node as u16), members);
-        config.election_timeout = Nanos(150 * MS)..=Nanos(300 * MS);
-        config.heartbeat_interval = Nanos(30 * MS);
-        config.snapshot_entries = 60;
-        config.keep_entries = 10;
-        config.append_entries_max = 8;
-        config.append_bytes_max = 700;
-        config.appends_in_flight_max = 4;
+        let mut config = self.weather.config(node);
         config.mutant = self.plan.mutant;
         let rng = ChaCha8Rng::seed_from_u64(self.rng.random());
         let mut out = Vec::new();
         let stored = self.nodes[node].disk.read();
-        let replica = Replica::new(config, stored, Nanos(self.now), rng, &mut out);
-        self.oracle.restarted(&replica);
+        let replica = Replica::new(config, stored.clone(), Nanos(self.now), rng, &mut out);
+        self.oracle.restarted(&replica, &stored);
         self.nodes[node].life += 1;
         self.nodes[node].replica = Some(replica);
         self.carry_out(node, out)
@@ -330,17 +344,32 @@ impl Sim {
         self.summary.terms = self.summary.terms.max(replica.term().0);
         self.summary.snapshots_installed +=
             u64::from(installs && replica.status().applied > before);
-        if self.plan.internal {
-            self.oracle.check(replica).map_err(Violation::Internal)?;
-        }
+        self.check(node, &out).map_err(Violation::Internal)?;
         self.carry_out(node, out)
+    }
+
+    fn check(&mut self, node: usize, effects: &[Effect<Message>]) -> Result<(), String> {
+        if !self.plan.internal {
+            return Ok(());
+        }
+        let id = NodeId(node as u16);
+        self.oracle.asked(id, effects)?;
+        for effect in effects {
+            if let Effect::Send { to, message } = effect {
+                oracle::may_send(&self.nodes[node].disk, id, *to, message)?;
+            }
+        }
+        let Some(replica) = &self.nodes[node].replica else { return Ok(()) };
+        let disks: Vec<&Disk> = self.nodes.iter().map(|node| &node.disk).collect();
+        self.oracle.check(replica, &disks)
     }
 
     fn carry_out(&mut self, node: usize, effects: Vec<Effect<Message>>) -> Result<(), Violation> {
         for effect in effects {
             match effect {
                 Effect::Sync(ticket) => {
-                    let slow = if self.rng.random_bool(0.02) { 60 * MS } else { 2 * MS };
+                    let slow =
+                        if self.rng.random_bool(self.weather.slow_disk) { 60 * MS } else { 2 * MS };
                     let delay = self.rng.random_range(MS / 5..slow);
                     let life = self.nodes[node].life;
                     self.nodes[node].disk.submit(effect);
@@ -370,10 +399,10 @@ impl Sim {
 
     /// Messages are lost, doubled and late now and then, and overtake each other.
     fn send(&mut self, from: usize, to: usize, message: Message) {
-        if self.rng.random_bool(0.01) {
+        if self.rng.random_bool(self.weather.lost) {
             return;
         }
-        if self.rng.random_bool(0.01) {
+        if self.rng.random_bool(self.weather.doubled) {
             let delay = self.rng.random_range(MS..100 * MS);
             self.schedule(delay, Event::Deliver { from, to, message: message.clone() });
         }
@@ -382,7 +411,7 @@ impl Sim {
     }
 
     fn delay(&mut self) -> u64 {
-        let late = if self.rng.random_bool(0.01) { 50 * MS } else { 2 * MS };
+        let late = if self.rng.random_bool(self.weather.late) { 50 * MS } else { 2 * MS };
         self.rng.random_range(MS / 5..late)
     }
 
