@@ -186,6 +186,26 @@ pub enum ColumnError {
         /// The function's name.
         f: String,
     },
+    /// The function is not one that the object has.
+    #[error("read event {index}: no function `{f}` is known here: {known}")]
+    OtherFunction {
+        /// Event index.
+        index: u64,
+        /// The function's name.
+        f: String,
+        /// What is known.
+        known: &'static str,
+    },
+    /// The value is not one that the function has.
+    #[error("read event {index}: the value of `{f}` must be {expected}")]
+    Value {
+        /// Event index.
+        index: u64,
+        /// The function's name.
+        f: String,
+        /// What it must be.
+        expected: &'static str,
+    },
     /// A cas without two values.
     #[error("read event {index}: the value of a cas must be [expected, new]")]
     CasValue {
@@ -234,15 +254,16 @@ impl Hasher for WordHasher {
 /// A hash map for keys from the history.
 pub type WordMap<K, V> = HashMap<K, V, BuildHasherDefault<WordHasher>>;
 
+/// Small numbers for values.
 #[derive(Debug, Default)]
-struct Interner {
+pub(crate) struct Interner {
     ints: WordMap<i64, u32>,
     others: HashMap<Value, u32>,
 }
 
 impl Interner {
     /// The id of `atom`; `values` receives it if it is new.
-    fn intern(&mut self, atom: Atom, values: &mut Vec<Value>) -> u32 {
+    pub(crate) fn intern(&mut self, atom: Atom, values: &mut Vec<Value>) -> u32 {
         let next = u32::try_from(values.len()).expect("fewer values than events");
         match atom {
             Atom::Int(n) => *self.ints.entry(n).or_insert_with(|| {

@@ -9,14 +9,12 @@ use keelhaul_history::{Ending, Kind, Process, RawOp, RawValue, ReadError, Reader
 use serde::Serialize;
 
 use crate::budget::Budget;
-use crate::columns::{Atom, Call, ColumnError, Outcome, Registers, RegistersBuilder};
+use crate::columns::{Atom, Call, ColumnError, Outcome, RegistersBuilder};
 use crate::progress::{FaultSummary, Progress};
 use crate::stats::{Outcomes, Stats};
+use crate::subject::{Judged, Subject, WORKLOADS, subject};
 use crate::verdict::{Check, Verdict};
 use crate::{linearizable, progress, stats};
-
-/// Workloads that [`judge`] understands.
-pub const WORKLOADS: &[&str] = &["register", "cas-register"];
 
 /// Consistency models that [`judge`] decides.
 pub const MODELS: &[&str] = &[linearizable::NAME];
@@ -107,8 +105,7 @@ pub fn judge<R: Read>(
     request: &JudgeRequest,
     budget: &dyn Budget,
 ) -> Result<Judgement, JudgeError> {
-    refuse_unknown(request)?;
-    let mut pass = Pass::new(request);
+    let mut pass = Pass::new(subject_of(request)?);
     while let Some(op) = reader.next_op()? {
         pass.observe(&op).map_err(|source| JudgeError::Columns { line: op.index + 2, source })?;
     }
@@ -121,28 +118,27 @@ pub fn judge<R: Read>(
     Ok(pass.finish(request, ending, budget))
 }
 
-fn refuse_unknown(request: &JudgeRequest) -> Result<(), JudgeError> {
-    if !WORKLOADS.contains(&request.workload.as_str()) {
-        return Err(JudgeError::Workload(request.workload.clone()));
-    }
+fn subject_of(request: &JudgeRequest) -> Result<Box<dyn Subject>, JudgeError> {
+    let subject = subject(&request.workload, &request.initial)
+        .ok_or_else(|| JudgeError::Workload(request.workload.clone()))?;
     match request.models.iter().find(|model| !MODELS.contains(&model.as_str())) {
         Some(model) => Err(JudgeError::Model(model.clone())),
-        None => Ok(()),
+        None => Ok(subject),
     }
 }
 
 /// Everything that is collected while the history streams by.
 struct Pass {
-    registers: RegistersBuilder,
+    subject: Box<dyn Subject>,
     stats: Stats,
     progress: Progress,
     faults: Collector,
 }
 
 impl Pass {
-    fn new(request: &JudgeRequest) -> Self {
+    fn new(subject: Box<dyn Subject>) -> Self {
         Self {
-            registers: RegistersBuilder::new(request.initial.clone()),
+            subject,
             stats: Stats::default(),
             progress: Progress::default(),
             faults: Collector::default(),
@@ -153,7 +149,7 @@ impl Pass {
         self.stats.observe(op);
         self.progress.observe(op);
         self.faults.observe_raw(op);
-        observe_register(&mut self.registers, op)
+        self.subject.observe(op)
     }
 
     fn finish(self, request: &JudgeRequest, ending: Sealed, budget: &dyn Budget) -> Judgement {
@@ -161,9 +157,9 @@ impl Pass {
         let Timeline { faults: windows, .. } = self.faults.finish(end_ns);
         let faults = self.progress.summarize(&windows, &request.requested_faults);
         drop(self.progress);
-        let registers = self.registers.finish();
+        let Judged { keys, operations, check } = self.subject.finish(budget);
         let checks = vec![
-            guard(linearizable::NAME, || linearizable::check(&registers, budget)),
+            check,
             guard(stats::NAME, || self.stats.check()),
             guard(progress::NAME, || Progress::check(&faults, &request.requested_faults)),
         ];
@@ -172,7 +168,7 @@ impl Pass {
             verdict: checks.iter().map(|check| check.verdict).max().unwrap_or(Verdict::Vacuous),
             operations: outcomes.values().map(|o| o.invoked).sum(),
             outcomes,
-            keys: registers.keys.len(),
+            keys,
             anomalies: checks.iter().flat_map(|check| check.anomalies.clone()).collect(),
             not: refuted(&checks),
             ending,
@@ -182,22 +178,20 @@ impl Pass {
             not_tested: Vec::new(),
             checks,
         };
-        judgement.tell_scope(&registers, request);
+        judgement.tell_scope(operations, request);
         judgement
     }
 }
 
 impl Judgement {
     /// Says in phrases what was tested and what was not.
-    fn tell_scope(&mut self, registers: &Registers, request: &JudgeRequest) {
+    fn tell_scope(&mut self, operations: usize, request: &JudgeRequest) {
         let decided = [Verdict::Valid, Verdict::Invalid];
         for check in self.checks.iter().filter(|c| MODELS.contains(&c.name.as_str())) {
             if decided.contains(&check.verdict) {
                 self.tested.push(format!(
-                    "{} per key: {} operations with a part in it, {} keys",
-                    check.name,
-                    registers.op_count(),
-                    self.keys
+                    "{} per key: {operations} operations with a part in it, {} keys",
+                    check.name, self.keys
                 ));
             } else {
                 self.not_tested.push(format!("{}: {}", check.name, check.reason));
@@ -233,7 +227,7 @@ fn refuted(checks: &[Check]) -> Vec<String> {
 }
 
 /// Runs a checker; one that panics is unknown, for it may have been about to find something.
-fn guard(name: &str, checker: impl FnOnce() -> Check) -> Check {
+pub fn guard(name: &str, checker: impl FnOnce() -> Check) -> Check {
     catch_unwind(AssertUnwindSafe(checker)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<&str>().map(|text| (*text).to_string());
         let text = text.or_else(|| panic.downcast_ref::<String>().cloned());

@@ -3,9 +3,11 @@
 //! Pure: no clock, no file, no thread but rayon's. Budgets come in as a callback.
 
 mod judge;
+mod subject;
 mod verdict;
 
 pub mod linearizable;
+pub mod objects;
 pub mod progress;
 pub mod stats;
 
@@ -14,7 +16,6 @@ pub mod columns;
 pub mod import;
 
 pub use budget::{Budget, Exhausted, Unlimited};
-pub use judge::{
-    JudgeError, JudgeRequest, Judgement, MODELS, Sealed, WORKLOADS, judge, observe_register,
-};
+pub use judge::{JudgeError, JudgeRequest, Judgement, MODELS, Sealed, judge, observe_register};
+pub use subject::WORKLOADS;
 pub use verdict::{Check, Evidence, EvidenceOp, Verdict};

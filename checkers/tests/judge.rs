@@ -163,7 +163,7 @@ fn what_is_not_sealed_is_judged_and_says_so() {
     let judgement = judged(&format!("{WRITE_7} 1 invoke write \"x\" 8"));
     assert_eq!(judgement.verdict, Verdict::Valid);
     assert_eq!(judgement.ending, Sealed::Unsealed);
-    assert!(judgement.not_tested.iter().any(|text| text.contains("not sealed")), "{judgement:?}");
+    assert!(judgement.not_tested.iter().any(|text| text.contains("unsealed")), "{judgement:?}");
     assert_eq!(judgement.outcomes["write"].info, 1);
 }
 

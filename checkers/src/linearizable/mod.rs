@@ -9,15 +9,15 @@
 //!
 //! A violation is reduced by [`shrink`] and put in words by [`explain`].
 
-mod cache;
+pub(crate) mod cache;
 mod explain;
 mod necessary;
 #[cfg(test)]
-mod oracle_tests;
-mod prepare;
-mod search;
+pub(crate) mod oracle_tests;
+pub(crate) mod prepare;
+pub(crate) mod search;
 mod shrink;
-mod slots;
+pub(crate) mod slots;
 mod zones;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -48,7 +48,7 @@ fn oracle(ops: &[RegisterOp]) -> bool {
 
 /// What a random history is made of.
 #[derive(Clone, Copy, Debug)]
-struct Shape {
+pub struct Shape {
     ops: u32,
     processes: u32,
     /// Values besides the initial one; 0 for a new one at every write.
@@ -198,12 +198,12 @@ fn row(call: u32, ret: u32, f: Function, a: u32, b: u32) -> RegisterOp {
     RegisterOp { start_ns: 0, end_ns: 0, call, ret, process: call, a, b, f }
 }
 
-fn values_of(ops: &[RegisterOp]) -> usize {
+pub fn values_of(ops: &[RegisterOp]) -> usize {
     ops.iter().map(|op| op.a.max(op.b)).max().unwrap_or(0) as usize + 1
 }
 
 /// A random history, legal by construction if the flag says so.
-fn history(rng: &mut ChaCha8Rng) -> (Vec<RegisterOp>, bool, Shape) {
+pub fn history(rng: &mut ChaCha8Rng) -> (Vec<RegisterOp>, bool, Shape) {
     let shape = SHAPES[rng.random_range(0..SHAPES.len())];
     match rng.random_range(0..4) {
         0 => (simulate(rng, shape), true, shape),

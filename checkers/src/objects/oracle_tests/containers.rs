@@ -1,0 +1,117 @@
+//! Queues, stacks and priority queues.
+
+use keelhaul_history::Value;
+
+use super::*;
+use crate::objects::models::bag::Unordered;
+use crate::objects::models::container::{Container, ContainerOp, Discipline};
+use crate::objects::models::fifo::Fifo;
+use crate::objects::models::priority::SmallestFirst;
+use crate::objects::models::stack::Lifo;
+
+/// Values that any history here may hold.
+const VALUES: u32 = 16;
+
+/// A container that is given only new values, in an order that its ids do not tell, or a few values again and again.
+struct Played<D> {
+    container: Container<D>,
+    order: Vec<u32>,
+    unique: bool,
+}
+
+impl<D: Discipline> Model for Played<D> {
+    type State = D::State;
+    type Op = ContainerOp;
+
+    fn initial(&self) -> D::State {
+        self.container.initial()
+    }
+    fn step(&self, state: &D::State, op: &ContainerOp) -> Next<D::State> {
+        self.container.step(state, op)
+    }
+    fn forget(&self, op: &ContainerOp) -> ContainerOp {
+        self.container.forget(op)
+    }
+    fn is_pure(&self, op: &ContainerOp) -> bool {
+        self.container.is_pure(op)
+    }
+    fn group(&self, op: &ContainerOp) -> Option<u64> {
+        self.container.group(op)
+    }
+    fn describe(&self, op: &ContainerOp) -> String {
+        self.container.describe(op)
+    }
+    fn shortcut(&self, ops: &[Operation<ContainerOp>]) -> Shortcut {
+        self.container.shortcut(ops)
+    }
+}
+
+impl<D: Discipline<State: Debug>> Player for Played<D> {
+    fn new(rng: &mut ChaCha8Rng) -> Self {
+        let values = (0..VALUES).map(|n| Value::Int(i64::from(n))).collect();
+        let mut order: Vec<u32> = (0..VALUES).collect();
+        for i in (1..order.len()).rev() {
+            order.swap(i, rng.random_range(0..=i));
+        }
+        Self { container: Container::new(values), order, unique: rng.random_range(0..5) > 0 }
+    }
+
+    fn invoke(&self, rng: &mut ChaCha8Rng, fresh: &mut u32) -> ContainerOp {
+        if rng.random_range(0..2) == 0 {
+            return ContainerOp::TakeUnknown;
+        }
+        *fresh += 1;
+        let among = if self.unique { *fresh - 1 } else { rng.random_range(0..2) };
+        ContainerOp::Put(self.order[among as usize])
+    }
+
+    fn resolve(
+        &self,
+        state: &D::State,
+        op: &ContainerOp,
+        rng: &mut ChaCha8Rng,
+    ) -> Option<ContainerOp> {
+        let ContainerOp::TakeUnknown = op else { return Some(*op) };
+        let ready = D::ready(state);
+        if ready.is_empty() {
+            return Some(ContainerOp::TakeNone);
+        }
+        Some(ContainerOp::Take(ready[rng.random_range(0..ready.len())]))
+    }
+
+    fn guess(&self, op: &ContainerOp, rng: &mut ChaCha8Rng, fresh: u32) -> ContainerOp {
+        match op {
+            ContainerOp::Put(_) => *op,
+            _ if rng.random_range(0..4) == 0 => ContainerOp::TakeNone,
+            _ => ContainerOp::Take(self.order[rng.random_range(0..fresh.max(2)) as usize]),
+        }
+    }
+}
+
+fn test<D: Discipline<State: Debug>>(seeds: Range<u64>) {
+    let seen = play::<Played<D>>(seeds);
+    assert!(seen.legal > 500 && seen.illegal > 500, "both answers must be common: {seen:?}");
+    assert!(seen.shortcut_legal > 400 && seen.shortcut_illegal > 400, "{seen:?}");
+}
+
+const SEEDS: u64 = 6_000;
+
+#[test]
+fn queues_agree_with_the_oracle() {
+    test::<Fifo>(0..SEEDS);
+}
+
+#[test]
+fn stacks_agree_with_the_oracle() {
+    test::<Lifo>(100_000..100_000 + SEEDS);
+}
+
+#[test]
+fn priority_queues_agree_with_the_oracle() {
+    test::<SmallestFirst>(200_000..200_000 + SEEDS);
+}
+
+#[test]
+fn unordered_queues_agree_with_the_oracle() {
+    test::<Unordered>(300_000..300_000 + SEEDS);
+}

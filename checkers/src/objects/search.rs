@@ -1,0 +1,434 @@
+//! The general search: is there an order?
+//!
+//! Just-in-time linearization as for registers (see [`crate::linearizable`]), for any [`Model`]: only when an
+//! operation returns that has not taken effect yet does the search choose what takes effect before that moment. A
+//! configuration is the place in the history, the object's state, and the set of *pending* operations that took effect;
+//! it is depth first, and a configuration that failed is never entered again.
+//!
+//! What keeps it small, each by an exchange argument on the orders that remain:
+//! * A pure operation takes effect as soon as the state allows it.
+//! * Of pending operations that are equal the one that returns first takes effect first, crashed ones last.
+//! * Of configurations that differ only in the crashed operations used up, the minimal ones are kept.
+//!
+//! Limits: a state is copied at every step, so an object that grows to n elements costs n a step; and the cost is
+//! exponential in the number of different operations pending together. Procedures for unique values have neither.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, BuildHasherDefault};
+
+use super::model::{Model, Next, Operation};
+use crate::columns::{WordHasher, WordMap};
+use crate::linearizable::cache::{Dead, Place};
+use crate::linearizable::search::{Answer, Reached, STEPS_PER_LOOK, Watch};
+use crate::linearizable::slots::SlotSet;
+
+const NONE: u32 = u32::MAX;
+
+/// An operation as the search sees it.
+#[derive(Clone, Copy, Debug)]
+struct Item {
+    /// Equal operations have the same.
+    class: u32,
+    /// Where its bit lives while it is pending.
+    slot: u32,
+    /// Position of its return, `u32::MAX` if crashed.
+    ret: u32,
+    pure: bool,
+}
+
+/// A step along the history, with the row of its operation.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Call(u32),
+    Return(u32),
+}
+
+/// A history, ready to be searched.
+#[derive(Debug)]
+pub struct Problem<'a, M: Model> {
+    model: &'a M,
+    ops: &'a [Operation<M::Op>],
+    items: Vec<Item>,
+    steps: Vec<Step>,
+    slots: usize,
+}
+
+/// What is pending where a search could not go on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Burst {
+    /// Completed operations that were placed before.
+    pub returned: usize,
+    /// Rows that are pending.
+    pub pending: Vec<u32>,
+}
+
+impl<'a, M: Model> Problem<'a, M> {
+    /// Prepares `ops`, which are in order of invocation.
+    pub fn new(model: &'a M, ops: &'a [Operation<M::Op>]) -> Self {
+        let mut classes: HashMap<&M::Op, u32> = HashMap::new();
+        let mut items = Vec::with_capacity(ops.len());
+        let mut keyed: Vec<(u32, Step)> = Vec::with_capacity(ops.len() * 2);
+        for (row, operation) in ops.iter().enumerate() {
+            let next = classes.len() as u32;
+            let class = *classes.entry(&operation.op).or_insert(next);
+            let pure = model.is_pure(&operation.op);
+            items.push(Item { class, slot: 0, ret: operation.ret, pure });
+            if !operation.completed() && pure {
+                continue;
+            }
+            keyed.push((operation.call, Step::Call(row as u32)));
+            if operation.completed() {
+                keyed.push((operation.ret, Step::Return(row as u32)));
+            }
+        }
+        keyed.sort_unstable_by_key(|(at, _)| *at);
+        let steps: Vec<Step> = keyed.into_iter().map(|(_, step)| step).collect();
+        let slots = assign_slots(&mut items, &steps);
+        Self { model, ops, items, steps, slots }
+    }
+
+    /// What is pending before the step at which a search got stuck.
+    pub fn burst(&self, reached: &Reached) -> Burst {
+        let mut burst = Burst::default();
+        for step in &self.steps[..reached.step] {
+            match *step {
+                Step::Call(row) => burst.pending.push(row),
+                Step::Return(row) => {
+                    burst.pending.retain(|other| *other != row);
+                    burst.returned += 1;
+                }
+            }
+        }
+        burst
+    }
+
+    /// Position of the return that the search could not pass, if it stopped at one.
+    pub fn stuck_ret(&self, reached: &Reached) -> Option<u32> {
+        match self.steps.get(reached.step) {
+            Some(Step::Return(row)) => Some(self.items[*row as usize].ret),
+            _ => None,
+        }
+    }
+
+    /// Searches. With `record`, [`Reached::order`] is filled, which only small problems can afford.
+    pub fn search(&self, record: bool, watch: &mut dyn Watch) -> (Answer, Reached) {
+        match self.slots {
+            0..=64 => Search::<M, [u64; 1]>::new(self, record).run(watch),
+            65..=128 => Search::<M, [u64; 2]>::new(self, record).run(watch),
+            129..=512 => Search::<M, [u64; 8]>::new(self, record).run(watch),
+            _ => Search::<M, Box<[u64]>>::new(self, record).run(watch),
+        }
+    }
+}
+
+/// Gives every operation a slot that no operation pending at the same time holds; returns how many there are.
+fn assign_slots(items: &mut [Item], steps: &[Step]) -> usize {
+    let mut free: Vec<u32> = Vec::new();
+    let mut slots = 0;
+    for step in steps {
+        match *step {
+            Step::Call(row) => {
+                items[row as usize].slot = free.pop().unwrap_or_else(|| {
+                    slots += 1;
+                    slots - 1
+                });
+            }
+            Step::Return(row) => free.push(items[row as usize].slot),
+        }
+    }
+    slots as usize
+}
+
+/// Every state met, each once.
+struct States<S> {
+    states: Vec<S>,
+    /// By hash, the newest state that has it.
+    heads: WordMap<u64, u32>,
+    /// The next older state with the same hash.
+    older: Vec<u32>,
+    bytes: usize,
+}
+
+impl<S: Eq + std::hash::Hash> States<S> {
+    fn new() -> Self {
+        Self { states: Vec::new(), heads: WordMap::default(), older: Vec::new(), bytes: 0 }
+    }
+
+    fn id(&mut self, state: S, heap_bytes: impl FnOnce(&S) -> usize) -> u32 {
+        let hash = BuildHasherDefault::<WordHasher>::default().hash_one(&state);
+        let head = self.heads.get(&hash).copied().unwrap_or(NONE);
+        let mut at = head;
+        while at != NONE {
+            if self.states[at as usize] == state {
+                return at;
+            }
+            at = self.older[at as usize];
+        }
+        let id = self.states.len() as u32;
+        self.heads.insert(hash, id);
+        self.bytes += heap_bytes(&state);
+        self.states.push(state);
+        self.older.push(head);
+        id
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes
+            + self.states.capacity() * size_of::<S>()
+            + self.older.capacity() * size_of::<u32>()
+            + self.heads.capacity() * 20
+    }
+}
+
+/// A choice: this operation takes effect, and leaves that state.
+#[derive(Clone, Copy)]
+struct Choice {
+    row: u32,
+    state: u32,
+}
+
+/// A choice point: the configuration, and where its untried choices begin.
+struct Frame<S> {
+    at: u32,
+    state: u32,
+    done: S,
+    choices: usize,
+    trail: usize,
+}
+
+struct Search<'a, M: Model, S> {
+    problem: &'a Problem<'a, M>,
+    states: States<M::State>,
+    /// The next step; it has not been applied to the sets below.
+    at: usize,
+    slot_row: Vec<u32>,
+    pending: S,
+    pure: S,
+    crashed: S,
+    frames: Vec<Frame<S>>,
+    /// Untried choices of all frames, the best last.
+    choices: Vec<Choice>,
+    /// What took effect, in order.
+    trail: Vec<u32>,
+    dead: Dead<S>,
+    steps: u64,
+    record: bool,
+    reached: Reached,
+}
+
+impl<'a, M: Model, S: SlotSet> Search<'a, M, S> {
+    fn new(problem: &'a Problem<'a, M>, record: bool) -> Self {
+        Self {
+            problem,
+            states: States::new(),
+            at: 0,
+            slot_row: vec![NONE; problem.slots],
+            pending: S::with_room(problem.slots),
+            pure: S::with_room(problem.slots),
+            crashed: S::with_room(problem.slots),
+            frames: Vec::new(),
+            choices: Vec::new(),
+            trail: Vec::new(),
+            dead: Dead::new(),
+            steps: 0,
+            record,
+            reached: Reached::default(),
+        }
+    }
+
+    fn run(mut self, watch: &mut dyn Watch) -> (Answer, Reached) {
+        let mut state = self.intern(self.problem.model.initial());
+        let mut done = S::with_room(self.problem.slots);
+        loop {
+            let ended = self.walk(state, &mut done);
+            if ended {
+                self.reached.order.clear();
+            }
+            self.note_reached();
+            if ended {
+                return (Answer::Legal, self.reached);
+            }
+            self.open(state, done);
+            let Some(next) = self.advance() else { return (Answer::Illegal, self.reached) };
+            (state, done) = next;
+            self.steps += 1;
+            if self.steps.is_multiple_of(STEPS_PER_LOOK)
+                && let Some(stop) = watch.look(self.bytes(), self.steps)
+            {
+                return (Answer::Stopped(stop), self.reached);
+            }
+        }
+    }
+
+    fn intern(&mut self, state: M::State) -> u32 {
+        let model = self.problem.model;
+        self.states.id(state, |state| model.heap_bytes(state))
+    }
+
+    fn bytes(&self) -> usize {
+        self.dead.bytes()
+            + self.states.bytes()
+            + self.frames.capacity() * size_of::<Frame<S>>()
+            + self.frames.first().map_or(0, |f| f.done.heap_bytes()) * self.frames.len()
+            + self.choices.capacity() * size_of::<Choice>()
+            + self.trail.capacity() * size_of::<u32>()
+    }
+
+    fn item(&self, row: u32) -> Item {
+        self.problem.items[row as usize]
+    }
+
+    fn next(&self, state: u32, row: u32) -> Next<M::State> {
+        let state = &self.states.states[state as usize];
+        self.problem.model.step(state, &self.problem.ops[row as usize].op)
+    }
+
+    fn allows(&self, state: u32, row: u32) -> bool {
+        self.next(state, row) != Next::Impossible
+    }
+
+    /// Passes events until one needs a choice; true if the history ended first.
+    fn walk(&mut self, state: u32, done: &mut S) -> bool {
+        while let Some(step) = self.problem.steps.get(self.at) {
+            match *step {
+                Step::Call(row) => {
+                    self.enter(row);
+                    let item = self.item(row);
+                    if item.pure && self.allows(state, row) {
+                        done.set(item.slot);
+                        self.trail.push(row);
+                    }
+                }
+                Step::Return(row) => {
+                    let slot = self.item(row).slot;
+                    if !done.has(slot) {
+                        return false;
+                    }
+                    done.clear(slot);
+                    self.leave(row);
+                }
+            }
+            self.at += 1;
+        }
+        true
+    }
+
+    fn enter(&mut self, row: u32) {
+        let item = self.item(row);
+        self.slot_row[item.slot as usize] = row;
+        self.pending.set(item.slot);
+        if item.pure {
+            self.pure.set(item.slot);
+        }
+        if item.ret == NONE {
+            self.crashed.set(item.slot);
+        }
+    }
+
+    fn leave(&mut self, row: u32) {
+        let slot = self.item(row).slot;
+        self.pending.clear(slot);
+        self.pure.clear(slot);
+        self.crashed.clear(slot);
+    }
+
+    /// Takes the events back until `at` is next.
+    fn rewind(&mut self, at: usize) {
+        while self.at > at {
+            self.at -= 1;
+            match self.problem.steps[self.at] {
+                Step::Call(row) => self.leave(row),
+                Step::Return(row) => self.enter(row),
+            }
+        }
+    }
+
+    /// Opens a choice point at the present event, which is the return of an operation without effect yet.
+    fn open(&mut self, state: u32, done: S) {
+        let choices = self.choices.len();
+        let place = Place { at: self.at as u32, state };
+        if !self.dead.contains(place, done.minus(&self.crashed), &done.and(&self.crashed)) {
+            self.push_choices(state, &done);
+        }
+        let trail = self.trail.len();
+        self.frames.push(Frame { at: self.at as u32, state, done, choices, trail });
+    }
+
+    /// The next configuration: the best untried choice of the newest choice point that has one.
+    fn advance(&mut self) -> Option<(u32, S)> {
+        loop {
+            let at = self.frames.last()?.at as usize;
+            self.rewind(at);
+            let frame = self.frames.last()?;
+            if self.choices.len() > frame.choices {
+                let (mut done, before) = (frame.done.clone(), frame.state);
+                self.trail.truncate(frame.trail);
+                let choice = self.choices.pop()?;
+                self.place(&mut done, before, choice);
+                return Some((choice.state, done));
+            }
+            let Frame { at, state, done, .. } = self.frames.pop()?;
+            let worse = done.and(&self.crashed);
+            self.dead.insert(Place { at, state }, done.minus(&self.crashed), worse);
+        }
+    }
+
+    /// Lets the choice take effect, and every pure operation that its state allows.
+    fn place(&mut self, done: &mut S, before: u32, choice: Choice) {
+        done.set(self.item(choice.row).slot);
+        self.trail.push(choice.row);
+        if choice.state == before {
+            return;
+        }
+        for slot in self.pure.minus(done).iter() {
+            let row = self.slot_row[slot as usize];
+            if self.allows(choice.state, row) {
+                done.set(slot);
+                self.trail.push(row);
+            }
+        }
+    }
+
+    /// Pushes what may take effect now, the most promising last: the one that is due, then by order of return.
+    fn push_choices(&mut self, state: u32, done: &S) {
+        let mut rows: Vec<(u32, u32, u32)> = self
+            .pending
+            .minus(done)
+            .minus(&self.pure)
+            .iter()
+            .map(|slot| {
+                let row = self.slot_row[slot as usize];
+                let item = self.item(row);
+                (item.class, item.ret, row)
+            })
+            .collect();
+        rows.sort_unstable();
+        rows.dedup_by_key(|(class, ..)| *class);
+        rows.sort_unstable_by_key(|(_, ret, row)| std::cmp::Reverse((*ret, *row)));
+        for (_, ret, row) in rows {
+            match self.next(state, row) {
+                Next::Impossible => {}
+                // A crashed operation that changes nothing need not take effect.
+                Next::Same if ret == NONE => {}
+                Next::Same => self.choices.push(Choice { row, state }),
+                Next::To(next) => {
+                    let state = self.intern(next);
+                    self.choices.push(Choice { row, state });
+                }
+                Next::OneOf(all) => {
+                    for next in all {
+                        let state = self.intern(next);
+                        self.choices.push(Choice { row, state });
+                    }
+                }
+            }
+        }
+    }
+
+    fn note_reached(&mut self) {
+        self.reached.step = self.at.max(self.reached.step);
+        if self.record && self.trail.len() > self.reached.order.len() {
+            self.reached.order.clone_from(&self.trail);
+        }
+    }
+}

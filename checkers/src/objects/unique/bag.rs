@@ -1,0 +1,11 @@
+//! An unordered queue: any order of the values will do, so only emptiness can be wrong.
+
+use super::{Conflict, Unique, cover};
+
+/// Decides.
+///
+/// # Errors
+/// With what cannot be ordered.
+pub fn decide(unique: &Unique) -> Result<(), Conflict> {
+    cover::decide(unique)
+}
