@@ -6,8 +6,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use keelhaul_protocol::api::{Effect, Entry, LogIndex, NodeId, Stored, Term};
-use keelhaul_protocol::raft::{AppendOutcome, Message, Position, Replica, Role};
+use keelhaul_protocol::api::{
+    Effect, Entry, Input, LogIndex, Nanos, NodeId, Payload, Stored, SyncTicket, Term,
+};
+use keelhaul_protocol::raft::{AppendOutcome, Config, Message, Position, Replica, Role};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 
 use super::disk::Disk;
 
@@ -187,4 +191,69 @@ pub fn may_send(disk: &Disk, from: NodeId, to: NodeId, message: &Message) -> Res
         return Ok(());
     }
     Err(format!("{from:?} sends {message:?} and has stored {durable:?} up to {:?}", disk.last()))
+}
+
+/// A cluster of one whose log held this when it started, led on, and committed in one step.
+fn applies_at_once(id: NodeId, log: &[Payload], oracle: &mut Oracle) -> Result<Replica, String> {
+    let mut config = Config::new(id, vec![id]);
+    (config.snapshot_entries, config.keep_entries) = (8, 2);
+    let entry = |(index, payload): (u64, &Payload)| Entry {
+        index: LogIndex(index),
+        term: Term(1),
+        payload: payload.clone(),
+    };
+    let entries: Vec<Entry> = (1..).zip(log).map(entry).collect();
+    let mut disk = Disk::default();
+    disk.submit(Effect::Append(entries));
+    disk.submit(Effect::Sync(SyncTicket(0)));
+    disk.complete(SyncTicket(0));
+
+    let (stored, mut out) = (disk.read(), Vec::new());
+    let rng = ChaCha8Rng::seed_from_u64(0);
+    let mut replica = Replica::new(config, stored.clone(), Nanos(0), rng, &mut out);
+    oracle.restarted(&replica, &stored);
+    let inputs = [Input::Timer, Input::Synced(SyncTicket(1)), Input::Synced(SyncTicket(2))];
+    for input in inputs {
+        if let Input::Synced(ticket) = input {
+            disk.complete(ticket);
+        }
+        out.clear();
+        replica.step(Nanos(1 << 40), input, &mut out);
+        oracle.asked(id, &out)?;
+        oracle.check(&replica, &[&disk])?;
+        out.drain(..).for_each(|effect| disk.submit(effect));
+    }
+    Ok(replica)
+}
+
+/// One step may apply more than the log keeps: a leader whose commits were held up hears the acknowledgement that was missing, applies everything,
+/// takes a snapshot and drops most of it. An oracle that looks for the entries in the log afterwards misses those, and the first one
+/// that is left seems to have been applied before its predecessors.
+#[test]
+fn entries_that_are_applied_and_compacted_in_one_step_are_compared() {
+    let mut oracle = Oracle::default();
+    let mut log = vec![Payload::Noop; 10];
+    let replica = applies_at_once(NodeId(1), &log, &mut oracle).unwrap();
+    assert_eq!(replica.status().applied, LogIndex(11));
+    assert_eq!(replica.log().base().index, LogIndex(6), "the step compacted what it applied");
+    assert_eq!(oracle.applied.len(), 11);
+
+    log[2] = Payload::Register;
+    let diverged = applies_at_once(NodeId(1), &log, &mut oracle).unwrap_err();
+    assert!(diverged.contains("applied Entry { index: LogIndex(3)"), "{diverged}");
+}
+
+/// Neither a vote nor an acknowledgement may leave before it is on the disk.
+#[test]
+fn a_promise_that_could_be_forgotten_is_noticed() {
+    let (disk, term) = (Disk::default(), Term(1));
+    let says = |message: Message| may_send(&disk, NodeId(1), NodeId(2), &message).is_ok();
+    assert!(!says(Message::VoteReply { term, granted: true }));
+    assert!(!says(Message::VoteReply { term, granted: false }));
+    assert!(says(Message::PreVoteReply { term, granted: true }));
+    let acknowledges = |index| Message::AppendReply {
+        term: Term(0),
+        outcome: AppendOutcome::Matched(LogIndex(index)),
+    };
+    assert!(says(acknowledges(0)) && !says(acknowledges(1)));
 }
