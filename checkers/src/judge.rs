@@ -1,11 +1,11 @@
 //! One pass over a history, all checkers, one answer.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use keelhaul_history::faults::{Collector, Timeline};
-use keelhaul_history::{Ending, Kind, Process, RawOp, RawValue, ReadError, Reader, Value};
+use keelhaul_history::import::OpSource;
+use keelhaul_history::{Ending, Kind, Process, RawOp, RawValue, ReadError, Value};
 use serde::Serialize;
 
 use crate::budget::Budget;
@@ -100,21 +100,22 @@ pub struct Judgement {
 ///
 /// # Errors
 /// If the history cannot be read or understood, or the request names what is not known.
-pub fn judge<R: Read>(
-    mut reader: Reader<R>,
+pub fn judge<S: OpSource>(
+    mut history: S,
     request: &JudgeRequest,
     budget: &dyn Budget,
 ) -> Result<Judgement, JudgeError> {
     let mut pass = Pass::new(subject_of(request)?);
-    while let Some(op) = reader.next_op()? {
-        pass.observe(&op).map_err(|source| JudgeError::Columns { line: op.index + 2, source })?;
+    while let Some(op) = history.next_op()? {
+        let taken = pass.observe(&op);
+        taken.map_err(|source| JudgeError::Columns { line: history.line(), source })?;
     }
-    let ending = match reader.ending() {
+    let ending = match history.ending() {
         Some(Ending::Sealed) => Sealed::Sealed,
         Some(Ending::Unsealed { torn_tail: true }) => Sealed::UnsealedTorn,
         Some(Ending::Unsealed { torn_tail: false }) | None => Sealed::Unsealed,
     };
-    drop(reader);
+    drop(history);
     Ok(pass.finish(request, ending, budget))
 }
 
