@@ -146,7 +146,10 @@ impl Tree {
                     entries.iter().map(|(k, v)| (name(k), v.json())).collect();
                 entries.sort_by_key(|(k, _)| match k.parse::<i64>() {
                     Ok(n) => (0, n, k.clone()),
-                    Err(_) => (1, 0, serde_json::Value::from(k.as_str()).to_string()),
+                    Err(_) => {
+                        let quoted = serde_json::Value::from(k.as_str()).to_string();
+                        (1, 0, quoted[1..quoted.len() - 1].to_owned())
+                    }
                 });
                 serde_json::Value::Object(entries.into_iter().collect())
             }

@@ -38,7 +38,7 @@ pub(super) fn next_op(
         Err(Problem::NotJson { column, expected }) => {
             Err(Fault::new(at + column - 1, Problem::NotJson { column: 0, expected }))
         }
-        Err(problem) => Err(Fault::new(begin, problem)),
+        Err(problem) => Err(Fault::new(at + scan.at(), problem)),
     }
 }
 

@@ -25,10 +25,11 @@
 //! What [`crate::Reader`] demands of our format, where a foreign format says as much. Absent indices and times are
 //! numbered on; present ones are checked, then the op gets its position as index. Order is the order of the file, as
 //! for every checker of these formats. Tools of the Jepsen family stamp the time before they take a place in the
-//! history, so between processes time may go back by [`TIME_BACK_NS_MAX`] and a fifth of the time reached; it is then
-//! raised, and a note says so. A process' own times may not go back. A client process that goes on after an info goes
-//! on under a new number, which is what the info means. A nemesis of the Jepsen family writes an info when it begins
-//! and another when it is done.
+//! history, so between processes time may go back by [`TIME_BACK_NS_MAX`] and a fifth of the time reached (two thirds
+//! after the first second, where ops have indices that rise); it is then raised, and a note says so. A process' own
+//! times may not go back. A client process that goes on after an info goes on under a new number, which is what the
+//! info means. An info `crash` ends whatever its process does. A nemesis of the Jepsen family writes an info when it
+//! begins and another when it is done.
 //!
 //! Anything else is an error that names the line and what would be right, unless [`Options::repair`] is set: see there.
 //!

@@ -9,6 +9,7 @@ pub(super) enum Note {
     ProcessRenamed,
     TxnInferred,
     NemesisOdd,
+    IdleCrash,
     KeyLifted,
     Garbled,
     Unusable,
@@ -19,7 +20,6 @@ pub(super) enum Note {
     Anonymous,
     Ambiguous,
     OtherFunction,
-    FailOrphan,
     InvocationAdded,
 }
 
@@ -37,6 +37,7 @@ impl Note {
             Self::NemesisOdd => {
                 "events of the nemesis were dropped, which had no beginning or no end"
             }
+            Self::IdleCrash => "infos `crash` of processes that did nothing were dropped",
             Self::KeyLifted => {
                 "operations' values are [key value]: taken apart, as of independent keys"
             }
@@ -58,9 +59,6 @@ impl Note {
             }
             Self::OtherFunction => {
                 "completions were dropped that name another function than their invocation: its outcome counts as unknown"
-            }
-            Self::FailOrphan => {
-                "failures without an invocation were dropped: nothing happened there"
             }
             Self::InvocationAdded => {
                 "completions had no invocation: each was given one as early as its process allows, so that no order in real time is claimed"

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::importer::CRASH;
 use crate::error::Problem;
 use crate::pairing::Functions;
 use crate::raw::Invoked;
@@ -53,6 +54,8 @@ pub(super) enum Fit {
     },
     /// An event of the nemesis that fits nothing, and that no verdict needs.
     Odd,
+    /// The process crashed while it did nothing.
+    Crash,
 }
 
 #[derive(Default)]
@@ -131,6 +134,10 @@ impl Pairs {
                 let invoked = Invoked { index: event.index, time_ns: event.time_ns };
                 slot.open = Some(Open { f, key: event.key.map(Into::into), invoked });
                 None
+            }
+            (Kind::Info, None) if event.f == CRASH => {
+                slot.retired = true;
+                return Ok(Fit::Crash);
             }
             (_, None) => return Err(Problem::NoInvocation(who.process())),
             (_, Some(open)) if open.f != f => {

@@ -221,7 +221,7 @@ pub(super) fn push_map(
     out: &mut String,
     mut entries: Vec<(String, String)>,
 ) -> Result<(), Problem> {
-    entries.sort_by(|(a, _), (b, _)| in_order(a.trim_matches('"'), b.trim_matches('"')));
+    entries.sort_by(|(a, _), (b, _)| in_order(&a[1..a.len() - 1], &b[1..b.len() - 1]));
     if let Some(twice) = entries.windows(2).find(|pair| pair[0].0 == pair[1].0) {
         return Err(Problem::KeyTwice(twice[0].0.clone()));
     }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 
-use super::importer::{CAS_MISMATCH, Importer};
+use super::importer::{CAS_MISMATCH, CRASH, Importer};
 use super::notes::{Note, Notes};
 use super::pairs::Who;
 use super::record::Field;
@@ -205,10 +205,13 @@ impl Repair {
         self.push(event, process, None, notes);
     }
 
-    fn complete(&mut self, event: Event, notes: &mut Notes) {
+    fn complete(&mut self, mut event: Event, notes: &mut Notes) {
         let who = event.who;
         let lanes = self.actors.get(&who).map_or(&[][..], |actor| &actor.lanes);
         let open: Vec<usize> = (0..lanes.len()).filter(|i| lanes[*i].open.is_some()).collect();
+        if event.kind == Kind::Info && event.f.as_deref() == Some(CRASH) && !open.is_empty() {
+            event.f = None;
+        }
         let fits = |i: &usize| {
             let invoked = lanes[*i].open.map(|at| &self.out[at].0);
             invoked.is_some_and(|op| event.f.as_deref().is_none_or(|f| f == op.f.as_str()))
@@ -258,8 +261,8 @@ impl Repair {
         if who.is_some() && latest == Some(&repeated) {
             return notes.add(Note::Duplicate, event.line);
         }
-        if event.kind == Kind::Fail {
-            return notes.add(Note::FailOrphan, event.line);
+        if event.kind == Kind::Info && f.as_str() == CRASH {
+            return notes.add(Note::IdleCrash, event.line);
         }
         notes.add(Note::InvocationAdded, event.line);
         let lane = self.idle_lane(who).unwrap_or_else(|| self.new_lane(who));

@@ -37,6 +37,28 @@ pub trait OpSource {
     }
 }
 
+impl<S: OpSource + ?Sized> OpSource for &mut S {
+    fn header(&self) -> &Header {
+        (**self).header()
+    }
+
+    fn next_op(&mut self) -> Result<Option<RawOp<'_>>, ReadError> {
+        (**self).next_op()
+    }
+
+    fn line(&self) -> u64 {
+        (**self).line()
+    }
+
+    fn ending(&self) -> Option<Ending> {
+        (**self).ending()
+    }
+
+    fn notes(&self) -> Vec<String> {
+        (**self).notes()
+    }
+}
+
 impl<R: Read> OpSource for Reader<R> {
     fn header(&self) -> &Header {
         self.header()

@@ -14,10 +14,13 @@ const NEAR_END_BYTES: usize = 4096;
 /// Text from `start` on is unread; before it, done with.
 pub(super) struct Window<R> {
     input: R,
+    chunk_bytes: usize,
     pub text: String,
     pub start: usize,
     /// Line that `start` is on, from 1.
     pub line: u64,
+    /// Bytes of that line before `start`, some of them perhaps no longer in `text`.
+    line_bytes: usize,
     /// Read, but not yet whole characters.
     partial: Vec<u8>,
     /// Whether all that can be read was.
@@ -28,11 +31,18 @@ pub(super) struct Window<R> {
 
 impl<R: Read> Window<R> {
     pub const fn new(input: R, line: u64) -> Self {
+        Self::in_chunks(input, line, CHUNK_BYTES)
+    }
+
+    /// With so many bytes asked for at a time, at least.
+    pub const fn in_chunks(input: R, line: u64, chunk_bytes: usize) -> Self {
         Self {
             input,
+            chunk_bytes,
             text: String::new(),
             start: 0,
             line,
+            line_bytes: 0,
             partial: Vec::new(),
             ended: false,
             garbled: false,
@@ -43,7 +53,7 @@ impl<R: Read> Window<R> {
     pub fn fill(&mut self) -> Result<(), ReadError> {
         self.text.drain(..self.start);
         self.start = 0;
-        let wanted = CHUNK_BYTES.max(self.text.len());
+        let wanted = self.chunk_bytes.max(self.text.len());
         let kept = self.partial.len();
         let read = self.input.by_ref().take(wanted as u64).read_to_end(&mut self.partial);
         read.map_err(|source: io::Error| ReadError::Io { line: self.line, source })?;
@@ -64,27 +74,40 @@ impl<R: Read> Window<R> {
         Ok(())
     }
 
+    pub fn unread(&self) -> &str {
+        &self.text[self.start..]
+    }
+
     /// Everything before `to` is done with.
     pub fn consume(&mut self, to: usize) {
-        self.line += newlines(&self.text[self.start..to]);
+        let done = &self.text.as_bytes()[self.start..to];
+        self.line += newlines(done);
+        self.line_bytes = match memchr::memrchr(b'\n', done) {
+            Some(newline) => done.len() - newline - 1,
+            None => self.line_bytes + done.len(),
+        };
         self.start = to;
     }
 
     /// The line of a byte that is unread.
     pub fn line_of(&self, at: usize) -> u64 {
-        self.line + newlines(&self.text[self.start..at.min(self.text.len())])
+        self.line + newlines(&self.text.as_bytes()[self.start..at.min(self.text.len())])
     }
 
-    /// Whether a fault stands whatever follows.
-    pub fn is_final(&self, fault: &Fault) -> bool {
-        self.ended || (!fault.cut && fault.at + NEAR_END_BYTES < self.text.len())
+    /// Whether a fault stands whatever follows. Of one at the end of an op that is too long nobody knows.
+    pub fn is_final(&self, fault: &Fault, too_long: bool) -> bool {
+        let far_from_end = !fault.cut && fault.at + NEAR_END_BYTES < self.text.len();
+        far_from_end || (self.ended && !self.garbled && !too_long)
     }
 
     /// A fault as an error with its line and column.
     pub fn error(&self, fault: Fault) -> ReadError {
         let at = fault.at.min(self.text.len());
-        let before = &self.text.as_bytes()[..at];
-        let column = at - memchr::memrchr(b'\n', before).map_or(0, |newline| newline + 1) + 1;
+        let before = &self.text.as_bytes()[self.start..at];
+        let column = match memchr::memrchr(b'\n', before) {
+            Some(newline) => before.len() - newline,
+            None => self.line_bytes + before.len() + 1,
+        };
         let problem = match fault.problem {
             Problem::NotEdn { expected, .. } => Problem::NotEdn { column, expected },
             Problem::NotJson { expected, .. } => Problem::NotJson { column, expected },
@@ -101,6 +124,6 @@ impl<R: Read> Window<R> {
     }
 }
 
-fn newlines(text: &str) -> u64 {
-    memchr::memchr_iter(b'\n', text.as_bytes()).count() as u64
+fn newlines(text: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', text).count() as u64
 }

@@ -1,0 +1,91 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::Op;
+
+/// Everything a file gives when it is read some bytes at a time.
+fn import(bytes: &[u8], format: Format, chunk: usize) -> (Vec<(Op, u64)>, Option<String>) {
+    let mut importer =
+        Importer::with(Window::in_chunks(bytes, 1, chunk), syntax(format), Header::new("", ""));
+    let mut ops = Vec::new();
+    loop {
+        let op = match importer.next_op() {
+            Ok(Some(op)) => op.to_op(),
+            Ok(None) => return (ops, None),
+            Err(error) => return (ops, Some(error.to_string())),
+        };
+        ops.push((op, importer.line()));
+    }
+}
+
+fn texts() -> impl Strategy<Value = (Format, Vec<u8>)> {
+    const EDN: [&str; 10] = [
+        "{:process 0, :type :invoke, :f :write, :value \"é\u{1f600}\"}\n",
+        "{:process 0, :type :ok, :f :write, :value nil}",
+        "#a.Op{:process 1, :type :invoke, :f :read, :value [1 #{2 3}]}\r\n",
+        "{:process 1, :type :info,\n :f :read, :error \"a \\\" } b\"}\n",
+        "; a comment }\n",
+        " #_ {:process 2} ",
+        "[",
+        "]",
+        "{:process 12345, :type :invoke, :f :x}",
+        "\"",
+    ];
+    const JSON: [&str; 6] = [
+        "{\"process\":0,\"type\":\"invoke\",\"f\":\"write\",\"value\":\"é\u{1f600}\"}\n",
+        "{\"process\":0,\"type\":\"ok\",\"f\":\"write\",\"value\":{\"b\":12345,\"a\":[1.5]}}",
+        ",",
+        "[",
+        "]\n",
+        "{\"process\":1,\"type\":\"invoke\",\"f\":\"\\u00e9\"}",
+    ];
+    const LOG: [&str; 5] = [
+        "INFO - 0 :invoke :write \"é\"\n",
+        "INFO - 0 :ok :write 12345\n",
+        "\n",
+        "INFO - 1 :invoke :read nil\r\n",
+        "INFO - 1 :info :read :timed-out\n",
+    ];
+    let of = |format, pieces: &'static [&'static str]| {
+        prop::collection::vec(prop::sample::select(pieces), 0..12)
+            .prop_map(move |pieces| (format, pieces.concat().into_bytes()))
+    };
+    let whole = prop_oneof![
+        of(Format::Edn, &EDN),
+        of(Format::Json, &JSON),
+        of(Format::PorcupineEtcd, &LOG)
+    ];
+    // Sometimes cut, perhaps in the middle of a character.
+    (whole, 0usize..2000).prop_map(|((format, mut bytes), cut)| {
+        bytes.truncate(cut);
+        (format, bytes)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn how_the_bytes_arrive_does_not_matter((format, bytes) in texts(), chunk in 1usize..60) {
+        prop_assert_eq!(import(&bytes, format, chunk), import(&bytes, format, 1 << 20));
+    }
+
+    #[test]
+    fn nothing_makes_an_importer_panic(
+        bytes in prop::collection::vec(any::<u8>(), 0..60),
+        (format, text) in texts(),
+        at in any::<prop::sample::Index>(),
+    ) {
+        let mut mixed = text.clone();
+        if !text.is_empty() {
+            mixed[at.index(text.len())] = bytes.first().copied().unwrap_or(b'{');
+        }
+        for bytes in [&bytes, &mixed] {
+            import(bytes, format, 1 << 20);
+            for repair in [false, true] {
+                let options = Options { repair, ..Options::default() };
+                let _ = crate::import::open_all(&bytes[..], Some(format), options);
+            }
+        }
+    }
+}
