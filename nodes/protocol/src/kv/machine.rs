@@ -268,6 +268,32 @@ mod tests {
         assert_eq!(machine.sessions(), SESSIONS_MAX);
     }
 
+    /// A replica that starts from a snapshot must forget the same sessions as one that applied every entry.
+    #[test]
+    fn a_restored_machine_forgets_the_same_sessions() {
+        let mut machine = Machine::default();
+        let full = SESSIONS_MAX as u64;
+        for index in 1..=full {
+            machine.apply(&entry(index, Payload::Register));
+        }
+        // Used in an order that is not that of their numbers; one of them by a command that is applied only once.
+        for (index, session) in (full + 1..).zip((1..=full / 2).rev()) {
+            machine.apply(&write(index, session, 1 + session % 2, "a"));
+        }
+        machine.apply(&write(full * 2, 7, 2, "a"));
+        let mut restored = Machine::restore(&machine.snapshot()).unwrap();
+        for index in full * 2 + 1..full * 3 {
+            let entry = if index % 3 == 0 {
+                write(index, index % full, 3, "b")
+            } else {
+                entry(index, Payload::Register)
+            };
+            assert_eq!(machine.apply(&entry), restored.apply(&entry), "entry {index}");
+        }
+        assert!(machine == restored, "states differ");
+        assert_eq!(machine.sessions(), SESSIONS_MAX);
+    }
+
     #[test]
     fn bytes_that_are_no_snapshot_are_refused() {
         assert!(matches!(Machine::restore(&[]), Err(RestoreError::Format(None))));

@@ -183,3 +183,116 @@ impl Outbox {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::api::Payload;
+
+    /// Something that happens to a log whose entries are told apart by their terms.
+    #[derive(Clone, Debug)]
+    enum Change {
+        /// Entries go in the place of the last few.
+        Append { replaced: usize, count: usize },
+        /// A snapshot goes in the place of everything.
+        Install { further: u64 },
+        /// The step ends, and asks for a sync.
+        Finish,
+        /// One of the syncs asked for ends, and those before it.
+        Synced { at: usize },
+    }
+
+    fn change() -> impl Strategy<Value = Change> {
+        prop_oneof![
+            4 => (0..4_usize, 1..4_usize)
+                .prop_map(|(replaced, count)| Change::Append { replaced, count }),
+            1 => (1..4_u64).prop_map(|further| Change::Install { further }),
+            4 => Just(Change::Finish),
+            3 => (0..4_usize).prop_map(|at| Change::Synced { at }),
+        ]
+    }
+
+    /// The outbox beside what it is about: the log as it is, and as it was whenever a sync was asked for.
+    #[derive(Default)]
+    struct Model {
+        outbox: Outbox,
+        /// The last entry of the snapshot that the log begins with.
+        base: u64,
+        log: Vec<Term>,
+        writes: u64,
+        asked: VecDeque<(SyncTicket, u64, Vec<Term>)>,
+        synced: SyncTicket,
+        disk: (u64, Vec<Term>),
+    }
+
+    impl Model {
+        fn last(&self) -> u64 {
+            self.base + self.log.len() as u64
+        }
+
+        fn change(&mut self, change: &Change) {
+            match *change {
+                Change::Append { replaced, count } => {
+                    self.log.truncate(self.log.len().saturating_sub(replaced));
+                    self.writes += 1;
+                    let term = Term(self.writes);
+                    let first = self.last() + 1;
+                    let entries = (first..first + count as u64).map(|index| Entry {
+                        index: LogIndex(index),
+                        term,
+                        payload: Payload::Noop,
+                    });
+                    self.outbox.append(entries.collect());
+                    self.log.extend(vec![term; count]);
+                }
+                Change::Install { further } => {
+                    (self.base, self.log) = (self.last() + further, Vec::new());
+                    let (last_index, last_term) = (LogIndex(self.base), Term(self.writes));
+                    let snapshot = Snapshot { last_index, last_term, data: [].into() };
+                    self.outbox.save_snapshot(snapshot, LogIndex(self.base + 1), false);
+                }
+                Change::Finish => {
+                    let mut out = Vec::new();
+                    self.outbox.finish(Nanos(0), &mut out);
+                    let ticket = out.iter().find_map(|effect| match effect {
+                        Effect::Sync(ticket) => Some(*ticket),
+                        _ => None,
+                    });
+                    if let Some(ticket) = ticket {
+                        self.asked.push_back((ticket, self.base, self.log.clone()));
+                    }
+                }
+                Change::Synced { at } => {
+                    for _ in 0..=at {
+                        let Some((ticket, base, log)) = self.asked.pop_front() else { break };
+                        (self.synced, self.disk) = (ticket, (base, log));
+                    }
+                    self.outbox.synced(self.synced);
+                }
+            }
+        }
+
+        /// How far the log on the disk is the one in memory.
+        fn durable(&self) -> u64 {
+            let (base, log) = &self.disk;
+            let same = log.iter().zip(&self.log).take_while(|(a, b)| a == b).count();
+            if *base == self.base { base + same as u64 } else { 0 }
+        }
+    }
+
+    proptest! {
+        /// A leader counts its own copy of an entry only when that is durable: a sync asked for before the entry took another's place does
+        /// not speak of it, however late it ends.
+        #[test]
+        fn durable_is_what_a_crash_would_leave(changes in vec(change(), 0..60)) {
+            let mut model = Model::default();
+            for change in changes {
+                model.change(&change);
+                prop_assert_eq!(model.outbox.durable().0, model.durable());
+            }
+        }
+    }
+}

@@ -85,4 +85,5 @@ scripts! {
     restart
     durability
     stale_match
+    snapshot_conflict
 }
