@@ -108,6 +108,7 @@ impl Replica {
         self.office = Office::Leader(Leader::new(&self.config, first));
         self.outbox.note(Note::Leading(term));
         self.reset_quorum_timer();
+        self.reset_heartbeat_timer();
         self.append_own(Payload::Noop);
         self.beat();
     }
@@ -175,6 +176,15 @@ impl Replica {
             .sum::<usize>();
         if active < quorum && self.config.check_quorum() {
             self.follow(self.hard_state.term, None);
+        }
+    }
+
+    /// A leader's regular round. The rounds that reads ask for do not put it off: what was lost is sent again at the
+    /// regular ones, however many reads come.
+    pub(super) fn reset_heartbeat_timer(&mut self) {
+        let due = Nanos(self.now.0.saturating_add(self.config.heartbeat_interval.0));
+        if let Office::Leader(leader) = &mut self.office {
+            leader.heartbeat_due = due;
         }
     }
 

@@ -19,7 +19,7 @@ pub(super) struct Leader {
     pub(super) reads: Reads,
     /// The last round of heartbeats sent.
     pub(super) round: u64,
-    /// When the next one is due.
+    /// When the next regular one is due, and what was lost is sent again.
     pub(super) heartbeat_due: Nanos,
     /// When the leader checks next whether a quorum answers.
     pub(super) quorum_due: Nanos,

@@ -236,6 +236,7 @@ impl Replica {
                     self.check_quorum();
                 }
                 if self.now >= beat {
+                    self.reset_heartbeat_timer();
                     self.tick_followers();
                     self.beat();
                 }

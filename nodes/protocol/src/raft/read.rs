@@ -13,7 +13,7 @@ use super::message::Message;
 use super::mutant::Mutant;
 use super::node::{Office, Replica};
 use super::outbox::After;
-use crate::api::{LogIndex, Nanos, NodeId, RequestId};
+use crate::api::{LogIndex, NodeId, RequestId};
 use crate::kv::{Key, Response};
 
 /// Reads that share a round.
@@ -56,7 +56,6 @@ impl Replica {
     pub(super) fn beat(&mut self) {
         let Office::Leader(leader) = &mut self.office else { return };
         leader.round += 1;
-        leader.heartbeat_due = Nanos(self.now.0.saturating_add(self.config.heartbeat_interval.0));
         if self.committed >= leader.first && !leader.reads.waiting.is_empty() {
             let reads = std::mem::take(&mut leader.reads.waiting);
             let round = Round { round: leader.round, index: self.committed, reads };

@@ -3,9 +3,9 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 
-use keelhaul_protocol::api::{Effect, Input, Nanos, NodeId, RequestId, SyncTicket};
+use keelhaul_protocol::api::{Effect, Input, LogIndex, Nanos, NodeId, RequestId, SyncTicket};
 use keelhaul_protocol::kv::Response;
-use keelhaul_protocol::raft::{Message, Mutant, Replica, Role};
+use keelhaul_protocol::raft::{Message, Mutant, Replica, Role, Status};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -33,6 +33,8 @@ pub enum Violation {
     Internal(String),
     /// No progress although nothing is wrong any more.
     Stuck,
+    /// A replica that does not catch up with what was committed long ago, though nothing is wrong any more.
+    Behind(Status, LogIndex),
 }
 
 /// What a run did, to see that it did something.
@@ -103,7 +105,8 @@ pub struct Sim {
     clients: Clients,
     oracle: Oracle,
     summary: Summary,
-    acknowledged_healthy: Option<u64>,
+    /// What was acknowledged and committed when all had been well for a while.
+    healthy: Option<(u64, LogIndex)>,
 }
 
 impl Sim {
@@ -121,7 +124,7 @@ impl Sim {
             clients: Clients::new(CLIENTS, weather.nodes as u16),
             oracle: Oracle::default(),
             summary: Summary::default(),
-            acknowledged_healthy: None,
+            healthy: None,
             weather,
         };
         for node in 0..sim.weather.nodes {
@@ -143,8 +146,9 @@ impl Sim {
             }
             self.now = at;
             self.summary.steps += 1;
-            if self.now >= HEALTHY_FROM && self.acknowledged_healthy.is_none() {
-                self.acknowledged_healthy = Some(self.clients.acknowledged);
+            if self.now >= HEALTHY_FROM && self.healthy.is_none() {
+                let committed = self.statuses().map(|status| status.committed).max();
+                self.healthy = Some((self.clients.acknowledged, committed.unwrap_or_default()));
             }
             self.handle(event)?;
         }
@@ -163,8 +167,12 @@ impl Sim {
                 None => self.summary.unjudged += 1,
             }
         }
-        if self.clients.acknowledged == self.acknowledged_healthy.unwrap_or_default() {
+        let (acknowledged, committed) = self.healthy.unwrap_or_default();
+        if self.clients.acknowledged == acknowledged {
             return Err(Violation::Stuck);
+        }
+        if let Some(status) = self.statuses().find(|status| status.committed < committed) {
+            return Err(Violation::Behind(status, committed));
         }
         self.summary.acknowledged = self.clients.acknowledged;
         Ok(self.summary)
@@ -283,6 +291,10 @@ impl Sim {
         for cut in &mut self.cut {
             cut.1 = cut.1.min(self.now + self.rng.random_range(0..300 * MS));
         }
+    }
+
+    fn statuses(&self) -> impl Iterator<Item = Status> {
+        self.nodes.iter().filter_map(|node| node.replica.as_ref()).map(Replica::status)
     }
 
     fn leader(&self) -> Option<usize> {
