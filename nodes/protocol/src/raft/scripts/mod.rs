@@ -81,6 +81,7 @@ scripts! {
     commit_own_term
     snapshot
     read_index
+    busy_reads
     sessions
     restart
     durability

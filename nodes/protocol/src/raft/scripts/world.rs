@@ -21,6 +21,8 @@ struct Node {
     /// Storage effects and syncs that are not durable yet.
     disk: Vec<Effect<Message>>,
     slow_disk: bool,
+    /// When its timer goes off.
+    timer: Nanos,
 }
 
 /// Nodes, and the messages between them.
@@ -60,6 +62,7 @@ impl World {
             ["sync", node] => self.sync(id(node)),
             ["timeout", node] => self.timeout(id(node)),
             ["wait", node] => self.wait(id(node)),
+            ["pass", node, milliseconds] => self.pass(id(node), milliseconds.parse().unwrap()),
             ["check-quorum", node] => self.check_quorum(id(node)),
             ["deliver"] => self.deliver_all(),
             ["deliver", from, to] => self.deliver(id(from), id(to)),
@@ -140,6 +143,21 @@ impl World {
         self.carry_out(node, out);
     }
 
+    /// So much time, in which the timer goes off if it was set to.
+    fn pass(&mut self, node: NodeId, milliseconds: u64) {
+        const MILLISECOND: u64 = 1_000_000;
+        let state = &self.nodes[&node];
+        let now = state.replica.as_ref().unwrap().now.0 + milliseconds * MILLISECOND;
+        let due = state.timer;
+        if due.0 <= now {
+            self.step_at(node, due, Input::Timer);
+        }
+        let mut out = Vec::new();
+        let replica = self.nodes.get_mut(&node).unwrap().replica.as_mut().unwrap();
+        replica.step_all(Nanos(now), [], &mut out);
+        self.carry_out(node, out);
+    }
+
     fn check_quorum(&mut self, node: NodeId) {
         let Office::Leader(leader) = &self.nodes[&node].replica.as_ref().unwrap().office else {
             panic!("{} does not lead", name(node));
@@ -202,7 +220,8 @@ impl World {
                     syncs |= matches!(effect, Effect::Sync(_));
                     self.nodes.get_mut(&node).unwrap().disk.push(effect);
                 }
-                Effect::Reply { .. } | Effect::SetTimer(_) | Effect::Note(_) => {}
+                Effect::SetTimer(at) => self.nodes.get_mut(&node).unwrap().timer = at,
+                Effect::Reply { .. } | Effect::Note(_) => {}
             }
         }
         if syncs && !self.nodes[&node].slow_disk {
