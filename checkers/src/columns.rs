@@ -292,6 +292,8 @@ pub struct RegistersBuilder {
     other_keys: HashMap<Option<Value>, u32>,
     in_flight: WordMap<u32, (u32, u32)>,
     next_index: u64,
+    /// See [`RegistersBuilder::heed_misses`].
+    pub(crate) misses: bool,
 }
 
 /// Marks a row that [`RegistersBuilder::finish`] leaves out.
@@ -309,7 +311,14 @@ impl RegistersBuilder {
             other_keys: HashMap::new(),
             in_flight: WordMap::default(),
             next_index: 0,
+            misses: false,
         }
+    }
+
+    /// From now on a failed cas that names a mismatch as its reason promises that there was one; by default a failed
+    /// operation promises nothing but that it did not happen.
+    pub const fn heed_misses(&mut self) {
+        self.misses = true;
     }
 
     /// An operation begins.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use keelhaul_history::faults::{Collector, Timeline};
-use keelhaul_history::import::OpSource;
+use keelhaul_history::import::{CAS_MISMATCH, OpSource};
 use keelhaul_history::{Ending, Kind, Process, RawOp, RawValue, ReadError, Value};
 use serde::Serialize;
 
@@ -105,7 +105,9 @@ pub fn judge<S: OpSource>(
     request: &JudgeRequest,
     budget: &dyn Budget,
 ) -> Result<Judgement, JudgeError> {
-    let mut pass = Pass::new(subject_of(request)?);
+    let mut subject = subject_of(request)?;
+    subject.begin(history.header());
+    let mut pass = Pass::new(subject);
     while let Some(op) = history.next_op()? {
         let taken = pass.observe(&op);
         taken.map_err(|source| JudgeError::Columns { line: history.line(), source })?;
@@ -269,7 +271,11 @@ pub fn observe_register(
             let result = if op.f == "read" { atom(op.value) } else { Atom::Int(0) };
             registers.complete(index, time_ns, process, Outcome::Ok(result))
         }
-        Kind::Fail => registers.complete(index, time_ns, process, Outcome::Fail),
+        Kind::Fail => {
+            let miss = registers.misses && op.error.as_deref() == Some(CAS_MISMATCH);
+            let outcome = if miss { Outcome::Miss } else { Outcome::Fail };
+            registers.complete(index, time_ns, process, outcome)
+        }
         Kind::Info => registers.complete(index, time_ns, process, Outcome::Info),
     }
 }

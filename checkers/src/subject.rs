@@ -1,6 +1,7 @@
 //! What a workload's history is about: how it is read, and how it is judged.
 
-use keelhaul_history::{RawOp, Value};
+use keelhaul_history::import::OPTION_CAS_MISMATCH;
+use keelhaul_history::{Header, RawOp, Value};
 
 use crate::budget::Budget;
 use crate::columns::{ColumnError, RegistersBuilder};
@@ -33,6 +34,9 @@ pub const WORKLOADS: &[&str] = &[
 
 /// Reads the history of the workload's objects and judges it.
 pub trait Subject {
+    /// Learns what was run, before the first event.
+    fn begin(&mut self, _header: &Header) {}
+
     /// Takes the next event.
     ///
     /// # Errors
@@ -76,6 +80,12 @@ fn objects_of<V: Vocabulary<Model: Send> + 'static>() -> Box<dyn Subject> {
 }
 
 impl Subject for RegistersBuilder {
+    fn begin(&mut self, header: &Header) {
+        if header.options.get(OPTION_CAS_MISMATCH) == Some(Value::Bool(true)) {
+            self.heed_misses();
+        }
+    }
+
     fn observe(&mut self, op: &RawOp<'_>) -> Result<(), ColumnError> {
         observe_register(self, op)
     }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use keelhaul_history::import;
 use keelhaul_results::Format;
 
 /// Does a distributed store keep its promises? Deploys it, breaks it, records one history, judges it.
@@ -20,12 +21,25 @@ fn formats() -> impl TypedValueParser<Value = Format> {
         .try_map(|name| name.parse())
 }
 
+fn inputs() -> impl TypedValueParser<Value = import::Format> {
+    PossibleValuesParser::new(import::Format::ALL.map(import::Format::as_str))
+        .try_map(|name| name.parse().map_err(|()| "no such kind"))
+}
+
+fn independents() -> impl TypedValueParser<Value = import::Independent> {
+    PossibleValuesParser::new(["yes", "no", "guess"]).map(|word| match word.as_str() {
+        "yes" => import::Independent::Yes,
+        "no" => import::Independent::No,
+        _ => import::Independent::Guess,
+    })
+}
+
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Deploy a store, drive a workload, inject faults, judge the history
     Run(Box<RunArgs>),
-    /// Judge a history: a history file, or a run directory
+    /// Judge histories, ours or those of other tools: files, run directories, folders
     Check(CheckArgs),
     /// Write the report page of a run again
     Report {
@@ -113,11 +127,21 @@ pub struct RunArgs {
 #[derive(Args, Clone, Debug)]
 #[command(after_help = crate::exit::TABLE)]
 pub struct CheckArgs {
-    /// A history file, or a run directory
-    pub path: PathBuf,
+    /// Histories: files, run directories, or folders of files
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
     /// What the operations mean; by default what the history's header says
     #[arg(short, long)]
     pub workload: Option<String>,
+    /// Kind of the files; by default what their first bytes tell
+    #[arg(long, value_name = "KIND", value_parser = inputs())]
+    pub input: Option<import::Format>,
+    /// Whether values are pairs of key and value, as Jepsen's `independent` writes them: yes, no or guess
+    #[arg(long, default_value = "guess", value_parser = independents())]
+    pub independent: import::Independent,
+    /// Judge what is left of a malformed history, and say what was done to it
+    #[arg(long)]
+    pub repair: bool,
     /// Which promise to check; by default what the history's header says
     #[arg(short, long)]
     pub model: Option<String>,

@@ -1,18 +1,20 @@
-//! `keelhaul check` and `keelhaul report`: old histories, judged and shown again.
+//! `keelhaul check` and `keelhaul report`: old histories, ours and others', judged and shown again.
 
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Context;
-use keelhaul_history::Value;
+use keelhaul_history::{Value, import};
 use keelhaul_results::{Format, RunDir};
 
 use crate::args::CheckArgs;
 use crate::exit::{Exit, Failure};
-use crate::judge::{self, Wish};
+use crate::judge::{self, Judged, Wish};
 use crate::plan::Plan;
 use crate::units;
 
-/// Judges a history file or a run directory; writes nothing.
+/// Judges histories; writes nothing.
 pub fn check(args: &CheckArgs) -> Result<Exit, Failure> {
     let wish = Wish {
         workload: args.workload.clone(),
@@ -20,10 +22,24 @@ pub fn check(args: &CheckArgs) -> Result<Exit, Failure> {
         initial: initial(args.init.as_deref())?,
         time: units::duration("--time-budget", &args.time_budget)?,
         bytes: units::bytes("--memory", &args.memory)?,
+        format: args.input,
+        import: import::Options { independent: args.independent, repair: args.repair },
     };
-    let path = history_of(&args.path)?;
-    let judged = judge::judge_file(&path, &wish)?;
-    let subject = args.path.display().to_string();
+    match histories(&args.paths)?.as_slice() {
+        [] => Ok(Exit::NothingSelected),
+        [one] if args.paths.len() == 1 && !is_folder(&args.paths[0]) => {
+            check_one(one, &args.paths[0], args, &wish)
+        }
+        many => check_many(many, args.format, &wish),
+    }
+}
+
+fn check_one(history: &Path, named: &Path, args: &CheckArgs, wish: &Wish) -> Result<Exit, Failure> {
+    let judged = judge::judge_file(history, wish)?;
+    for note in &judged.notes {
+        eprintln!("note: {note}");
+    }
+    let subject = named.display().to_string();
     judge::print(&judged.judgement, args.format, &subject);
     if args.format == Format::Human {
         println!(
@@ -32,6 +48,82 @@ pub fn check(args: &CheckArgs) -> Result<Exit, Failure> {
         );
     }
     Ok(judged.judgement.verdict.into())
+}
+
+/// Judges many histories at a time and prints a line for each, in the order given.
+fn check_many(histories: &[PathBuf], format: Format, wish: &Wish) -> Result<Exit, Failure> {
+    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(histories.len());
+    // Each gets its share, so that together they keep to the limit.
+    let wish = Wish { bytes: wish.bytes / workers, ..wish.clone() };
+    let next = AtomicUsize::new(0);
+    let results: Mutex<Vec<Option<Result<Judged, Failure>>>> =
+        Mutex::new(histories.iter().map(|_| None).collect());
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(history) = histories.get(at) else { break };
+                    let judged = judge::judge_file(history, &wish);
+                    if let Ok(mut results) = results.lock() {
+                        results[at] = Some(judged);
+                    }
+                }
+            });
+        }
+    });
+    let results = results
+        .into_inner()
+        .map_err(|_| Failure::new(Exit::Internal, anyhow::anyhow!("a checker panicked")))?;
+    let mut worst = Exit::Valid;
+    let mut rows = Vec::new();
+    for (history, result) in histories.iter().zip(results) {
+        let result = result.unwrap_or_else(|| {
+            Err(Failure::new(Exit::Internal, anyhow::anyhow!("it was not judged")))
+        });
+        match result {
+            Ok(judged) => {
+                worst = worst.worst(judged.judgement.verdict.into());
+                print_one_of_many(history, &judged, format, &mut rows);
+            }
+            Err(failure) => {
+                eprintln!("error: {failure}");
+                worst = worst.worst(failure.exit);
+            }
+        }
+    }
+    if format == Format::Json {
+        println!("{}", serde_json::Value::Array(rows));
+    }
+    Ok(worst)
+}
+
+/// A line for people; one document of an array for machines, with the path added; as for a single one otherwise.
+fn print_one_of_many(
+    history: &Path,
+    judged: &Judged,
+    format: Format,
+    rows: &mut Vec<serde_json::Value>,
+) {
+    let judgement = &judged.judgement;
+    match format {
+        Format::Human => {
+            let reason = judgement.deciding().map_or("", |check| check.reason.as_str());
+            println!(
+                "{:8} {:>9} ops {:>7} ms  {}  {reason}",
+                judgement.verdict.as_str(),
+                judgement.operations,
+                judgement.elapsed_ms,
+                history.display()
+            );
+        }
+        Format::Json => {
+            let mut row = serde_json::to_value(judgement).unwrap_or_default();
+            row["path"] = history.display().to_string().into();
+            rows.push(row);
+        }
+        _ => judge::print(judgement, format, &history.display().to_string()),
+    }
 }
 
 /// Writes the report of an old run again, from its history and plan.
@@ -48,15 +140,52 @@ pub fn report(path: &Path) -> Result<Exit, Failure> {
     judge::judge_run(&plan, &dir, Format::Human)
 }
 
-fn history_of(path: &Path) -> Result<PathBuf, Failure> {
-    if !path.is_dir() {
-        return Ok(path.to_owned());
+/// A directory that is no run: whatever lies in it is meant.
+fn is_folder(path: &Path) -> bool {
+    path.is_dir() && !RunDir::open(path).history().exists()
+}
+
+/// Endings of file names that hold histories, of ours and of other tools.
+const ENDINGS: [&str; 5] = ["jsonl", "edn", "json", "log", "txt"];
+
+/// The files that the paths name, each once, folders in the order of their names.
+fn histories(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+    let mut files = Vec::new();
+    for path in paths {
+        if is_folder(path) {
+            let found = files_under(path)
+                .with_context(|| format!("failed to list {}", path.display()))
+                .map_err(|error| Failure::new(Exit::Usage, error))?;
+            if found.is_empty() {
+                return Err(Failure::usage(format!(
+                    "{} holds no history: no file in it ends in {}",
+                    path.display(),
+                    ENDINGS.join(", ")
+                )));
+            }
+            files.extend(found);
+        } else if path.is_dir() {
+            files.push(RunDir::open(path).history());
+        } else {
+            files.push(path.clone());
+        }
     }
-    let history = RunDir::open(path).history();
-    if history.exists() {
-        return Ok(history);
+    Ok(files)
+}
+
+fn files_under(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        let ending = path.extension().and_then(|ending| ending.to_str());
+        if path.is_dir() {
+            files.extend(files_under(&path)?);
+        } else if ending.is_some_and(|ending| ENDINGS.contains(&ending)) {
+            files.push(path);
+        }
     }
-    Err(Failure::usage(format!("{} is a directory without a history.jsonl", path.display())))
+    files.sort();
+    Ok(files)
 }
 
 fn initial(text: Option<&str>) -> Result<Value, Failure> {

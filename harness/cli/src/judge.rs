@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use keelhaul_checkers::{JudgeError, JudgeRequest};
-use keelhaul_history::{Header, Reader, Value};
+use keelhaul_history::import::{self, OpSource};
+use keelhaul_history::{Header, Value};
 use keelhaul_results::{Format, Judgement, Report, RunDir, Style};
 
 use crate::budget::Limits;
@@ -22,7 +23,7 @@ use crate::run::to_json;
 pub struct Wish {
     /// What the operations mean.
     pub workload: Option<String>,
-    /// The promise.
+    /// The promises, separated by commas.
     pub model: Option<String>,
     /// What every key holds at first.
     pub initial: Value,
@@ -30,6 +31,10 @@ pub struct Wish {
     pub time: Duration,
     /// Memory for the checkers' caches.
     pub bytes: usize,
+    /// Kind of the file; by default what its first bytes tell.
+    pub format: Option<import::Format>,
+    /// How it is imported.
+    pub import: import::Options,
 }
 
 /// A judged history.
@@ -38,32 +43,31 @@ pub struct Judged {
     pub header: Header,
     /// The answer.
     pub judgement: Judgement,
+    /// What was done to it besides reading, a sentence each.
+    pub notes: Vec<String>,
 }
 
-/// Judges one file.
+/// Judges one file of any kind.
 pub fn judge_file(path: &Path, wish: &Wish) -> Result<Judged, Failure> {
     let started = Instant::now();
+    let usage = |error: anyhow::Error| Failure::new(Exit::Usage, error);
     let file = File::open(path)
         .with_context(|| format!("failed to open {}", path.display()))
-        .map_err(|error| Failure::new(Exit::Usage, error))?;
-    let in_file = |error: anyhow::Error| {
-        Failure::new(Exit::Usage, error.context(format!("{}", path.display())))
-    };
-    let reader = Reader::new(file).map_err(|error| in_file(error.into()))?;
-    let header = reader.header().clone();
+        .map_err(usage)?;
+    let in_file = |error: anyhow::Error| usage(error.context(format!("{}", path.display())));
+    let mut source =
+        import::open(file, wish.format, wish.import).map_err(|error| in_file(error.into()))?;
+    let header = source.header().clone();
+    let models = wish.model.iter().flat_map(|models| models.split(','));
     let request = JudgeRequest {
         workload: wish.workload.clone().unwrap_or_else(|| header.workload.clone()),
-        models: wish
-            .model
-            .iter()
-            .flat_map(|models| models.split(','))
-            .map(|model| model.trim().into())
-            .collect(),
+        models: models.map(|model| model.trim().into()).collect(),
         initial: wish.initial.clone(),
         requested_faults: header.faults.clone(),
     };
-    let answer = keelhaul_checkers::judge(reader, &request, &Limits::new(wish.time, wish.bytes))
-        .map_err(|error| match error {
+    let limits = Limits::new(wish.time, wish.bytes);
+    let answer =
+        keelhaul_checkers::judge(&mut source, &request, &limits).map_err(|error| match error {
             JudgeError::Workload(name) if name.is_empty() => Failure::usage(format!(
                 "{} does not say what its operations mean: name it with --workload {}",
                 path.display(),
@@ -78,7 +82,7 @@ pub fn judge_file(path: &Path, wish: &Wish) -> Result<Judged, Failure> {
     judgement.not_tested = answer.not_tested;
     judgement.elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     judgement.peak_bytes = peak_bytes();
-    Ok(Judged { header, judgement })
+    Ok(Judged { header, judgement, notes: source.notes() })
 }
 
 /// The most memory this process has held, as the kernel counts it.
@@ -96,6 +100,8 @@ pub fn judge_run(plan: &Plan, dir: &RunDir, format: Format) -> Result<Exit, Fail
         initial: Value::Null,
         time: Duration::from_millis(plan.check_time_ms),
         bytes: plan.check_memory_bytes,
+        format: Some(import::Format::Keelhaul),
+        import: import::Options::default(),
     };
     let mut judged = judge_file(&dir.history(), &wish).map_err(|failure| {
         // What we wrote ourselves must be readable.

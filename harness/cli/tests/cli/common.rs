@@ -36,7 +36,11 @@ pub fn ended(output: &Output) -> Ended {
 
 /// Says that a test was left out. Past the test runner, which keeps what a passing test prints to itself.
 pub fn skipped(why: &str) {
-    let _ = writeln!(std::io::stderr(), "SKIPPED {}: {why}", std::thread::current().name().unwrap_or("a test"));
+    let _ = writeln!(
+        std::io::stderr(),
+        "SKIPPED {}: {why}",
+        std::thread::current().name().unwrap_or("a test")
+    );
 }
 
 /// Whether nodes can be started here; says so plainly if not.

@@ -3,5 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "what a test's helper cannot do fails the test")]
 
 mod bad_input;
+mod check;
 mod common;
 mod run;
