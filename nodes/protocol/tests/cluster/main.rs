@@ -45,7 +45,7 @@ fn kills(mutant: Mutant, seed: u64, internal: bool) -> bool {
 fn correct_replicas_survive() {
     let mut total = sim::Summary::default();
     let mut failures = Vec::new();
-    let seeds = seeds(12);
+    let seeds = seeds(6);
     for seed in seeds.clone() {
         match Sim::run(plan(seed)) {
             Ok(summary) => total.add(&summary),
@@ -57,11 +57,11 @@ fn correct_replicas_survive() {
     assert!(total.snapshots_installed > 0, "no snapshot was ever installed");
 }
 
-/// Ten lives for each of a timed run, which takes about as long.
+/// Twenty lives for each of a timed run, which takes about as long.
 #[test]
 fn correct_replicas_survive_chaos() {
     let (mut acknowledged, mut terms, mut failures) = (0, 0, Vec::new());
-    let seeds = 0..10 * seeds(12).end;
+    let seeds = 0..20 * seeds(6).end;
     for seed in seeds.clone() {
         match Chaos::run(seed, None) {
             Ok(summary) => {
@@ -83,26 +83,23 @@ fn one_seed_is_one_life() {
     }
 }
 
-/// With more seeds, a table of how many of them kill each mutant.
+/// The first seed that kills each mutant; and if many seeds are asked for, how many of a fiftieth of them do.
 #[test]
-fn live_mutants_are_caught() {
-    const ENOUGH: u64 = 20;
-    let asked = seeds(ENOUGH);
+fn mutants_are_caught() {
+    const FIRST: Range<u64> = 0..20;
+    let table = 0..seeds(0).end / 50;
+    println!(
+        "first of {FIRST:?}; of {table:?}: timed and seen by clients, or inside; without a clock"
+    );
     for mutant in Mutant::all() {
-        if asked.end <= ENOUGH {
-            let live = mutant.info().class <= 2;
-            assert!(
-                !live || (0..ENOUGH).any(|seed| kills(mutant, seed, true)),
-                "{mutant} lives through {ENOUGH} seeds"
-            );
-            continue;
-        }
-        let killed = |internal| asked.clone().filter(|seed| kills(mutant, *seed, internal)).count();
-        let (outside, inside) = (killed(false), killed(true));
-        println!(
-            "{:<20} seen by clients {outside:>4}, inside {inside:>4} of {asked:?}",
-            mutant.name()
-        );
-        assert!(inside > 0 || mutant.info().class > 2, "{mutant} lives through {asked:?}");
+        let first = FIRST.into_iter().find(|seed| kills(mutant, *seed, true));
+        // The run of the paper's figure 8 is too long a coincidence; a golden script plays it.
+        assert!(first.is_some() || mutant == Mutant::CommitOldTerm, "{mutant} lives");
+        let count = |kills: &dyn Fn(u64) -> bool| table.clone().filter(|seed| kills(*seed)).count();
+        let outside = count(&|seed| kills(mutant, seed, false));
+        let inside = count(&|seed| kills(mutant, seed, true));
+        let chaos = count(&|seed| Chaos::run(seed, Some(mutant)).is_err());
+        println!("{:<18} {first:>2?} {outside:>4} {inside:>4} {chaos:>4}", mutant.name());
+        assert!(inside >= outside, "{mutant}: the oracles see less than clients do");
     }
 }

@@ -39,6 +39,11 @@ pub struct Oracle {
 }
 
 impl Oracle {
+    /// How far the log is known to be committed, by whoever knows most.
+    pub fn committed(&self) -> LogIndex {
+        self.committed.index
+    }
+
     pub fn restarted(&mut self, replica: &Replica, stored: &Stored) {
         let status = replica.status();
         self.compared.insert(status.id, status.applied);
