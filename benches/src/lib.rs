@@ -2,3 +2,4 @@
 
 pub mod histories;
 pub mod noop;
+pub mod objects;

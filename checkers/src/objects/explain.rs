@@ -13,8 +13,8 @@ pub const ANOMALY: &str = "nonlinearizable";
 /// Operations that evidence shows at most, the last ones.
 const SHOWN_MAX: usize = 60;
 
-/// Renders the part that cannot be ordered; `ops` is all that was looked at, and is shown in part if there is no smaller
-/// one.
+/// Renders the part that cannot be ordered; `ops` is all that was looked at, and is shown in part, with `words`, if there
+/// is no smaller one.
 pub fn evidence<M: Model>(
     object: &Object<M>,
     ops: &[Operation<M::Op>],
@@ -43,8 +43,12 @@ pub fn evidence<M: Model>(
     let placed = |at: usize| shrunk.order.contains(&(at as u32));
     let stuck: Vec<usize> =
         (0..part.len()).filter(|at| part[*at].completed() && !placed(*at)).collect();
-    let mut explanation = words.to_vec();
+    let mut explanation = shrunk.words.clone();
     explanation.extend(tell(model, &part, &shrunk.order, &stuck));
+    if shrunk.part.iter().any(|(row, op)| ops[*row as usize].op != op.op) {
+        explanation
+            .push("Of what these operations returned only what matters here is shown.".into());
+    }
     let first = part.len().saturating_sub(SHOWN_MAX);
     if first > 0 {
         explanation.push(format!("Only the last {SHOWN_MAX} of these operations are shown."));

@@ -30,6 +30,8 @@ pub struct Shrunk<O> {
     pub minimal: bool,
     /// The longest order, as indices into `part`.
     pub order: Vec<u32>,
+    /// The argument in words, if the object's own procedure has one.
+    pub words: Vec<String>,
 }
 
 /// What a part keeps.
@@ -93,7 +95,12 @@ impl<'a, M: Model> Shrinker<'a, M> {
         let (_, reached) = problem.search(true, &mut Trial(TRIAL_STEPS));
         let free = |op: &M::Op| self.model.group(op).is_some() || self.model.is_pure(op);
         let minimal = !self.gave_up && ops.iter().all(|(_, op)| free(&op.op));
-        Some(Shrunk { part: ops, minimal, order: reached.order })
+        // What was said of the whole need not hold of the part.
+        let words = match self.model.shortcut(&problem_ops) {
+            Shortcut::Illegal(witness) => witness.words,
+            Shortcut::Legal | Shortcut::NotApplicable => Vec::new(),
+        };
+        Some(Shrunk { part: ops, minimal, order: reached.order, words })
     }
 
     fn units(&self, part: &Part) -> Vec<Unit> {

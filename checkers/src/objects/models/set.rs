@@ -104,7 +104,7 @@ impl Model for GrowSet {
                 let mut text: Vec<String> =
                     shown.map(|e| self.elements[*e as usize].to_string()).collect();
                 if found.len() > SHOWN_MAX {
-                    text.push(format!("… {} elements", found.len()));
+                    text.push(format!("… of {} elements", found.len()));
                 }
                 format!("read -> {{{}}}", text.join(", "))
             }
@@ -140,8 +140,7 @@ impl Conflict {
         }
         rows.sort_unstable();
         let groups = self.elements.into_iter().map(u64::from).collect();
-        let masked = "Of what was read only the elements that matter are shown.";
-        Witness { rows, groups, words: vec![self.because.into(), masked.into()] }
+        Witness { rows, groups, words: vec![self.because.into()] }
     }
 }
 

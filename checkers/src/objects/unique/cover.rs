@@ -1,6 +1,6 @@
 //! When can the container have been empty?
 
-use super::{Conflict, Empty, Life, Unique};
+use super::{Because, Conflict, Empty, Life, Unique};
 
 /// Checks that every take that found nothing has an open gap. This is independent of the order of the values, in every
 /// container: a legal order can be cut at an open gap, and its halves put one after the other.
@@ -18,7 +18,7 @@ pub fn decide(unique: &Unique) -> Result<(), Conflict> {
         Some(empty) => Err(Conflict {
             lives: chain(&unique.lives, empty.call + 1, empty.ret),
             empties: vec![empty.row],
-            because: "At no moment while one looked and found nothing could it all have been gone.",
+            because: Because::NeverEmpty,
         }),
     }
 }

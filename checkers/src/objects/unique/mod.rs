@@ -79,8 +79,60 @@ pub struct Conflict {
     pub lives: Vec<u32>,
     /// Rows of takes that found nothing.
     pub empties: Vec<u32>,
-    /// Why, as a sentence; empty if there is nothing short to say.
-    pub because: &'static str,
+    /// Why.
+    pub because: Because,
+}
+
+/// Why something cannot be ordered, if there is a short way to say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Because {
+    /// The second of two values overtook the first.
+    Overtaken,
+    /// One found nothing, while values were certainly inside, one after the other.
+    NeverEmpty,
+    /// The last value came out, while smaller ones were certainly inside, one after the other.
+    NotSmallest,
+    /// Of these values none can have been at the bottom.
+    NoBottom,
+}
+
+impl Conflict {
+    /// The argument in a sentence.
+    fn words(&self, unique: &Unique, describe: &impl Fn(&ContainerOp) -> String) -> Option<String> {
+        let life = |at: usize| &unique.lives[self.lives[at] as usize];
+        let put = |at: usize| describe(&ContainerOp::Put(life(at).value));
+        let take = |at: usize| describe(&ContainerOp::Take(life(at).value));
+        let others = if self.lives.len() > 2 { ", and after it others like it," } else { "" };
+        match self.because {
+            Because::Overtaken if life(0).take_call == unique.end => Some(format!(
+                "`{}` had completed before `{}` began, and yet `{}` happened and `{}` never did.",
+                put(0),
+                put(1),
+                take(1),
+                take(0)
+            )),
+            Because::Overtaken => Some(format!(
+                "`{}` had completed before `{}` began, and yet `{}` had completed before `{}` began.",
+                put(0),
+                put(1),
+                take(1),
+                take(0)
+            )),
+            Because::NeverEmpty => Some(format!(
+                "All the while that one looked and found nothing there was something: what `{}` had put in{} was still \
+                 inside.",
+                put(0),
+                if self.lives.len() > 1 { ", and after it others," } else { "" },
+            )),
+            Because::NotSmallest => Some(format!(
+                "All the while that `{}` could have happened there was something smaller: what `{}` had put in{others} was \
+                 still inside.",
+                take(self.lives.len() - 1),
+                put(0),
+            )),
+            Because::NoBottom => None,
+        }
+    }
 }
 
 /// Decides a container's history by `decide`, if its values are unique.
@@ -111,13 +163,13 @@ pub fn shortcut(
     let mut groups: Vec<u64> =
         refused.lives.iter().map(|at| u64::from(unique.lives[*at as usize].value)).collect();
     groups.sort_unstable();
+    let words = refused.words(&unique, &describe).into_iter().collect();
     let mut shown = refused.empties;
     for group in &groups {
         let value = *group as usize;
         shown.extend([rows.put[value], rows.take[value]].iter().filter(|row| **row != NONE));
     }
     shown.sort_unstable();
-    let words = if refused.because.is_empty() { Vec::new() } else { vec![refused.because.into()] };
     Shortcut::Illegal(Witness { rows: shown, groups, words })
 }
 
@@ -215,11 +267,11 @@ fn conflict_of_one(
     let takes = rows.iter().filter(|row| ops[**row as usize].op == take).count();
     let (put, take) = (describe(&put), describe(&take));
     let words = if rows.len() == takes {
-        format!("{take}: but there was no {put}.")
+        format!("`{take}` happened, but there was no `{put}`.")
     } else if takes > 1 {
-        format!("{take} happened {takes} times, but there was only one {put}.")
+        format!("`{take}` happened {takes} times, but there was only one `{put}`.")
     } else {
-        format!("{take} had completed when {put} began.")
+        format!("`{take}` had completed when `{put}` began.")
     };
     Witness { rows, groups: vec![u64::from(value)], words: vec![words] }
 }

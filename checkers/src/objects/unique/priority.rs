@@ -6,7 +6,7 @@
 //! going from the smallest value up, each needs such a gap while its take was pending and its put had begun.
 //! What the smaller values close is kept as a forest over the gaps: each gap leads to the next open one.
 
-use super::{Conflict, Unique, cover};
+use super::{Because, Conflict, Unique, cover};
 
 /// Decides; lives must be in order of their values, the smallest first.
 ///
@@ -20,8 +20,7 @@ pub fn decide(unique: &Unique) -> Result<(), Conflict> {
             if gaps.open_from(from) > life.take_ret {
                 let mut lives = cover::chain(&unique.lives[..at], from, life.take_ret);
                 lives.push(at as u32);
-                let because =
-                    "All the while that one could have come out something smaller was inside.";
+                let because = Because::NotSmallest;
                 return Err(Conflict { lives, empties: Vec::new(), because });
             }
         }

@@ -5,7 +5,7 @@
 //! another if the other had gone in for certain before it began to, and it had come out for certain before the
 //! other began to, or while nobody ever took the other.
 
-use super::{Conflict, Unique, cover};
+use super::{Because, Conflict, Unique, cover};
 
 /// Decides.
 ///
@@ -16,7 +16,7 @@ pub fn decide(unique: &Unique) -> Result<(), Conflict> {
         return Err(Conflict {
             lives: vec![overtaken, by],
             empties: Vec::new(),
-            because: "The one went in first, and yet the other came out while it was still inside.",
+            because: Because::Overtaken,
         });
     }
     cover::decide(unique)

@@ -13,7 +13,7 @@
 //! the bottom of its block it is so for every smaller block, likewise for its take, so each is found once, in a tree
 //! over the values; so is each first value of a block, in a tree that counts what covers it.
 
-use super::{Conflict, Life, Unique, cover};
+use super::{Because, Conflict, Life, Unique, cover};
 
 /// Decides.
 ///
@@ -36,7 +36,9 @@ pub fn decide(unique: &Unique) -> Result<(), Conflict> {
     cover::decide(&strict).map_err(original)?;
     match Peeling::new(&strict).run() {
         None => Ok(()),
-        Some(lives) => Err(original(Conflict { lives, empties: Vec::new(), because: "" })),
+        Some(lives) => {
+            Err(original(Conflict { lives, empties: Vec::new(), because: Because::NoBottom }))
+        }
     }
 }
 
