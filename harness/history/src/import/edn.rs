@@ -6,7 +6,8 @@
 
 use std::borrow::Cow;
 
-use super::record::{Fault, Parsed, Record, in_order, push_map, push_string};
+use super::record::{Fault, Field, Parsed, Record, in_order, push_map, push_string};
+use crate::Kind;
 use crate::error::Problem;
 use crate::scan::DEPTH_MAX;
 
@@ -37,22 +38,20 @@ impl<'a> Edn<'a> {
     /// Steps over blanks, comments, discarded forms and metadata.
     #[inline]
     pub fn blank(&mut self, depth: usize) -> Parsed<()> {
-        loop {
-            match self.peek() {
-                Some(b' ' | b',' | b'\n' | b'\t' | b'\r' | 0x0b | 0x0c | 0x1c..=0x1f) => {
-                    self.at += 1;
-                }
-                Some(b';' | b'#' | b'^') => {
-                    if !self.comment(depth)? {
-                        return Ok(());
-                    }
-                }
-                _ => return Ok(()),
+        let bytes = self.text.as_bytes();
+        while let Some(&b) = bytes.get(self.at) {
+            match SKIPS[usize::from(b)] {
+                Skip::No => break,
+                Skip::Blank => self.at += 1,
+                Skip::Perhaps if self.comment(depth)? => {}
+                Skip::Perhaps => break,
             }
         }
+        Ok(())
     }
 
     /// Steps over one comment, discard or metadata; false if none stands here.
+    #[cold]
     fn comment(&mut self, depth: usize) -> Parsed<bool> {
         let bytes = &self.text.as_bytes()[self.at..];
         let skip = match bytes {
@@ -386,6 +385,39 @@ impl<'a> Edn<'a> {
         }
     }
 
+    /// The value of a type or a number, if it is written plainly; says whether it was not there before.
+    #[inline]
+    fn plain(&mut self, name: &str, record: &mut Record) -> Option<bool> {
+        let field = Field::named(name)?;
+        if !matches!(field, Field::Index | Field::Time | Field::Process | Field::Type) {
+            return None;
+        }
+        let rest = self.text.as_bytes().get(self.at..)?.strip_prefix(b" ")?;
+        if field == Field::Type {
+            let rest = rest.strip_prefix(b":")?;
+            let (kind, word) = [Kind::Invoke, Kind::Ok, Kind::Fail, Kind::Info]
+                .into_iter()
+                .find_map(|kind| Some((kind, rest.strip_prefix(kind.as_str().as_bytes())?)))?;
+            word.first().filter(|b| DELIMITS[usize::from(**b)])?;
+            self.at += 2 + kind.as_str().len();
+            return Some(record.put_kind(kind));
+        }
+        // 18 digits always fit.
+        let mut number = 0;
+        let mut len = 0;
+        while let Some(digit) = rest.get(len).filter(|b| b.is_ascii_digit() && len < 18) {
+            number = number * 10 + i64::from(digit - b'0');
+            len += 1;
+        }
+        let octal = len > 1 && rest[0] == b'0';
+        let ends = rest.get(len).is_some_and(|b| DELIMITS[usize::from(*b)]);
+        if len == 0 || octal || !ends {
+            return None;
+        }
+        self.at += 1 + len;
+        Some(record.put_number(field, number))
+    }
+
     /// Reads the op that the scan stands on.
     pub fn op(&mut self, record: &mut Record) -> Parsed<()> {
         self.items(b'}', 1, |edn| {
@@ -396,9 +428,15 @@ impl<'a> Edn<'a> {
             } else {
                 Cow::Owned(edn.key(None, 1)?.trim_matches('"').to_owned())
             };
-            let from = record.json.len();
-            edn.map_value(&mut record.json, 1)?;
-            if record.put(&name, from) {
+            let new = match edn.plain(&name, record) {
+                Some(new) => new,
+                None => {
+                    let from = record.json.len();
+                    edn.map_value(&mut record.json, 1)?;
+                    record.put(&name, from)
+                }
+            };
+            if new {
                 return Ok(());
             }
             Err(Fault::new(at, Problem::KeyTwice(name.into_owned())))
@@ -491,6 +529,31 @@ fn unicode(text: &str) -> Option<(char, usize)> {
     }
     Some((char::from_u32(high).unwrap_or(char::REPLACEMENT_CHARACTER), 5))
 }
+
+/// What a byte between forms is.
+#[derive(Clone, Copy)]
+enum Skip {
+    No,
+    Blank,
+    /// The beginning of a comment, a discard or metadata, or not.
+    Perhaps,
+}
+
+const SKIPS: [Skip; 256] = {
+    let mut table = [Skip::No; 256];
+    let (blanks, perhaps) = (b"\t\n\x0b\x0c\r\x1c\x1d\x1e\x1f ,", b";#^");
+    let mut i = 0;
+    while i < blanks.len() {
+        table[blanks[i] as usize] = Skip::Blank;
+        i += 1;
+    }
+    i = 0;
+    while i < perhaps.len() {
+        table[perhaps[i] as usize] = Skip::Perhaps;
+        i += 1;
+    }
+    table
+};
 
 /// Which bytes end a token.
 const DELIMITS: [bool; 256] = {

@@ -230,7 +230,8 @@ impl<R: Read> Importer<R> {
                         && end - begin <= LINE_BYTES_MAX =>
                 {
                     self.syntax = syntax;
-                    self.line = window.line_of(begin);
+                    self.window.consume(begin);
+                    self.line = self.window.line;
                     self.window.consume(end);
                     return Ok(true);
                 }

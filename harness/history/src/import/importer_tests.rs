@@ -62,12 +62,72 @@ fn texts() -> impl Strategy<Value = (Format, Vec<u8>)> {
     })
 }
 
+/// Ops of a few processes in any order, as EDN; most of them fit nothing.
+fn events() -> impl Strategy<Value = String> {
+    let process = prop::sample::select(&["0", "1", "2", "nil", ":nemesis"][..]);
+    let kind = prop::sample::select(&["invoke", "invoke", "ok", "fail", "info"][..]);
+    let f = prop::sample::select(&["read", "write", "crash"][..]);
+    let value = prop::sample::select(&["nil", "1", "2", "[1 nil]"][..]);
+    let time = prop::option::of(0u8..20);
+    let event = (process, kind, f, value, time).prop_map(|(process, kind, f, value, time)| {
+        let time = time.map(|time| format!(" :time {time}")).unwrap_or_default();
+        format!("{{:process {process} :type :{kind} :f :{f} :value {value}{time}}}\n")
+    });
+    prop::collection::vec(event, 0..12).prop_map(|events| events.concat())
+}
+
+/// What a well-behaved recorder writes: each process invokes, then completes or is gone.
+fn right_events() -> impl Strategy<Value = String> {
+    prop::collection::vec((0u32..4, 0usize..3), 0..20).prop_map(|steps| {
+        let (mut open, mut text) = ([false; 4], String::new());
+        for (process, outcome) in steps {
+            let kind =
+                if open[process as usize] { ["ok", "fail", "info"][outcome] } else { "invoke" };
+            open[process as usize] ^= true;
+            text += &format!("{{:process {process} :type :{kind} :f :read :value {outcome}}}\n");
+        }
+        text
+    })
+}
+
+/// What our own reader says of ops that were imported.
+fn read_back(imported: &crate::import::Imported) -> Result<Vec<Op>, ReadError> {
+    let mut writer = crate::Writer::new(Vec::new(), &imported.header).expect("memory takes all");
+    for op in &imported.ops {
+        writer.append(op).expect("memory takes all");
+    }
+    let file = writer.seal().expect("memory takes all");
+    crate::Reader::new(&file[..])?.read_all()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn how_the_bytes_arrive_does_not_matter((format, bytes) in texts(), chunk in 1usize..60) {
         prop_assert_eq!(import(&bytes, format, chunk), import(&bytes, format, 1 << 20));
+    }
+
+    #[test]
+    fn what_is_imported_is_a_history(text in prop_oneof![events(), right_events()]) {
+        let import = |repair| {
+            let options = Options { repair, independent: Independent::No };
+            crate::import::open_all(text.as_bytes(), None, options)
+        };
+        let repaired = import(true).expect("anything can be repaired");
+        prop_assert_eq!(&read_back(&repaired).expect("what is repaired is right"), &repaired.ops);
+        let Ok(strict) = import(false) else { return Ok(()) };
+        prop_assert_eq!(&read_back(&strict).expect("what is accepted is right"), &strict.ops);
+        if strict.notes.is_empty() {
+            prop_assert_eq!(strict.ops, repaired.ops);
+            prop_assert!(repaired.notes.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_is_right_is_accepted(text in right_events()) {
+        let imported = crate::import::open_all(text.as_bytes(), None, Options::default());
+        prop_assert_eq!(imported.expect("it is right").ops.len(), text.lines().count());
     }
 
     #[test]

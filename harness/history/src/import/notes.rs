@@ -19,7 +19,6 @@ pub(super) enum Note {
     Overlap,
     Anonymous,
     Ambiguous,
-    OtherFunction,
     InvocationAdded,
 }
 
@@ -56,9 +55,6 @@ impl Note {
             }
             Self::Ambiguous => {
                 "completions were dropped that fit several invocations: their outcome counts as unknown"
-            }
-            Self::OtherFunction => {
-                "completions were dropped that name another function than their invocation: its outcome counts as unknown"
             }
             Self::InvocationAdded => {
                 "completions had no invocation: each was given one as early as its process allows, so that no order in real time is claimed"

@@ -1,6 +1,6 @@
 //! Whether imported ops fit together: whose they are, and which completion ends which invocation.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::importer::CRASH;
 use crate::error::Problem;
@@ -19,7 +19,7 @@ pub(super) enum Who {
 }
 
 impl Who {
-    /// The largest number that a file may give a process; those above are ours to give.
+    /// The largest number that a file may give a process, far from where counting on would overflow.
     pub const CLIENT_MAX: u32 = 999_999_999;
 
     pub const fn process(self) -> Process {
@@ -74,24 +74,16 @@ struct Open {
 }
 
 /// The state of every process; memory grows with the number of processes, never with the number of ops.
+#[derive(Default)]
 pub(super) struct Pairs {
     nemesis: Slot,
     dense: Vec<Slot>,
     sparse: BTreeMap<u32, Slot>,
     functions: Functions,
+    /// The first number above all that were used so far.
     next_fresh: u32,
-}
-
-impl Default for Pairs {
-    fn default() -> Self {
-        Self {
-            nemesis: Slot::default(),
-            dense: Vec::new(),
-            sparse: BTreeMap::new(),
-            functions: Functions::default(),
-            next_fresh: Who::CLIENT_MAX + 1,
-        }
-    }
+    /// New numbers that were given. A process that the file calls by one of them later gets another.
+    given: BTreeSet<u32>,
 }
 
 impl Pairs {
@@ -100,8 +92,14 @@ impl Pairs {
     pub fn step(&mut self, event: &Event<'_>) -> Result<Fit, Problem> {
         let f = self.functions.id(event.f);
         let Event { who, mut kind, .. } = *event;
+        let mut clashes = false;
+        if let Who::Client(id) = who {
+            clashes = !self.given.is_empty() && self.given.contains(&id);
+            self.next_fresh = self.next_fresh.max(id + 1);
+        }
         let next_fresh = self.next_fresh;
         let slot = self.slot(who);
+        slot.retired |= clashes && slot.renamed.is_none();
         if who == Who::Nemesis {
             if kind == Kind::Info && slot.open.is_none() {
                 kind = Kind::Invoke;
@@ -152,7 +150,8 @@ impl Pairs {
         };
         let process = slot.renamed.map_or_else(|| who.process(), Process::Client);
         if renamed {
-            self.next_fresh = self.next_fresh.saturating_add(1);
+            self.given.insert(next_fresh);
+            self.next_fresh = next_fresh + 1;
         }
         Ok(Fit::Op { process, kind, invoked, renamed })
     }

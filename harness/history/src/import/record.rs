@@ -40,8 +40,8 @@ pub(super) type Parsed<T> = Result<T, Fault>;
 pub(super) enum Field {
     Index,
     Time,
-    Type,
     Process,
+    Type,
     F,
     Key,
     Value,
@@ -54,42 +54,78 @@ pub(super) enum Field {
 const FIELDS: usize = 10;
 
 impl Field {
+    #[inline]
     pub fn named(name: &str) -> Option<Self> {
-        Some(match name {
-            "index" => Self::Index,
-            "time" => Self::Time,
-            "type" => Self::Type,
-            "process" => Self::Process,
-            "f" => Self::F,
-            "key" => Self::Key,
-            "value" => Self::Value,
-            "error" => Self::Error,
-            "node" => Self::Node,
-            "seal" => Self::Seal,
+        // The length first: comparing texts costs more.
+        Some(match (name.len(), name) {
+            (1, "f") => Self::F,
+            (3, "key") => Self::Key,
+            (4, "time") => Self::Time,
+            (4, "type") => Self::Type,
+            (4, "node") => Self::Node,
+            (4, "seal") => Self::Seal,
+            (5, "index") => Self::Index,
+            (5, "value") => Self::Value,
+            (5, "error") => Self::Error,
+            (7, "process") => Self::Process,
             _ => return None,
         })
     }
 }
 
 /// One op's fields as JSON.
+///
+/// Types and numbers that are written plainly are not translated at all: they are kept as what they are.
 #[derive(Debug, Default)]
 pub(super) struct Record {
     pub json: String,
     fields: [Option<Range<usize>>; FIELDS],
+    plain_kind: Option<Kind>,
+    /// By field: index, time and process, which are the first three.
+    plain_numbers: [Option<i64>; 3],
 }
 
 impl Record {
     pub fn clear(&mut self) {
         self.json.clear();
         self.fields = Default::default();
+        self.plain_kind = None;
+        self.plain_numbers = [None; 3];
+    }
+
+    /// Says that a field is this number; false if it was there before.
+    pub fn put_number(&mut self, field: Field, number: i64) -> bool {
+        let new = self.fields[field as usize].is_none();
+        self.plain_numbers[field as usize].replace(number).is_none() && new
+    }
+
+    /// Says what the type is; false if it was there before.
+    pub fn put_kind(&mut self, kind: Kind) -> bool {
+        let new = self.fields[Field::Type as usize].is_none();
+        self.plain_kind.replace(kind).is_none() && new
+    }
+
+    /// Whether the field was said plainly.
+    fn is_plain(&self, field: Field) -> bool {
+        match field {
+            Field::Type => self.plain_kind.is_some(),
+            Field::Index | Field::Time | Field::Process => {
+                self.plain_numbers[field as usize].is_some()
+            }
+            _ => false,
+        }
     }
 
     /// Says that `json` from `from` to its end is the value of `name`; of an unknown name it is taken away again.
     /// False if the name was there before.
+    #[inline]
     pub fn put(&mut self, name: &str, from: usize) -> bool {
         let range = from..self.json.len();
         match Field::named(name) {
-            Some(field) => self.fields[field as usize].replace(range).is_none(),
+            Some(field) => {
+                let plain = self.is_plain(field);
+                self.fields[field as usize].replace(range).is_none() && !plain
+            }
             None => {
                 self.json.truncate(from);
                 true
@@ -98,6 +134,7 @@ impl Record {
     }
 
     /// Where the JSON of a field is; nothing for null too.
+    #[inline]
     pub fn range(&self, field: Field) -> Option<Range<usize>> {
         self.fields[field as usize].clone().filter(|range| &self.json[range.clone()] != "null")
     }
@@ -106,6 +143,7 @@ impl Record {
         self.fields[field as usize] = range;
     }
 
+    #[inline]
     fn json_of(&self, field: Field) -> Option<&str> {
         self.range(field).map(|range| &self.json[range])
     }
@@ -116,6 +154,9 @@ impl Record {
     }
 
     pub fn kind(&self) -> Result<Kind, Problem> {
+        if let Some(kind) = self.plain_kind {
+            return Ok(kind);
+        }
         match self.json_of(Field::Type) {
             Some("\"invoke\"") => Ok(Kind::Invoke),
             Some("\"ok\"") => Ok(Kind::Ok),
@@ -128,6 +169,11 @@ impl Record {
 
     /// Nothing where the op does not say.
     pub fn process(&self) -> Result<Option<Who>, Problem> {
+        if let Some(number) = self.plain_numbers[Field::Process as usize] {
+            let id = u32::try_from(number).ok().filter(|id| *id <= Who::CLIENT_MAX);
+            let id = id.ok_or_else(|| Problem::ForeignProcess(number.to_string()))?;
+            return Ok(Some(Who::Client(id)));
+        }
         match self.json_of(Field::Process) {
             None => Ok(None),
             Some("\"nemesis\"") => Ok(Some(Who::Nemesis)),
@@ -160,6 +206,9 @@ impl Record {
     }
 
     pub fn number(&self, field: Field, name: &'static str) -> Result<Option<i64>, Problem> {
+        if let Some(number) = self.plain_numbers[field as usize] {
+            return Ok(Some(number));
+        }
         let Some(json) = self.json_of(field) else { return Ok(None) };
         let number = json.parse().map(Some);
         number.map_err(|_| Problem::ForeignNumber { field: name, found: json.into() })
@@ -190,6 +239,12 @@ impl Record {
 
 /// The text that a JSON string stands for; other JSON as it is.
 fn text(json: &str) -> Cow<'_, str> {
+    if !json.starts_with('"') {
+        return Cow::Borrowed(json);
+    }
+    if !json.contains('\\') {
+        return Cow::Borrowed(&json[1..json.len() - 1]);
+    }
     RawValue(json).as_str().unwrap_or(Cow::Borrowed(json))
 }
 
@@ -211,8 +266,15 @@ fn is_txn(json: &str) -> bool {
 }
 
 /// Appends a JSON string.
+#[inline]
 pub(super) fn push_string(out: &mut String, text: &str) {
-    write_json_string(out, text).expect("a string takes all");
+    if text.bytes().any(|b| b < b' ' || b == b'"' || b == b'\\') {
+        write_json_string(out, text).expect("a string takes all");
+    } else {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
+    }
 }
 
 /// Appends an object whose keys are JSON strings, ordered: equal maps become equal text. The key that stands twice is

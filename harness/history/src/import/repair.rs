@@ -17,6 +17,9 @@ use crate::{F, Kind, NodeId, Op, Process, Value};
 /// Broken pieces of text after which a file is given up: what has this many is no history.
 const GARBLED_MAX: u64 = 1000;
 
+/// A completion is compared with so many open invocations of its process at most; of more, it could be anybody's.
+const OPEN_COMPARED_MAX: usize = 1000;
+
 /// An op as the file says it.
 struct Event {
     line: u64,
@@ -119,18 +122,18 @@ fn event<R: Read>(importer: &mut Importer<R>) -> Option<Event> {
 /// A process as we tell it: one thing at a time.
 struct Lane {
     process: Process,
-    /// Position in the output of the invocation that is open.
-    open: Option<usize>,
-    /// Position in the output before which it was busy.
-    idle_from: usize,
+    /// Position in the output: of its invocation if it has one open, else the first at which it was idle.
+    at: usize,
 }
 
 /// What the file calls one process.
 #[derive(Default)]
 struct Actor {
-    lanes: Vec<Lane>,
+    idle: Vec<Lane>,
+    /// In order of invocation.
+    open: Vec<Lane>,
     /// The latest completion that had an invocation, to tell what only repeats it.
-    latest: Option<(Kind, F, Value)>,
+    latest: Option<(Option<i64>, Kind, F, Value)>,
     /// Whether its own number is used.
     named: bool,
 }
@@ -164,7 +167,7 @@ impl Repair {
 
     /// The nemesis says info at the beginning and at the end; what does not fit is left out.
     fn nemesis(&mut self, mut event: Event, notes: &mut Notes) {
-        let open = self.actor(event.who).lanes.first().and_then(|lane| lane.open);
+        let open = self.actor(event.who).open.first().map(|lane| lane.at);
         let opened = open.map(|at| self.out[at].0.f.clone());
         let Some(f) = event.f.as_deref().map(F::from) else {
             return notes.add(Note::NemesisOdd, event.line);
@@ -189,65 +192,55 @@ impl Repair {
         if who.is_none() {
             notes.add(Note::Anonymous, event.line);
         }
-        let lane = match self.idle_lane(who) {
-            Some(lane) => lane,
-            None => {
-                if self.actor(who).lanes.iter().any(|lane| lane.open.is_some()) && who.is_some() {
-                    notes.add(Note::Overlap, event.line);
-                }
-                self.new_lane(who)
-            }
-        };
+        if who.is_some() && !self.actor(who).open.is_empty() {
+            notes.add(Note::Overlap, event.line);
+        }
+        let process = self.idle_lane(who).process;
         let at = self.out.len();
-        let lane = &mut self.actor(who).lanes[lane];
-        lane.open = Some(at);
-        let process = lane.process;
+        self.actor(who).open.push(Lane { process, at });
         self.push(event, process, None, notes);
     }
 
     fn complete(&mut self, mut event: Event, notes: &mut Notes) {
         let who = event.who;
-        let lanes = self.actors.get(&who).map_or(&[][..], |actor| &actor.lanes);
-        let open: Vec<usize> = (0..lanes.len()).filter(|i| lanes[*i].open.is_some()).collect();
+        let open = self.actors.get(&who).map_or(&[][..], |actor| &actor.open);
+        if open.len() > OPEN_COMPARED_MAX {
+            return notes.add(Note::Ambiguous, event.line);
+        }
         if event.kind == Kind::Info && event.f.as_deref() == Some(CRASH) && !open.is_empty() {
             event.f = None;
         }
-        let fits = |i: &usize| {
-            let invoked = lanes[*i].open.map(|at| &self.out[at].0);
-            invoked.is_some_and(|op| event.f.as_deref().is_none_or(|f| f == op.f.as_str()))
+        // One process doing one thing leaves no choice, so its value need not tell.
+        let choice = open.len() > 1 || who.is_none();
+        let fits = |lane: &Lane| {
+            let op = &self.out[lane.at].0;
+            event.f.as_deref().is_none_or(|f| f == op.f.as_str())
+                && (!choice || completes(&op.value, &event.value))
         };
-        let mut candidates: Vec<usize> = open.iter().copied().filter(fits).collect();
-        if open.len() > 1 || who.is_none() {
-            let out = &self.out;
-            candidates.retain(|i| {
-                lanes[*i].open.is_some_and(|at| completes(&out[at].0.value, &event.value))
-            });
-        }
+        let candidates: Vec<usize> = (0..open.len()).filter(|at| fits(&open[*at])).collect();
         match candidates[..] {
-            [lane] => self.end(lane, event, notes),
-            [] if open.is_empty() => self.orphan(event, notes),
-            [] if who.is_none() => self.orphan(event, notes),
-            [] => notes.add(Note::OtherFunction, event.line),
+            [lane] => {
+                let lane = self.actor(who).open.remove(lane);
+                let invoked = self.out[lane.at].0.clone();
+                let f = event.f.as_deref().map_or_else(|| invoked.f.clone(), F::from);
+                let latest = (event.time_ns, event.kind, f, event.value.clone());
+                self.actor(who).latest = Some(latest);
+                self.end(lane.process, event, Some(&invoked), notes);
+            }
+            [] => self.orphan(event, notes),
             _ => notes.add(Note::Ambiguous, event.line),
         }
     }
 
-    /// Ends what is open in a lane.
-    fn end(&mut self, lane: usize, event: Event, notes: &mut Notes) {
-        let (at, who) = (self.out.len(), event.who);
-        let actor = self.actors.entry(who).or_default();
-        let process = actor.lanes[lane].process;
-        let opened = actor.lanes[lane].open.take();
-        let invoked = opened.map(|at| self.out[at].0.clone());
-        actor.lanes[lane].idle_from = at + 1;
-        let f = event.f.as_deref().map(F::from).or_else(|| Some(invoked.as_ref()?.f.clone()));
-        actor.latest = f.map(|f| (event.kind, f, event.value.clone()));
+    /// Ends what a lane did.
+    fn end(&mut self, process: Process, event: Event, invoked: Option<&Op>, notes: &mut Notes) {
+        let (at, who) = (self.out.len() + 1, event.who);
         // Nobody knows when an info ends, and a process of its own claims no order with what follows.
         let retired = event.kind == Kind::Info && who != Some(Who::Nemesis);
-        if retired || who.is_none() {
-            actor.lanes.swap_remove(lane);
+        if !retired && who.is_some() {
+            self.actor(who).idle.push(Lane { process, at });
         }
-        self.push(event, process, invoked.as_ref(), notes);
+        self.push(event, process, invoked, notes);
     }
 
     /// A completion that nothing began.
@@ -256,7 +249,7 @@ impl Repair {
         let Some(f) = event.f.as_deref().map(F::from) else {
             return notes.add(Note::Unusable, event.line);
         };
-        let repeated = (event.kind, f.clone(), event.value.clone());
+        let repeated = (event.time_ns, event.kind, f.clone(), event.value.clone());
         let latest = self.actors.get(&who).and_then(|actor| actor.latest.as_ref());
         if who.is_some() && latest == Some(&repeated) {
             return notes.add(Note::Duplicate, event.line);
@@ -265,8 +258,7 @@ impl Repair {
             return notes.add(Note::IdleCrash, event.line);
         }
         notes.add(Note::InvocationAdded, event.line);
-        let lane = self.idle_lane(who).unwrap_or_else(|| self.new_lane(who));
-        let Lane { process, idle_from, .. } = self.actor(who).lanes[lane];
+        let Lane { process, at: idle_from } = self.idle_lane(who);
         let value = if f == F::Read { Value::Null } else { event.value.clone() };
         let invocation = Op {
             index: 0,
@@ -280,8 +272,8 @@ impl Repair {
             error: None,
         };
         self.added.push((idle_from, (invocation, event.line)));
-        self.end(lane, event, notes);
         self.actor(who).latest = None;
+        self.end(process, event, None, notes);
     }
 
     fn push(&mut self, event: Event, process: Process, invoked: Option<&Op>, notes: &mut Notes) {
@@ -309,19 +301,17 @@ impl Repair {
         self.actors.entry(who).or_default()
     }
 
-    fn idle_lane(&mut self, who: Option<Who>) -> Option<usize> {
-        self.actor(who).lanes.iter().position(|lane| lane.open.is_none())
-    }
-
-    fn new_lane(&mut self, who: Option<Who>) -> usize {
+    /// A lane that does nothing, taken out: an idle one, or a new one.
+    fn idle_lane(&mut self, who: Option<Who>) -> Lane {
         let fresh = Process::Client(Who::CLIENT_MAX + 1 + self.fresh);
         let actor = self.actor(who);
+        if let Some(lane) = actor.idle.pop() {
+            return lane;
+        }
         let own = who.filter(|_| !actor.named).map(Who::process);
         actor.named = true;
-        actor.lanes.push(Lane { process: own.unwrap_or(fresh), open: None, idle_from: 0 });
-        let lane = actor.lanes.len() - 1;
         self.fresh += u32::from(own.is_none());
-        lane
+        Lane { process: own.unwrap_or(fresh), at: 0 }
     }
 
     /// The ops with their lines, numbered.

@@ -81,12 +81,14 @@ impl<R: Read> Window<R> {
     /// Everything before `to` is done with.
     pub fn consume(&mut self, to: usize) {
         let done = &self.text.as_bytes()[self.start..to];
-        self.line += newlines(done);
-        self.line_bytes = match memchr::memrchr(b'\n', done) {
-            Some(newline) => done.len() - newline - 1,
-            None => self.line_bytes + done.len(),
-        };
         self.start = to;
+        match memchr::memrchr(b'\n', done) {
+            Some(newline) => {
+                self.line += newlines(&done[..=newline]);
+                self.line_bytes = done.len() - newline - 1;
+            }
+            None => self.line_bytes += done.len(),
+        }
     }
 
     /// The line of a byte that is unread.
