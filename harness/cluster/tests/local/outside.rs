@@ -7,6 +7,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -165,15 +166,20 @@ fn children_of(parent: i32) -> Vec<i32> {
 /// A run that holds three nodes, and its processes: outer, init, control.
 struct Held {
     child: Child,
-    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
+    lines: mpsc::Receiver<String>,
     chain: [i32; 3],
 }
 
 impl Held {
     fn start(run_dir: &Path) -> Self {
         let mut child = myself(&["hold", path(run_dir)]).stdout(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        assert_eq!(lines.next().unwrap().unwrap(), "holding");
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = mpsc::channel();
+        // A thread of its own, so that waiting for a line has an end.
+        std::thread::spawn(move || {
+            output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+        });
+        assert_eq!(lines.recv_timeout(PATIENCE).unwrap(), "holding");
         let outer = i32::try_from(child.id()).unwrap();
         let init = children_of(outer)[0];
         let chain = [outer, init, children_of(init)[0]];
@@ -223,9 +229,9 @@ fn nothing_is_left_when_any_process_is_killed(run_dir: &Path) {
 
 fn an_interrupt_ends_it_cleanly(run_dir: &Path) {
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        let mut held = Held::start(run_dir);
+        let held = Held::start(run_dir);
         held.signal(signal);
-        assert_eq!(held.lines.next().unwrap().unwrap(), "stopping");
+        assert_eq!(held.lines.recv_timeout(PATIENCE).unwrap(), "stopping");
         assert_eq!(held.end().code(), Some(130));
     }
 }
@@ -234,7 +240,7 @@ fn a_second_interrupt_kills(run_dir: &Path) {
     fs::write(run_dir.join("stubborn"), "").unwrap();
     let mut held = Held::start(run_dir);
     held.signal(Signal::SIGINT);
-    assert_eq!(held.lines.next().unwrap().unwrap(), "stopping");
+    assert_eq!(held.lines.recv_timeout(PATIENCE).unwrap(), "stopping");
     // A second signal at once is the same wish; one after a while is not.
     held.signal(Signal::SIGINT);
     sleep(Duration::from_millis(400));
