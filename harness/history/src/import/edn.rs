@@ -6,8 +6,7 @@
 
 use std::borrow::Cow;
 
-use super::record::{Fault, Field, Parsed, Record, in_order, push_map, push_string};
-use crate::Kind;
+use super::record::{Fault, Parsed, Record, in_order, push_map, push_string};
 use crate::error::Problem;
 use crate::scan::DEPTH_MAX;
 
@@ -20,6 +19,14 @@ pub(super) struct Edn<'a> {
 impl<'a> Edn<'a> {
     pub const fn new(text: &'a str, at: usize) -> Self {
         Self { text, at }
+    }
+
+    pub const fn text(&self) -> &'a str {
+        self.text
+    }
+
+    pub const fn bytes(&self) -> &'a [u8] {
+        self.text.as_bytes()
     }
 
     pub fn peek(&self) -> Option<u8> {
@@ -385,58 +392,27 @@ impl<'a> Edn<'a> {
         }
     }
 
-    /// The value of a type or a number, if it is written plainly; says whether it was not there before.
-    #[inline]
-    fn plain(&mut self, name: &str, record: &mut Record) -> Option<bool> {
-        let field = Field::named(name)?;
-        if !matches!(field, Field::Index | Field::Time | Field::Process | Field::Type) {
-            return None;
-        }
-        let rest = self.text.as_bytes().get(self.at..)?.strip_prefix(b" ")?;
-        if field == Field::Type {
-            let rest = rest.strip_prefix(b":")?;
-            let (kind, word) = [Kind::Invoke, Kind::Ok, Kind::Fail, Kind::Info]
-                .into_iter()
-                .find_map(|kind| Some((kind, rest.strip_prefix(kind.as_str().as_bytes())?)))?;
-            word.first().filter(|b| DELIMITS[usize::from(**b)])?;
-            self.at += 2 + kind.as_str().len();
-            return Some(record.put_kind(kind));
-        }
-        // 18 digits always fit.
-        let mut number = 0;
-        let mut len = 0;
-        while let Some(digit) = rest.get(len).filter(|b| b.is_ascii_digit() && len < 18) {
-            number = number * 10 + i64::from(digit - b'0');
-            len += 1;
-        }
-        let octal = len > 1 && rest[0] == b'0';
-        let ends = rest.get(len).is_some_and(|b| DELIMITS[usize::from(*b)]);
-        if len == 0 || octal || !ends {
-            return None;
-        }
-        self.at += 1 + len;
-        Some(record.put_number(field, number))
-    }
-
     /// Reads the op that the scan stands on.
     pub fn op(&mut self, record: &mut Record) -> Parsed<()> {
         self.items(b'}', 1, |edn| {
             let at = edn.at;
+            match edn.plain_field(record) {
+                Some(true) => return Ok(()),
+                Some(false) => {
+                    let name = Edn::new(edn.text, at + 1).token();
+                    return Err(Fault::new(at, Problem::KeyTwice(name.into())));
+                }
+                None => {}
+            }
             let name = if edn.peek() == Some(b':') {
                 edn.at += 1;
                 Cow::Borrowed(edn.token())
             } else {
                 Cow::Owned(edn.key(None, 1)?.trim_matches('"').to_owned())
             };
-            let new = match edn.plain(&name, record) {
-                Some(new) => new,
-                None => {
-                    let from = record.json.len();
-                    edn.map_value(&mut record.json, 1)?;
-                    record.put(&name, from)
-                }
-            };
-            if new {
+            let from = record.json.len();
+            edn.map_value(&mut record.json, 1)?;
+            if record.put(&name, from) {
                 return Ok(());
             }
             Err(Fault::new(at, Problem::KeyTwice(name.into_owned())))
@@ -556,7 +532,7 @@ const SKIPS: [Skip; 256] = {
 };
 
 /// Which bytes end a token.
-const DELIMITS: [bool; 256] = {
+pub(super) const DELIMITS: [bool; 256] = {
     let mut table = [false; 256];
     let mut b = 0;
     while b <= 0x20 {

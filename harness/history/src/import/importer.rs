@@ -275,7 +275,7 @@ impl<R: Read> Importer<R> {
         let kind = self.record.kind()?;
         let who = self.record.process()?.ok_or(Problem::NoProcess)?;
         let f = self.function(who, kind)?;
-        if self.record.range(Field::F).is_none() && kind == Kind::Invoke {
+        if !self.record.says_function() && kind == Kind::Invoke {
             self.notes.add(Note::TxnInferred, self.line);
         }
         if self.independent && who != Who::Nemesis {
@@ -316,7 +316,7 @@ impl<R: Read> Importer<R> {
     /// Where the name of what the op does is. A completion that does not say does what was invoked.
     fn function(&mut self, who: Who, kind: Kind) -> Result<Range<usize>, Problem> {
         let found = self.record.function()?;
-        let said = self.record.range(Field::F).is_some();
+        let said = self.record.says_function();
         if let Some(f) = found.clone().filter(|_| said)
             && (kind != Kind::Info || &self.record.json[f.clone()] != CRASH)
         {

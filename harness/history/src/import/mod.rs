@@ -54,6 +54,7 @@ mod json;
 mod log;
 mod notes;
 mod pairs;
+mod plain;
 mod record;
 mod repair;
 mod source;

@@ -81,6 +81,8 @@ pub(super) struct Record {
     pub json: String,
     fields: [Option<Range<usize>>; FIELDS],
     plain_kind: Option<Kind>,
+    /// Where the function's name is, without quotes.
+    plain_name: Option<Range<usize>>,
     /// By field: index, time and process, which are the first three.
     plain_numbers: [Option<i64>; 3],
 }
@@ -90,6 +92,7 @@ impl Record {
         self.json.clear();
         self.fields = Default::default();
         self.plain_kind = None;
+        self.plain_name = None;
         self.plain_numbers = [None; 3];
     }
 
@@ -105,10 +108,29 @@ impl Record {
         self.plain_kind.replace(kind).is_none() && new
     }
 
+    /// Says what is done; false if that was said before.
+    pub fn put_name(&mut self, name: &str) -> bool {
+        let new = self.fields[Field::F as usize].is_none();
+        let range = self.push(name);
+        self.plain_name.replace(range).is_none() && new
+    }
+
+    /// Says what the JSON of a field is; false if it was there before.
+    pub fn put_json(&mut self, field: Field, json: &str) -> bool {
+        let range = self.push(json);
+        self.fields[field as usize].replace(range).is_none()
+    }
+
+    /// Whether the op says what is done.
+    pub fn says_function(&self) -> bool {
+        self.plain_name.is_some() || self.range(Field::F).is_some()
+    }
+
     /// Whether the field was said plainly.
     fn is_plain(&self, field: Field) -> bool {
         match field {
             Field::Type => self.plain_kind.is_some(),
+            Field::F => self.plain_name.is_some(),
             Field::Index | Field::Time | Field::Process => {
                 self.plain_numbers[field as usize].is_some()
             }
@@ -186,6 +208,9 @@ impl Record {
 
     /// Where the function's name is in `json`; of a list of micro-operations it may be absent.
     pub fn function(&mut self) -> Result<Option<Range<usize>>, Problem> {
+        if let Some(range) = &self.plain_name {
+            return Ok(Some(range.clone()));
+        }
         let Some(range) = self.range(Field::F) else {
             let txn = self.json_of(Field::Value).is_some_and(is_txn);
             return Ok(txn.then(|| self.push("txn")));

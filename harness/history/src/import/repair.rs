@@ -97,7 +97,7 @@ fn event<R: Read>(importer: &mut Importer<R>) -> Option<Event> {
         }
     }
     let f = importer.record.function().ok()?;
-    if f.is_some() && kind == Kind::Invoke && importer.record.range(Field::F).is_none() {
+    if f.is_some() && kind == Kind::Invoke && !importer.record.says_function() {
         importer.notes.add(Note::TxnInferred, importer.line);
     }
     let mismatch = kind == Kind::Fail && f.as_ref().is_some_and(|f| importer.is_mismatch(f));
