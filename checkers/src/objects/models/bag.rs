@@ -1,6 +1,7 @@
 //! An unordered queue: what comes out was put in, once.
 
 use super::container::Discipline;
+use crate::objects::unique::unknown::Deadlines;
 use crate::objects::unique::{Conflict, Unique, bag};
 
 /// Any value may come out.
@@ -34,5 +35,9 @@ impl Discipline for Unordered {
 
     fn decide(unique: &Unique) -> Result<(), Conflict> {
         bag::decide(unique)
+    }
+
+    fn deadlines(unique: &Unique) -> Deadlines {
+        bag::deadlines(unique)
     }
 }

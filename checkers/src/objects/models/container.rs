@@ -9,6 +9,7 @@ use keelhaul_history::{RawValue, Value};
 
 use crate::columns::Interner;
 use crate::objects::model::{Model, Next, Operation, Shortcut};
+use crate::objects::unique::unknown::Deadlines;
 use crate::objects::unique::{self, Unique};
 use crate::objects::vocabulary::{Misfit, Vocabulary, atom};
 
@@ -42,6 +43,8 @@ pub trait Discipline: Sync + Send + 'static {
     fn ready(state: &Self::State) -> Vec<u32>;
     /// Whether values that are all different come out in a possible order; if not, values that show it.
     fn decide(unique: &Unique) -> Result<(), unique::Conflict>;
+    /// When a value that nobody is known to have taken must be gone all the same.
+    fn deadlines(unique: &Unique) -> Deadlines;
     /// Puts ids in the order that the discipline needs; `values` holds what they stand for.
     fn rank(_values: &[Value]) -> Option<Vec<u32>> {
         None
@@ -135,7 +138,7 @@ impl<D: Discipline> Model for Container<D> {
     }
 
     fn shortcut(&self, ops: &[Operation<ContainerOp>]) -> Shortcut {
-        unique::shortcut(ops, self.values.len(), D::decide, |op| self.describe(op))
+        unique::shortcut(ops, self.values.len(), D::decide, D::deadlines, |op| self.describe(op))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::container::Discipline;
+use crate::objects::unique::unknown::Deadlines;
 use crate::objects::unique::{Conflict, Unique, queue};
 
 /// What was put in first comes out first.
@@ -32,5 +33,9 @@ impl Discipline for Fifo {
 
     fn decide(unique: &Unique) -> Result<(), Conflict> {
         queue::decide(unique)
+    }
+
+    fn deadlines(unique: &Unique) -> Deadlines {
+        queue::deadlines(unique)
     }
 }

@@ -3,6 +3,7 @@
 use keelhaul_history::Value;
 
 use super::container::Discipline;
+use crate::objects::unique::unknown::Deadlines;
 use crate::objects::unique::{Conflict, Unique, priority};
 
 /// The smallest comes out first. Value ids are ranks, so that comparing two is comparing what they stand for: numbers by
@@ -34,6 +35,10 @@ impl Discipline for SmallestFirst {
 
     fn decide(unique: &Unique) -> Result<(), Conflict> {
         priority::decide(unique)
+    }
+
+    fn deadlines(unique: &Unique) -> Deadlines {
+        priority::deadlines(unique)
     }
 
     fn rank(values: &[Value]) -> Option<Vec<u32>> {

@@ -1,6 +1,7 @@
 //! A stack.
 
 use super::container::Discipline;
+use crate::objects::unique::unknown::Deadlines;
 use crate::objects::unique::{Conflict, Unique, stack};
 
 /// What was put in last comes out first.
@@ -30,5 +31,9 @@ impl Discipline for Lifo {
 
     fn decide(unique: &Unique) -> Result<(), Conflict> {
         stack::decide(unique)
+    }
+
+    fn deadlines(unique: &Unique) -> Deadlines {
+        stack::deadlines(unique)
     }
 }

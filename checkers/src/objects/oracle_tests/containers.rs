@@ -10,7 +10,7 @@ use crate::objects::models::priority::SmallestFirst;
 use crate::objects::models::stack::Lifo;
 
 /// Values that any history here may hold.
-const VALUES: u32 = 16;
+const VALUES: u32 = 64;
 
 /// A container that is given only new values, in an order that its ids do not tell, or a few values again and again.
 struct Played<D> {
@@ -114,4 +114,89 @@ fn priority_queues_agree_with_the_oracle() {
 #[test]
 fn unordered_queues_agree_with_the_oracle() {
     test::<Unordered>(300_000..300_000 + SEEDS);
+}
+
+/// Whether every value was put in once at most.
+fn all_different(ops: &[Operation<ContainerOp>]) -> bool {
+    let puts = ops.iter().filter(|op| matches!(op.op, ContainerOp::Put(_)));
+    let mut puts: Vec<u32> = puts
+        .map(|op| match op.op {
+            ContainerOp::Put(value) => value,
+            _ => unreachable!("only puts are left"),
+        })
+        .collect();
+    puts.sort_unstable();
+    puts.windows(2).all(|pair| pair[0] != pair[1])
+}
+
+/// What a search must decide is rare: never where takes all have outcomes, and seldom where not.
+fn decides<D: Discipline<State: Debug>>(seeds: Range<u64>) {
+    let (mut unknown, mut undecided) = (0, 0);
+    for seed in seeds {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let model = Played::<D>::new(&mut rng);
+        let ops = history(&model, &mut rng).0;
+        if !all_different(&ops) {
+            continue;
+        }
+        let open = model.shortcut(&ops) == Shortcut::NotApplicable;
+        if ops.iter().any(|op| op.op == ContainerOp::TakeUnknown) {
+            unknown += 1;
+            undecided += u32::from(open);
+        } else {
+            assert!(!open, "seed {seed}: {ops:?}");
+        }
+    }
+    assert!(unknown > 200 && undecided * 3 < unknown, "{undecided} of {unknown} undecided");
+}
+
+#[test]
+fn different_values_seldom_need_a_search() {
+    decides::<Fifo>(0..3_000);
+    decides::<Lifo>(0..3_000);
+    decides::<SmallestFirst>(0..3_000);
+    decides::<Unordered>(0..3_000);
+}
+
+/// Histories too long for the oracle, against the search, which the oracle vouches for.
+fn longer<D: Discipline<State: Debug>>(seeds: Range<u64>) {
+    let mut seen = [0_u32; 2];
+    for seed in seeds {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let model = Played::<D>::new(&mut rng);
+        let crash_percent = [0, 0, 5][rng.random_range(0..3)];
+        let shape = Shape { ops: 40, processes: rng.random_range(2..6), crash_percent };
+        let mut ops = simulate(&model, &mut rng, shape);
+        if rng.random_range(0..3) > 0 {
+            mutate(&model, &mut rng, &mut ops);
+        }
+        ops.retain(|op| op.completed() || !model.is_pure(&op.op));
+        let expected = match model.shortcut(&ops) {
+            Shortcut::NotApplicable => continue,
+            Shortcut::Legal => Answer::Legal,
+            Shortcut::Illegal(_) => Answer::Illegal,
+        };
+        let (answer, _) = Problem::new(&model, &ops).search(false, &mut Briefly);
+        if !matches!(answer, Answer::Stopped(_)) {
+            assert_eq!(answer, expected, "seed {seed}: {ops:?}");
+            seen[usize::from(answer == Answer::Legal)] += 1;
+        }
+    }
+    assert!(seen.iter().all(|n| *n > 50), "both answers must be common: {seen:?}");
+}
+
+struct Briefly;
+
+impl Watch for Briefly {
+    fn look(&mut self, _bytes: usize, steps: u64) -> Option<Stop> {
+        (steps > 4_000).then_some(Stop::Share)
+    }
+}
+
+#[test]
+fn longer_histories_agree_with_the_search() {
+    longer::<Fifo>(0..600);
+    longer::<Lifo>(0..600);
+    longer::<SmallestFirst>(0..600);
+    longer::<Unordered>(0..600);
 }

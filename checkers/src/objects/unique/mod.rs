@@ -13,14 +13,18 @@
 //!
 //! An operation whose outcome is unknown: a put whose value nobody took is left out, for it need not have taken effect;
 //! one whose value was taken returns at the end of time. A take whose outcome is unknown may have taken any value that
-//! nobody else did. So if there is an order without these takes, it is one; if there is none even of the values that
-//! are known to have been taken, there is none at all; otherwise the general search must decide.
+//! nobody else did. So if there is an order without these takes, or with a guess at what they took ([`unknown`]), there is
+//! one; if there is none even of the values that are known to have been taken, there is none at all; otherwise the general
+//! search must decide.
 
 pub mod bag;
 pub mod cover;
 pub mod priority;
 pub mod queue;
 pub mod stack;
+pub mod unknown;
+
+use unknown::Deadlines;
 
 use super::model::{Operation, Shortcut, Witness};
 use super::models::container::ContainerOp;
@@ -140,20 +144,28 @@ pub fn shortcut(
     ops: &[Operation<ContainerOp>],
     values: usize,
     decide: impl Fn(&Unique) -> Result<(), Conflict>,
+    deadlines: impl Fn(&Unique) -> Deadlines,
     describe: impl Fn(&ContainerOp) -> String,
 ) -> Shortcut {
-    let rows = match Rows::new(ops, values) {
+    let mut rows = match Rows::new(ops, values) {
         Ok(Some(rows)) => rows,
         Ok(None) => return Shortcut::NotApplicable,
         Err(value) => return Shortcut::Illegal(conflict_of_one(ops, value, &describe)),
     };
-    let mut unique = rows.unique(ops);
+    let ranks = Ranks::new(ops);
+    let mut unique = rows.unique(ops, &ranks);
+    // From here on these are ranks.
+    rows.unknown_takes.iter_mut().for_each(|call| *call = ranks.of(*call));
     let refused = match decide(&unique) {
         Ok(()) => return Shortcut::Legal,
-        Err(conflict) if !rows.unknown_takes => conflict,
+        Err(conflict) if rows.unknown_takes.is_empty() => conflict,
         Err(_) => {
+            let guess = unknown::assign(&unique, &rows.unknown_takes, &deadlines(&unique));
+            if guess.is_some_and(|guess| decide(&guess).is_ok()) {
+                return Shortcut::Legal;
+            }
             let end = unique.end;
-            unique.lives.retain(|life| life.take_ret != end);
+            unique.lives.retain(|life| life.take_call != end);
             match decide(&unique) {
                 Ok(()) => return Shortcut::NotApplicable,
                 Err(conflict) => conflict,
@@ -177,7 +189,8 @@ pub fn shortcut(
 struct Rows {
     put: Vec<u32>,
     take: Vec<u32>,
-    unknown_takes: bool,
+    /// When takes of unknown outcome were called, in order.
+    unknown_takes: Vec<u32>,
 }
 
 impl Rows {
@@ -185,7 +198,7 @@ impl Rows {
     /// or before it was.
     fn new(ops: &[Operation<ContainerOp>], values: usize) -> Result<Option<Self>, u32> {
         let mut rows =
-            Self { put: vec![NONE; values], take: vec![NONE; values], unknown_takes: false };
+            Self { put: vec![NONE; values], take: vec![NONE; values], unknown_takes: Vec::new() };
         let mut unique = true;
         let mut taken_twice = Vec::new();
         for (row, operation) in ops.iter().enumerate() {
@@ -194,7 +207,7 @@ impl Rows {
                 ContainerOp::Take(value) => (&mut rows.take, value),
                 ContainerOp::TakeNone => continue,
                 ContainerOp::TakeUnknown => {
-                    rows.unknown_takes = true;
+                    rows.unknown_takes.push(operation.call);
                     continue;
                 }
             };
@@ -222,8 +235,7 @@ impl Rows {
         Ok(Some(rows))
     }
 
-    fn unique(&self, ops: &[Operation<ContainerOp>]) -> Unique {
-        let ranks = Ranks::new(ops);
+    fn unique(&self, ops: &[Operation<ContainerOp>], ranks: &Ranks) -> Unique {
         let end = ranks.end;
         let mut lives = Vec::with_capacity(self.put.len());
         for (value, (put, take)) in self.put.iter().zip(&self.take).enumerate() {

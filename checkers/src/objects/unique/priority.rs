@@ -6,6 +6,7 @@
 //! going from the smallest value up, each needs such a gap while its take was pending and its put had begun.
 //! What the smaller values close is kept as a forest over the gaps: each gap leads to the next open one.
 
+use super::unknown::{self, Deadlines, LeastAfter};
 use super::{Because, Conflict, Unique, cover};
 
 /// Decides; lives must be in order of their values, the smallest first.
@@ -30,6 +31,20 @@ pub fn decide(unique: &Unique) -> Result<(), Conflict> {
         }
     }
     cover::decide(unique)
+}
+
+/// When each value must be gone: when a larger one comes out that cannot have come out before it went in, or somebody
+/// finds nothing.
+pub fn deadlines(unique: &Unique) -> Deadlines {
+    let mut deadlines = unknown::only_empties(unique);
+    let mut larger = LeastAfter::new(unique.end, unique.end);
+    for (life, deadline) in unique.lives.iter().zip(&mut deadlines).rev() {
+        *deadline = larger.get(life.put_ret).min(*deadline);
+        if life.take_call != unique.end {
+            larger.keep(life.put_call.max(life.take_call), life.take_ret);
+        }
+    }
+    deadlines
 }
 
 /// Gaps, each with a step towards the next open one; an open gap leads to itself.

@@ -5,6 +5,7 @@
 //! another if the other had gone in for certain before it began to, and it had come out for certain before the
 //! other began to, or while nobody ever took the other.
 
+use super::unknown::{self, Deadlines};
 use super::{Because, Conflict, Unique, cover};
 
 /// Decides.
@@ -20,6 +21,17 @@ pub fn decide(unique: &Unique) -> Result<(), Conflict> {
         });
     }
     cover::decide(unique)
+}
+
+/// When each value must be gone: when one that went in after it comes out, or somebody finds nothing.
+pub fn deadlines(unique: &Unique) -> Deadlines {
+    let mut earliest = unknown::by_empties(unique);
+    for life in &unique.lives {
+        let slot = &mut earliest[life.put_call as usize];
+        *slot = life.take_ret.min(*slot);
+    }
+    unknown::from_the_end(&mut earliest);
+    unique.lives.iter().map(|life| earliest[life.put_ret as usize]).collect()
 }
 
 const NONE: u32 = u32::MAX;

@@ -13,6 +13,7 @@
 //! the bottom of its block it is so for every smaller block, likewise for its take, so each is found once, in a tree
 //! over the values; so is each first value of a block, in a tree that counts what covers it.
 
+use super::unknown::{self, Deadlines, LeastAfter};
 use super::{Because, Conflict, Life, Unique, cover};
 
 /// Decides.
@@ -40,6 +41,31 @@ pub fn decide(unique: &Unique) -> Result<(), Conflict> {
             Err(original(Conflict { lives, empties: Vec::new(), because: Because::NoBottom }))
         }
     }
+}
+
+/// When each value must be gone: when one comes out that was in before it for certain, or somebody finds nothing.
+pub fn deadlines(unique: &Unique) -> Deadlines {
+    let lives = &unique.lives;
+    let mut deadlines = unknown::only_empties(unique);
+    let mut by_put_ret: Vec<u32> = (0..lives.len() as u32).collect();
+    by_put_ret.sort_unstable_by_key(|at| lives[*at as usize].put_ret);
+    let mut staying: Vec<u32> = by_put_ret
+        .iter()
+        .copied()
+        .filter(|at| lives[*at as usize].take_call == unique.end)
+        .collect();
+    staying.sort_unstable_by_key(|at| lives[*at as usize].put_call);
+    let mut below = LeastAfter::new(unique.end, unique.end);
+    let mut before = by_put_ret.into_iter().map(|at| &lives[at as usize]).peekable();
+    for at in staying {
+        let life = &lives[at as usize];
+        while let Some(lower) = before.next_if(|lower| lower.put_ret < life.put_call) {
+            below.keep(lower.take_call, lower.take_ret);
+        }
+        let deadline = &mut deadlines[at as usize];
+        *deadline = below.get(life.put_ret).min(*deadline);
+    }
+    deadlines
 }
 
 /// More than covers anything: marks values that are not there any more.
