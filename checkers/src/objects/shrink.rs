@@ -12,11 +12,11 @@ use super::search::Problem;
 use crate::budget::Budget;
 use crate::linearizable::search::{Answer, STEPS_PER_LOOK, Stop, Watch};
 
-/// Steps that one trial may take; parts are small, and one that takes longer counts as legal.
+/// Steps that one trial may take, and some more for each operation; one that takes longer counts as legal.
 const TRIAL_STEPS: u64 = 64 * STEPS_PER_LOOK;
 
 /// Operations looked at in all trials of one shrinking.
-const WORK_MAX: usize = 50_000_000;
+const WORK_MAX: usize = 10_000_000;
 
 /// Operations looked at even when the budget has ended: a violation without evidence is worth little.
 const WORK_OVER_BUDGET: usize = 100_000;
@@ -49,6 +49,12 @@ enum Unit {
 }
 
 struct Trial(u64);
+
+impl Trial {
+    const fn of(ops: usize) -> Self {
+        Self(TRIAL_STEPS + 4 * ops as u64)
+    }
+}
 
 impl Watch for Trial {
     fn look(&mut self, _bytes: usize, steps: u64) -> Option<Stop> {
@@ -92,7 +98,7 @@ impl<'a, M: Model> Shrinker<'a, M> {
         let ops = self.ops_of(&part);
         let problem_ops: Vec<Operation<M::Op>> = ops.iter().map(|(_, op)| op.clone()).collect();
         let problem = Problem::new(self.model, &problem_ops);
-        let (_, reached) = problem.search(true, &mut Trial(TRIAL_STEPS));
+        let (_, reached) = problem.search(true, &mut Trial::of(problem_ops.len()));
         let free = |op: &M::Op| self.model.group(op).is_some() || self.model.is_pure(op);
         let minimal = !self.gave_up && ops.iter().all(|(_, op)| free(&op.op));
         // What was said of the whole need not hold of the part.
@@ -150,7 +156,7 @@ impl<'a, M: Model> Shrinker<'a, M> {
             Shortcut::Illegal(_) => return true,
             Shortcut::NotApplicable => {}
         }
-        let (answer, _) = Problem::new(self.model, &ops).search(false, &mut Trial(TRIAL_STEPS));
+        let (answer, _) = Problem::new(self.model, &ops).search(false, &mut Trial::of(ops.len()));
         self.gave_up |= matches!(answer, Answer::Stopped(_));
         answer == Answer::Illegal
     }
