@@ -1,5 +1,6 @@
 //! Every decision procedure against a slow obvious one, on many small random histories of every model.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::ops::Range;
 
@@ -229,11 +230,34 @@ fn play<P: Player>(seeds: Range<u64>) -> Seen {
                 let shrunk = shrunk.unwrap_or_else(|| panic!("seed {seed}: {witness:?} {ops:?}"));
                 let part: Vec<_> = shrunk.part.into_iter().map(|(_, op)| op).collect();
                 assert!(!oracle(&model, &part), "seed {seed}: {part:?} of {ops:?}");
+                if shrunk.minimal {
+                    minimal(&model, &part, seed);
+                }
             }
         }
         whole_check(model, ops, legal, seed);
     }
     seen
+}
+
+/// Without any one group, or any one pure operation, there is an order.
+fn minimal<M: Model<Op: Debug>>(model: &M, part: &[Operation<M::Op>], seed: u64) {
+    let groups: BTreeSet<u64> = part.iter().filter_map(|op| model.group(&op.op)).collect();
+    for group in &groups {
+        let mut fewer = groups.clone();
+        fewer.remove(group);
+        let rest = part.iter().filter_map(|operation| {
+            let op = model.restrict(&operation.op, &fewer)?;
+            Some(Operation { op, ..operation.clone() })
+        });
+        let rest: Vec<Operation<M::Op>> = rest.collect();
+        assert!(oracle(model, &rest), "seed {seed}: without {group} of {part:?}");
+    }
+    for at in (0..part.len()).filter(|at| model.is_pure(&part[*at].op)) {
+        let mut rest = part.to_vec();
+        rest.remove(at);
+        assert!(oracle(model, &rest), "seed {seed}: without {at} of {part:?}");
+    }
 }
 
 /// An order respects real time, and replays; it is complete for a legal history.
