@@ -80,9 +80,11 @@ impl Log {
         after.checked_sub(1).map_or(self.base.index, |at| self.runs[at].first)
     }
 
-    /// The last index of a term, if the log holds an entry of it.
+    /// The last index of a term, if the log holds an entry of it or begins behind one.
     pub(super) fn last_of_term(&self, term: Term) -> Option<LogIndex> {
-        let at = self.runs.iter().rposition(|run| run.term == term)?;
+        let Some(at) = self.runs.iter().rposition(|run| run.term == term) else {
+            return (self.base.term == term).then_some(self.base.index);
+        };
         let end = self.runs.get(at + 1).map_or(self.last().index.0 + 1, |next| next.first.0);
         Some(LogIndex(end - 1))
     }
@@ -275,7 +277,8 @@ mod tests {
             let held = &model[base as usize + 1..];
             prop_assert_eq!(terms(&log), held);
             for term in 0..6 {
-                let last = held.iter().rposition(|t| *t == term).map(|at| base + 1 + at as u64);
+                let known = &model[base as usize..];
+                let last = known.iter().rposition(|t| *t == term).map(|at| base + at as u64);
                 prop_assert_eq!(log.last_of_term(Term(term)), last.map(LogIndex));
             }
             for (at, term) in held.iter().enumerate() {

@@ -7,7 +7,7 @@
 //!   leader can lack it: it is stored by a quorum *and* it, or a later one, is of the term of the leader
 //!   that counts.
 //! * **Quorum**: a majority of the members.
-//! * **Verified**: how far a follower knows its log to be the current leader's; beyond that it may hold entries of
+//! * **Verified**: how far a follower knows its log to be the current leader's: not at all when a term begins. Beyond that it may hold entries of
 //!   deposed leaders, which must not be committed.
 //! * **Round**: one broadcast of heartbeats. A quorum that answers a round proves that the leader led when the
 //!   round began.

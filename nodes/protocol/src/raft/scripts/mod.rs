@@ -87,4 +87,5 @@ scripts! {
     durability
     stale_match
     snapshot_conflict
+    compacted_term
 }
