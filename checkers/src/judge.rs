@@ -251,7 +251,7 @@ pub fn guard(name: &str, checker: impl FnOnce() -> Check) -> Check {
 ///
 /// # Errors
 /// If it is not an event of a register history.
-pub fn observe_register(
+pub(crate) fn observe_register(
     registers: &mut RegistersBuilder,
     op: &RawOp<'_>,
 ) -> Result<(), ColumnError> {

@@ -13,9 +13,8 @@ pub mod stats;
 
 pub mod budget;
 pub mod columns;
-pub mod import;
 
 pub use budget::{Budget, Exhausted, Unlimited};
-pub use judge::{JudgeError, JudgeRequest, Judgement, MODELS, Sealed, judge, observe_register};
+pub use judge::{JudgeError, JudgeRequest, Judgement, MODELS, Sealed, judge};
 pub use subject::WORKLOADS;
 pub use verdict::{Check, Evidence, EvidenceOp, Verdict};

@@ -1,3 +1,0 @@
-//! Register histories from other tools' logs.
-
-pub mod porcupine;
