@@ -2,7 +2,7 @@
 //! workspace.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -35,8 +35,8 @@ fn histories_get_the_verdict_of_the_index() {
         let Some((part, workload)) = PARTS.iter().find(|(part, _)| path.starts_with(part)) else {
             continue;
         };
-        let file = File::open(corpus.join(path)).unwrap();
-        let source = import::open(file, None, import::Options::default()).unwrap();
+        let file = fs::read(corpus.join(path)).unwrap();
+        let source = import::open(&file[..], None, import::Options::default()).unwrap();
         let request = JudgeRequest { workload: (*workload).into(), ..JudgeRequest::default() };
         let judgement = judge(source, &request, &Unlimited).unwrap();
         let check = judgement.checks.iter().find(|check| check.name == "linearizable").unwrap();
