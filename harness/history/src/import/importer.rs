@@ -313,12 +313,13 @@ impl<R: Read> Importer<R> {
         }
     }
 
-    /// Where the name of what the op does is. A completion that does not say does what was invoked.
+    /// Where the name of what the op does is. A completion that does not say does what was invoked, and so does the info
+    /// that says that a client crashed; to the nemesis `crash` is a fault like any other.
     fn function(&mut self, who: Who, kind: Kind) -> Result<Range<usize>, Problem> {
         let found = self.record.function()?;
         let said = self.record.says_function();
         if let Some(f) = found.clone().filter(|_| said)
-            && (kind != Kind::Info || &self.record.json[f.clone()] != CRASH)
+            && (who == Who::Nemesis || kind != Kind::Info || &self.record.json[f.clone()] != CRASH)
         {
             return Ok(f);
         }

@@ -100,6 +100,17 @@ fn read_back(imported: &crate::import::Imported) -> Result<Vec<Op>, ReadError> {
     crate::Reader::new(&file[..])?.read_all()
 }
 
+#[test]
+fn what_the_nemesis_calls_crash_ends_nothing_else() {
+    let text = "{:process :nemesis :type :invoke :f :read :value nil}
+                {:process :nemesis :type :info :f :crash :value nil}";
+    for repair in [false, true] {
+        let options = Options { repair, independent: Independent::No };
+        let imported = crate::import::open_all(text.as_bytes(), None, options).unwrap();
+        assert_eq!((imported.ops.len(), imported.notes.len()), (1, 1), "{imported:?}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 

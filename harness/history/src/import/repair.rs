@@ -151,6 +151,8 @@ struct Repair {
     /// New processes, numbered above all others in the end.
     fresh: u32,
     time_ns: u64,
+    /// The latest time that the file itself gave: ops without one move `time_ns` beyond it.
+    given_ns: u64,
 }
 
 impl Repair {
@@ -278,8 +280,13 @@ impl Repair {
 
     fn push(&mut self, event: Event, process: Process, invoked: Option<&Op>, notes: &mut Notes) {
         match event.time_ns.map(i64::cast_unsigned) {
-            Some(time) if time < self.time_ns => notes.add(Note::TimeRaised, event.line),
-            Some(time) => self.time_ns = time,
+            Some(given) => {
+                if given < self.given_ns {
+                    notes.add(Note::TimeRaised, event.line);
+                }
+                self.given_ns = self.given_ns.max(given);
+                self.time_ns = self.time_ns.max(given);
+            }
             None => self.time_ns += u64::from(!self.out.is_empty()),
         }
         let f = event.f.as_deref().map(F::from).or_else(|| invoked.map(|op| op.f.clone()));
