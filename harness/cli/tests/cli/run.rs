@@ -107,7 +107,7 @@ fn one_seed_asks_for_the_same_operations_and_faults() {
     }
     // Slow enough that a thread is always free: then only the seed decides what comes next.
     let command =
-        "run --time-limit 6 --nemesis partition,pause --nemesis-interval 2 --rate 20 --seed";
+        "run --time-limit 6 --nemesis partition,pause --nemesis-interval 2 --rate 10 --seed";
     let asked = |seed: u64| {
         let run = keelhaul(dir.path(), &format!("{command} {seed}"));
         assert!([0, 3].contains(&run.code), "{run:?}");
