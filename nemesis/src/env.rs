@@ -67,7 +67,7 @@ impl Env {
         target: Target,
         order: &[NodeId],
     ) -> Result<Vec<NodeId>, FaultError> {
-        let leader = if target == Target::Leader { self.leader().await } else { None };
+        let leader = if target.asks_for_leader() { self.leader().await } else { None };
         let busy: Vec<NodeId> = self.struck.borrow().values().flatten().copied().collect();
         let nodes = target.pick(order, leader, &busy);
         if nodes.is_empty() {

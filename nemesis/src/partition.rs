@@ -16,6 +16,8 @@ pub enum Shape {
     One,
     /// Whoever leads when the fault is injected from all others.
     Leader,
+    /// The largest minority without whoever leads, from all others.
+    Followers,
     /// Two halves, the smaller first where the number is odd.
     Halves,
     /// One node fewer than a half, from the rest: with five nodes one, with seven two.
@@ -64,6 +66,7 @@ fn separated(shape: Shape, order: &[NodeId]) -> Vec<(NodeId, NodeId)> {
         Shape::One | Shape::Leader => split(&order[..1], &order[1..]),
         Shape::Halves => split(&order[..n / 2], &order[n / 2..]),
         Shape::Minority => split(&order[..minority(n)], &order[minority(n)..]),
+        Shape::Followers => split(&order[..followers(n)], &order[followers(n)..]),
         // Two nodes have neither a ring nor a bridge, and three have no ring that is not a bridge.
         Shape::MajoritiesRing | Shape::Bridge if n < 3 => split(&order[..1], &order[1..]),
         Shape::MajoritiesRing if n > 3 => {
@@ -119,8 +122,14 @@ fn label(shape: Shape, direction: Direction, order: &[NodeId]) -> String {
         }
         Shape::Halves => split(n / 2),
         Shape::Minority => split(minority(n)),
+        Shape::Followers => split(followers(n)),
         Shape::One | Shape::Leader | Shape::MajoritiesRing | Shape::Bridge => split(1),
     }
+}
+
+/// The largest minority, but at least one.
+fn followers(nodes: usize) -> usize {
+    (nodes.saturating_sub(1) / 2).max(1)
 }
 
 /// One node fewer than the largest minority, but at least one.
@@ -137,11 +146,17 @@ pub(crate) async fn inject(
     order: &[NodeId],
 ) -> Result<Injected, FaultError> {
     let mut order = order.to_vec();
-    if shape == Shape::Leader
+    let last = order.len() - 1;
+    let place = match shape {
+        Shape::Leader => Some(0),
+        Shape::Followers => Some(last),
+        _ => None,
+    };
+    if let Some(place) = place
         && let Some(leader) = env.leader().await
         && let Some(at) = order.iter().position(|&node| node == leader)
     {
-        order.swap(0, at);
+        order.swap(place, at);
     }
     let links = links(shape, direction, &order);
     let nodes: BTreeSet<NodeId> = links.iter().flat_map(|&(a, b)| [a, b]).collect();
@@ -228,6 +243,8 @@ mod tests {
         check(Shape::MajoritiesRing, 5, &[3, 3, 3, 3, 3]);
         check(Shape::MajoritiesRing, 4, &[3, 3, 3, 3]);
         check(Shape::MajoritiesRing, 9, &[5; 9]);
+        check(Shape::Followers, 5, &[2, 2, 3, 3, 3]);
+        check(Shape::Followers, 3, &[1, 2, 2]);
         check(Shape::Bridge, 5, &[5, 3, 3, 3, 3]);
         check(Shape::Bridge, 3, &[3, 2, 2]);
         check(Shape::One, 1, &[1]);

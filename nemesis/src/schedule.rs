@@ -1,7 +1,7 @@
 //! When which fault strikes, drawn from the seed before the run.
 //!
-//! A run opens with one fault of each kind, one after the other, each of a sort that a store of three or more nodes
-//! survives: whatever comes later, the history then says how the store does under each kind alone. After that every kind keeps
+//! A run opens with one fault of each kind, one after the other, each of a sort that leaves the leader and a majority
+//! alone: whatever comes later, the history then says how the store does under each kind alone. After that every kind keeps
 //! its own rhythm: about once an interval it strikes, holds for a part of the interval, and lets the cluster be for
 //! the rest. So several kinds overlap in ever new ways, and each has quiet times in which operations that were held up
 //! can complete and be seen.
@@ -85,14 +85,12 @@ impl Spec {
         }
     }
 
-    /// A fault that leaves a majority of three or more nodes working and in touch with each other.
-    fn draw_survivable(kind: &str, rng: &mut ChaCha8Rng) -> Option<Self> {
-        let target = if rng.random_bool(0.5) { Target::One } else { Target::Some };
-        let shape = if rng.random_bool(0.5) { Shape::One } else { Shape::Halves };
+    /// A fault that a cluster of three or more nodes need not even notice: a majority goes on, and the leader with it.
+    fn survivable(kind: &str) -> Option<Self> {
         Some(match kind {
-            "partition" => Self::Partition { shape, direction: Direction::Both },
-            "kill" => Self::Kill { target },
-            "pause" => Self::Pause { target },
+            "partition" => Self::Partition { shape: Shape::Followers, direction: Direction::Both },
+            "kill" => Self::Kill { target: Target::Followers },
+            "pause" => Self::Pause { target: Target::Followers },
             _ => return None,
         })
     }
@@ -145,8 +143,7 @@ impl Draw<'_> {
         let mut at_ms = CALM_MS;
         for kind in &self.options.kinds {
             let until_ms = at_ms + (interval / 2).max(1);
-            let spec = Spec::draw_survivable(kind, self.rng);
-            self.push(at_ms, until_ms, spec);
+            self.push(at_ms, until_ms, Spec::survivable(kind));
             at_ms = until_ms + interval * 15 / 100;
         }
         at_ms

@@ -17,6 +17,8 @@ pub enum Target {
     All,
     /// Whoever leads when the fault is injected; any one node if nobody does.
     Leader,
+    /// As many as [`Target::Some`], but not the leader while there is anyone else.
+    Followers,
 }
 
 impl Target {
@@ -35,17 +37,21 @@ impl Target {
     ) -> Vec<NodeId> {
         let count = match self {
             Self::One | Self::Leader => 1,
-            Self::Some => (order.len().saturating_sub(1) / 2).max(1),
+            Self::Some | Self::Followers => (order.len().saturating_sub(1) / 2).max(1),
             Self::Majority => order.len() / 2 + 1,
             Self::All => order.len(),
         };
-        let preferred = leader.filter(|_| self == Self::Leader);
-        preferred
-            .into_iter()
-            .chain(order.iter().copied().filter(|&node| Some(node) != preferred))
-            .filter(|node| !busy.contains(node))
-            .take(count)
-            .collect()
+        let first = leader.filter(|_| self == Self::Leader);
+        let last = leader.filter(|_| self == Self::Followers);
+        let others =
+            order.iter().copied().filter(|&node| Some(node) != first && Some(node) != last);
+        let preference = first.into_iter().chain(others).chain(last);
+        preference.filter(|node| !busy.contains(node)).take(count).collect()
+    }
+
+    /// Whether it depends on who leads.
+    pub(crate) fn asks_for_leader(self) -> bool {
+        matches!(self, Self::Leader | Self::Followers)
     }
 }
 
@@ -71,6 +77,9 @@ mod tests {
         check(Target::Leader, Some(2), &[], &[2]);
         check(Target::Leader, None, &[], &[3]);
         check(Target::Leader, Some(2), &[2], &[3]);
+        check(Target::Followers, Some(3), &[], &[1, 5]);
+        check(Target::Followers, None, &[], &[3, 1]);
+        check(Target::Followers, Some(3), &[1, 2, 4, 5], &[3]);
         check(Target::All, None, &[1, 4], &[3, 5, 2]);
     }
 }
