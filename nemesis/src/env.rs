@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use keelhaul_cluster::{Cluster, DaemonState, Node, NodeError};
 use keelhaul_history::NodeId;
@@ -11,6 +12,10 @@ use thiserror::Error;
 
 use crate::cuts::{Cuts, Link};
 use crate::target::Target;
+
+/// How often a leader is looked for, and the pause in between.
+const LEADER_TRIES: u32 = 10;
+const LEADER_PAUSE: Duration = Duration::from_millis(150);
 
 /// The nodes and the store, with the faults in effect on them.
 pub struct Env {
@@ -60,6 +65,17 @@ impl Env {
         self.store.leadership(self.cluster.nodes()).await.leader
     }
 
+    /// Who leads, once somebody does: a fault that is to leave the leader alone has to know it. Gives up after a while.
+    pub(crate) async fn leader_soon(&self) -> Option<NodeId> {
+        for _ in 0..LEADER_TRIES {
+            if let Some(leader) = self.leader().await {
+                return Some(leader);
+            }
+            tokio::time::sleep(LEADER_PAUSE).await;
+        }
+        None
+    }
+
     /// Chooses the nodes for a process fault and marks them as struck.
     pub(crate) async fn strike(
         &self,
@@ -67,7 +83,11 @@ impl Env {
         target: Target,
         order: &[NodeId],
     ) -> Result<Vec<NodeId>, FaultError> {
-        let leader = if target.asks_for_leader() { self.leader().await } else { None };
+        let leader = match target {
+            Target::Leader => self.leader().await,
+            Target::Followers => self.leader_soon().await,
+            Target::One | Target::Some | Target::Majority | Target::All => None,
+        };
         let busy: Vec<NodeId> = self.struck.borrow().values().flatten().copied().collect();
         let nodes = target.pick(order, leader, &busy);
         if nodes.is_empty() {

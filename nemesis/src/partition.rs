@@ -147,15 +147,12 @@ pub(crate) async fn inject(
 ) -> Result<Injected, FaultError> {
     let mut order = order.to_vec();
     let last = order.len() - 1;
-    let place = match shape {
-        Shape::Leader => Some(0),
-        Shape::Followers => Some(last),
-        _ => None,
+    let (place, leader) = match shape {
+        Shape::Leader => (0, env.leader().await),
+        Shape::Followers => (last, env.leader_soon().await),
+        _ => (0, None),
     };
-    if let Some(place) = place
-        && let Some(leader) = env.leader().await
-        && let Some(at) = order.iter().position(|&node| node == leader)
-    {
+    if let Some(at) = leader.and_then(|leader| order.iter().position(|&node| node == leader)) {
         order.swap(place, at);
     }
     let links = links(shape, direction, &order);

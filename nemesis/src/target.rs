@@ -48,11 +48,6 @@ impl Target {
         let preference = first.into_iter().chain(others).chain(last);
         preference.filter(|node| !busy.contains(node)).take(count).collect()
     }
-
-    /// Whether it depends on who leads.
-    pub(crate) fn asks_for_leader(self) -> bool {
-        matches!(self, Self::Leader | Self::Followers)
-    }
 }
 
 #[cfg(test)]

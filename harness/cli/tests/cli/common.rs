@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The program under test.
 pub const KEELHAUL: &str = env!("CARGO_BIN_EXE_keelhaul");
@@ -43,8 +44,18 @@ pub fn skipped(why: &str) {
     );
 }
 
-/// Whether nodes can be started here; says so plainly if not.
-pub fn environment_works(dir: &Path) -> bool {
+/// One cluster at a time: several would take each other's processor time, and a store that gets none makes no progress.
+static ONE_CLUSTER: Mutex<()> = Mutex::new(());
+
+/// Leave to run a cluster, where nodes can be started; where not, that is said plainly.
+pub fn cluster_allowed(dir: &Path) -> Option<MutexGuard<'static, ()>> {
+    // Whoever failed while holding it has left nothing behind that could matter here.
+    let alone = ONE_CLUSTER.lock().unwrap_or_else(PoisonError::into_inner);
+    environment_works(dir).then_some(alone)
+}
+
+/// Whether nodes can be started here.
+fn environment_works(dir: &Path) -> bool {
     let doctor = keelhaul(dir, "doctor");
     if doctor.code != 0 {
         skipped(&format!("no nodes can be started here; keelhaul doctor says:\n{}", doctor.stdout));

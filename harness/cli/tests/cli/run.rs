@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::common::{Ended, KEELHAUL, ended, environment_works, keelhaul, skipped};
+use crate::common::{Ended, KEELHAUL, cluster_allowed, ended, keelhaul, skipped};
 
 fn verdict(dir: &Path) -> serde_json::Value {
     let text = std::fs::read_to_string(dir.join("runs/latest/verdict.json"))
@@ -19,9 +19,7 @@ fn assert_code(ended: &Ended, expected: i32) {
 #[test]
 fn raft_is_valid_under_all_faults() {
     let dir = tempfile::tempdir().unwrap();
-    if !environment_works(dir.path()) {
-        return;
-    }
+    let Some(_alone) = cluster_allowed(dir.path()) else { return };
     let run = keelhaul(dir.path(), "run --time-limit 12 --nemesis-interval 3 --seed 1");
     assert_code(&run, 0);
     let last = run.stdout.lines().last().unwrap_or_default();
@@ -47,9 +45,7 @@ fn raft_is_valid_under_all_faults() {
 #[test]
 fn a_leader_that_reads_locally_is_caught() {
     let dir = tempfile::tempdir().unwrap();
-    if !environment_works(dir.path()) {
-        return;
-    }
+    let Some(_alone) = cluster_allowed(dir.path()) else { return };
     let command =
         "run --mutant local-read --nemesis partition --nemesis-interval 3 --time-limit 20";
     let caught = (1..=5).any(|seed| {
@@ -71,16 +67,20 @@ fn a_leader_that_reads_locally_is_caught() {
 #[test]
 fn etcd_is_valid_and_its_serializable_reads_are_not() {
     let dir = tempfile::tempdir().unwrap();
-    if !environment_works(dir.path()) {
-        return;
-    }
+    let Some(_alone) = cluster_allowed(dir.path()) else { return };
     if !Path::new("/usr/bin/etcd").exists() {
         skipped("etcd is not installed (apt-get install etcd-server)");
         return;
     }
-    let run =
-        keelhaul(dir.path(), "run --store etcd --time-limit 24 --nemesis-interval 8 --seed 3");
-    assert_code(&run, 0);
+    // On a busy machine etcd's elections may outlast the faults, and then the run says that it proves too little: that
+    // is right, and no violation. One of three must prove enough.
+    let proved = (3..6).any(|seed| {
+        let command = "run --store etcd --time-limit 24 --nemesis-interval 8";
+        let run = keelhaul(dir.path(), &format!("{command} --seed {seed}"));
+        assert!([0, 3].contains(&run.code), "{run:?}");
+        run.code == 0
+    });
+    assert!(proved, "three runs, and none proved anything");
     let stale = "run --store etcd --read serializable --nemesis partition --nemesis-interval 4 --time-limit 15 --seed 4";
     assert_code(&keelhaul(dir.path(), stale), 1);
 }
@@ -102,9 +102,7 @@ fn asked_for(dir: &Path) -> (Vec<String>, Vec<String>) {
 #[test]
 fn one_seed_asks_for_the_same_operations_and_faults() {
     let dir = tempfile::tempdir().unwrap();
-    if !environment_works(dir.path()) {
-        return;
-    }
+    let Some(_alone) = cluster_allowed(dir.path()) else { return };
     // Slow enough that a thread is always free: then only the seed decides what comes next.
     let command =
         "run --time-limit 6 --nemesis partition,pause --nemesis-interval 2 --rate 10 --seed";
@@ -124,9 +122,7 @@ fn one_seed_asks_for_the_same_operations_and_faults() {
 #[test]
 fn an_interrupt_ends_the_run_with_a_sealed_history() {
     let dir = tempfile::tempdir().unwrap();
-    if !environment_works(dir.path()) {
-        return;
-    }
+    let Some(_alone) = cluster_allowed(dir.path()) else { return };
     let run = Command::new(KEELHAUL)
         .args(["run", "--time-limit", "60", "--seed", "12", "--nemesis", "none"])
         .current_dir(dir.path())
@@ -169,9 +165,7 @@ fn processes_of(marker: &str) -> Vec<String> {
 #[test]
 fn kill_9_leaves_nothing_but_a_readable_prefix() {
     let dir = tempfile::tempdir().unwrap();
-    if !environment_works(dir.path()) {
-        return;
-    }
+    let Some(_alone) = cluster_allowed(dir.path()) else { return };
     let marker = format!("KEELHAUL_TEST_MARKER={}", dir.path().display());
     let mounts_before = std::fs::read_to_string("/proc/self/mounts").unwrap();
     let (name, value) = marker.split_once('=').unwrap();
@@ -205,9 +199,7 @@ fn kill_9_leaves_nothing_but_a_readable_prefix() {
 #[test]
 fn a_full_disk_ends_the_run_in_words_and_loses_nothing_written() {
     let dir = tempfile::tempdir().unwrap();
-    if !environment_works(dir.path()) {
-        return;
-    }
+    let Some(_alone) = cluster_allowed(dir.path()) else { return };
     // A file system of 300 kB for the run directory, in a mount namespace of its own.
     std::fs::create_dir(dir.path().join("small")).unwrap();
     let script = format!(
