@@ -21,7 +21,7 @@ const DAEMON: &str = "raft";
 /// Where a node keeps its data.
 const DATA_DIR: &str = "/var/lib/keelhaul/raft";
 
-/// The times of the nodes, unless told otherwise. Half of what the protocol takes for a rack: a failover fits into the time of an
+/// The times of the nodes. Half of what the protocol takes for a rack: a failover fits into the time of an
 /// operation then, so that operations live through it and are tried again at the new leader.
 const TIMING: Timing = Timing { election_ms: Some((250, 500)), heartbeat_ms: Some(50) };
 
@@ -30,7 +30,6 @@ const TIMING: Timing = Timing { election_ms: Some((250, 500)), heartbeat_ms: Som
 pub struct Raft {
     seed: u64,
     mutant: Option<Mutant>,
-    timing: Timing,
     snapshot_entries: Option<u64>,
 }
 
@@ -38,14 +37,7 @@ impl Raft {
     /// Replicas whose random choices follow from `seed`, all with the same mistake, if any.
     #[must_use]
     pub fn new(seed: u64, mutant: Option<Mutant>) -> Self {
-        Self { seed, mutant, timing: TIMING, snapshot_entries: None }
-    }
-
-    /// With these times.
-    #[must_use]
-    pub fn with_timing(mut self, timing: Timing) -> Self {
-        self.timing = timing;
-        self
+        Self { seed, mutant, snapshot_entries: None }
     }
 
     /// With a snapshot after this many entries.
@@ -68,7 +60,7 @@ impl Raft {
             cluster: self.seed,
             seed: self.seed,
             mutant: self.mutant,
-            timing: self.timing,
+            timing: TIMING,
             snapshot_entries: self.snapshot_entries,
         }
     }
