@@ -12,22 +12,20 @@ use crate::budget::Budget;
 use crate::columns::{Atom, Call, ColumnError, Outcome, RegistersBuilder};
 use crate::progress::{FaultSummary, Progress};
 use crate::stats::{Outcomes, Stats};
-use crate::subject::{Judged, Subject, WORKLOADS, subject};
+use crate::subject::{Asked, Judged, OptionError, Settings, Subject};
 use crate::verdict::{Check, Verdict};
-use crate::{linearizable, progress, stats};
-
-/// Consistency models that [`judge`] decides.
-pub const MODELS: &[&str] = &[linearizable::NAME];
+use crate::workload::{Workload, workload, workloads};
+use crate::{progress, stats};
 
 /// What to judge a history by.
 #[derive(Clone, Debug, Default)]
 pub struct JudgeRequest {
-    /// What the operations mean; one of [`WORKLOADS`].
+    /// What the operations mean; one of [`workloads`].
     pub workload: String,
-    /// Which promises to check, of [`MODELS`]; all that fit the workload if empty.
+    /// Which promises to check, of those that the workload knows; what is usual for it if empty.
     pub models: Vec<String>,
-    /// What every register holds at first.
-    pub initial: Value,
+    /// What every register holds at first, and the workload's options.
+    pub settings: Settings,
     /// Kinds of faults that the history is supposed to have tested.
     pub requested_faults: Vec<String>,
 }
@@ -48,11 +46,44 @@ pub enum JudgeError {
         source: ColumnError,
     },
     /// No such workload.
-    #[error("judge workload `{0}`: only {known} are understood", known = WORKLOADS.join(", "))]
+    #[error(
+        "judge workload `{0}`: only {known} are understood",
+        known = list(workloads().map(|workload| workload.name))
+    )]
     Workload(String),
-    /// No such model.
-    #[error("judge by model `{0}`: only {known} can be decided", known = MODELS.join(", "))]
-    Model(String),
+    /// No such model, or none that the workload knows.
+    #[error("judge workload `{workload}` by model `{model}`: {known} can be decided")]
+    Model {
+        /// The workload.
+        workload: &'static str,
+        /// What was asked for.
+        model: String,
+        /// What there is.
+        known: String,
+    },
+    /// No such option.
+    #[error("judge workload `{workload}` with option `{option}`: it has {known}")]
+    Setting {
+        /// The workload.
+        workload: &'static str,
+        /// What was given.
+        option: String,
+        /// What there is.
+        known: String,
+    },
+    /// An option that does not do.
+    #[error("judge workload `{0}`")]
+    Option(&'static str, #[source] OptionError),
+}
+
+fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    names.collect::<Vec<_>>().join(", ")
+}
+
+/// As [`list`], or `none`.
+fn list_or_none<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let names = list(names);
+    if names.is_empty() { "none".into() } else { names }
 }
 
 /// How a recorded history ends.
@@ -105,7 +136,7 @@ pub fn judge<S: OpSource>(
     request: &JudgeRequest,
     budget: &dyn Budget,
 ) -> Result<Judgement, JudgeError> {
-    let mut subject = subject_of(request)?;
+    let (workload, mut subject) = subject_of(request)?;
     subject.begin(history.header());
     let mut pass = Pass::new(subject);
     while let Some(op) = history.next_op()? {
@@ -118,15 +149,26 @@ pub fn judge<S: OpSource>(
         Some(Ending::Unsealed { torn_tail: false }) | None => Sealed::Unsealed,
     };
     drop(history);
-    Ok(pass.finish(request, ending, budget))
+    Ok(pass.finish(workload, request, ending, budget))
 }
 
-fn subject_of(request: &JudgeRequest) -> Result<Box<dyn Subject>, JudgeError> {
-    let subject = subject(&request.workload, &request.initial)
+/// What reads and judges the history, if the request makes sense.
+fn subject_of(request: &JudgeRequest) -> Result<(&'static Workload, Box<dyn Subject>), JudgeError> {
+    let workload = workload(&request.workload)
         .ok_or_else(|| JudgeError::Workload(request.workload.clone()))?;
-    match request.models.iter().find(|model| !MODELS.contains(&model.as_str())) {
-        Some(model) => Err(JudgeError::Model(model.clone())),
-        None => Ok(subject),
+    let name = workload.name;
+    if let Some(model) = request.models.iter().find(|m| !workload.models.contains(&m.as_str())) {
+        let known = list_or_none(workload.models.iter().copied());
+        return Err(JudgeError::Model { workload: name, model: model.clone(), known });
+    }
+    let options = || workload.options.iter().map(|option| option.name);
+    if let Some(option) = request.settings.options.keys().find(|o| !options().any(|n| n == *o)) {
+        let (option, known) = (option.clone(), list_or_none(options()));
+        return Err(JudgeError::Setting { workload: name, option, known });
+    }
+    match (workload.subject)(&request.settings) {
+        Ok(subject) => Ok((workload, subject)),
+        Err(source) => Err(JudgeError::Option(name, source)),
     }
 }
 
@@ -155,17 +197,22 @@ impl Pass {
         self.subject.observe(op)
     }
 
-    fn finish(self, request: &JudgeRequest, ending: Sealed, budget: &dyn Budget) -> Judgement {
+    fn finish(
+        self,
+        workload: &Workload,
+        request: &JudgeRequest,
+        ending: Sealed,
+        budget: &dyn Budget,
+    ) -> Judgement {
         let end_ns = self.progress.end_ns();
         let Timeline { faults: windows, .. } = self.faults.finish(end_ns);
         let faults = self.progress.summarize(&windows, &request.requested_faults);
         drop(self.progress);
-        let Judged { keys, operations, check } = self.subject.finish(budget);
-        let checks = vec![
-            check,
-            guard(stats::NAME, || self.stats.check()),
-            guard(progress::NAME, || Progress::check(&faults, &request.requested_faults)),
-        ];
+        let Judged { keys, operations, mut checks } =
+            self.subject.finish(&Asked { models: &request.models, budget });
+        let own = checks.len();
+        checks.push(guard(stats::NAME, || self.stats.check()));
+        checks.push(guard(progress::NAME, || Progress::check(&faults, &request.requested_faults)));
         let outcomes = self.stats.counts();
         let mut judgement = Judgement {
             verdict: checks.iter().map(|check| check.verdict).max().unwrap_or(Verdict::Vacuous),
@@ -173,7 +220,7 @@ impl Pass {
             outcomes,
             keys,
             anomalies: checks.iter().flat_map(|check| check.anomalies.clone()).collect(),
-            not: refuted(&checks),
+            not: refuted(&checks, workload.models),
             ending,
             faults,
             duration_ns: end_ns,
@@ -181,19 +228,19 @@ impl Pass {
             not_tested: Vec::new(),
             checks,
         };
-        judgement.tell_scope(operations, request);
+        judgement.tell_scope(own, operations, request);
         judgement
     }
 }
 
 impl Judgement {
     /// Says in phrases what was tested and what was not.
-    fn tell_scope(&mut self, operations: usize, request: &JudgeRequest) {
+    fn tell_scope(&mut self, own: usize, operations: usize, request: &JudgeRequest) {
         let decided = [Verdict::Valid, Verdict::Invalid];
-        for check in self.checks.iter().filter(|c| MODELS.contains(&c.name.as_str())) {
+        for check in &self.checks[..own] {
             if decided.contains(&check.verdict) {
                 self.tested.push(format!(
-                    "{} per key: {operations} operations with a part in it, {} keys",
+                    "{}: {operations} operations with a part in it, {} keys",
                     check.name, self.keys
                 ));
             } else {
@@ -222,10 +269,10 @@ impl Judgement {
 }
 
 /// Models that a check refuted.
-fn refuted(checks: &[Check]) -> Vec<String> {
+fn refuted(checks: &[Check], models: &[&str]) -> Vec<String> {
     let refuted = checks
         .iter()
-        .filter(|c| c.verdict == Verdict::Invalid && MODELS.contains(&c.name.as_str()));
+        .filter(|c| c.verdict == Verdict::Invalid && models.contains(&c.name.as_str()));
     refuted.map(|check| check.name.clone()).collect()
 }
 
@@ -234,16 +281,8 @@ pub fn guard(name: &str, checker: impl FnOnce() -> Check) -> Check {
     catch_unwind(AssertUnwindSafe(checker)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<&str>().map(|text| (*text).to_string());
         let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-        Check {
-            name: name.into(),
-            verdict: Verdict::Unknown,
-            reason: format!(
-                "the checker panicked: {}",
-                text.unwrap_or_else(|| "no message".into())
-            ),
-            anomalies: Vec::new(),
-            evidence: None,
-        }
+        let text = text.unwrap_or_else(|| "no message".into());
+        Check::new(name, Verdict::Unknown, format!("the checker panicked: {text}"))
     })
 }
 

@@ -5,6 +5,7 @@
 mod judge;
 mod subject;
 mod verdict;
+mod workload;
 
 pub mod linearizable;
 pub mod objects;
@@ -15,6 +16,7 @@ pub mod budget;
 pub mod columns;
 
 pub use budget::{Budget, Exhausted, Unlimited};
-pub use judge::{JudgeError, JudgeRequest, Judgement, MODELS, Sealed, judge};
-pub use subject::WORKLOADS;
+pub use judge::{JudgeError, JudgeRequest, Judgement, Sealed, judge};
+pub use subject::{OptionError, Settings};
 pub use verdict::{Check, Evidence, EvidenceOp, Verdict};
+pub use workload::{Setting, Workload, workload, workloads};

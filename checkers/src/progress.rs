@@ -113,7 +113,7 @@ impl Progress {
                 format!("operations succeeded during every kind of fault: {}", seen.join(", ")),
             )
         };
-        Check { name: NAME.into(), verdict, reason, anomalies: Vec::new(), evidence: None }
+        Check::new(NAME, verdict, reason)
     }
 
     /// Operations inside `span`; `self.ok` is in order of completion.

@@ -78,6 +78,6 @@ impl Stats {
         } else {
             (Verdict::Vacuous, never.join("; "))
         };
-        Check { name: NAME.into(), verdict, reason, anomalies: Vec::new(), evidence: None }
+        Check::new(NAME, verdict, reason)
     }
 }

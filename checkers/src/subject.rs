@@ -1,5 +1,7 @@
 //! What a workload's history is about: how it is read, and how it is judged.
 
+use std::collections::BTreeMap;
+
 use keelhaul_history::import::OPTION_CAS_MISMATCH;
 use keelhaul_history::{Header, RawOp, Value};
 
@@ -7,30 +9,8 @@ use crate::budget::Budget;
 use crate::columns::{ColumnError, RegistersBuilder};
 use crate::judge::{guard, observe_register};
 use crate::linearizable;
-use crate::objects::models::bag::Unordered;
-use crate::objects::models::container;
-use crate::objects::models::fifo::Fifo;
-use crate::objects::models::priority::SmallestFirst;
-use crate::objects::models::stack::Lifo;
-use crate::objects::models::{counter, fenced, kv, multi_register, mutex, set};
 use crate::objects::{self, ObjectsBuilder, Vocabulary};
 use crate::verdict::Check;
-
-/// Workloads that are understood.
-pub const WORKLOADS: &[&str] = &[
-    "register",
-    "cas-register",
-    "multi-register",
-    "kv",
-    "mutex",
-    "fenced-mutex",
-    "set",
-    "counter",
-    "queue",
-    "fifo-queue",
-    "stack",
-    "priority-queue",
-];
 
 /// Reads the history of the workload's objects and judges it.
 pub trait Subject {
@@ -44,7 +24,16 @@ pub trait Subject {
     fn observe(&mut self, op: &RawOp<'_>) -> Result<(), ColumnError>;
 
     /// Judges what was read.
-    fn finish(self: Box<Self>, budget: &dyn Budget) -> Judged;
+    fn finish(self: Box<Self>, asked: &Asked<'_>) -> Judged;
+}
+
+/// What is to be decided, and what that may cost.
+pub struct Asked<'a> {
+    #[expect(dead_code, reason = "there is one model a workload")]
+    /// Names of models, of those that the workload knows; none: what is usual for the workload.
+    pub models: &'a [String],
+    /// Time and memory.
+    pub budget: &'a dyn Budget,
 }
 
 /// What came of it.
@@ -53,30 +42,66 @@ pub struct Judged {
     pub keys: usize,
     /// Operations that have a part in the verdict.
     pub operations: usize,
-    /// The answer.
-    pub check: Check,
+    /// The answers, the one that matters most first.
+    pub checks: Vec<Check>,
 }
 
-/// The subject of a workload; `initial` is what registers hold at first. None if there is no such workload.
-pub fn subject(workload: &str, initial: &Value) -> Option<Box<dyn Subject>> {
-    Some(match workload {
-        "register" | "cas-register" => Box::new(RegistersBuilder::new(initial.clone())),
-        "multi-register" => objects_of::<multi_register::Words>(),
-        "kv" => objects_of::<kv::Words>(),
-        "mutex" => objects_of::<mutex::Words>(),
-        "fenced-mutex" => objects_of::<fenced::Words>(),
-        "set" => objects_of::<set::Words>(),
-        "counter" => objects_of::<counter::Words>(),
-        "queue" => objects_of::<container::Words<Unordered>>(),
-        "fifo-queue" => objects_of::<container::Words<Fifo>>(),
-        "stack" => objects_of::<container::Words<Lifo>>(),
-        "priority-queue" => objects_of::<container::Words<SmallestFirst>>(),
-        _ => return None,
-    })
+/// What the user says of a workload's objects.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// What every register holds at first.
+    pub initial: Value,
+    /// Values by the names that the [`Workload`](crate::workload::Workload) lists.
+    pub options: BTreeMap<String, Value>,
 }
 
-fn objects_of<V: Vocabulary<Model: Send> + 'static>() -> Box<dyn Subject> {
-    Box::new(ObjectsBuilder::<V>::default())
+/// The value of an option does not do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("option `{name}` takes {expected}, not {found}")]
+pub struct OptionError {
+    /// Which option.
+    pub name: &'static str,
+    /// What it takes, e.g. `a whole number`.
+    pub expected: &'static str,
+    /// What was given, as JSON.
+    pub found: String,
+}
+
+impl Settings {
+    /// The value of an option as `read` understands it; none if it was not given.
+    ///
+    /// # Errors
+    /// If `read` does not understand it.
+    pub fn get<T>(
+        &self,
+        name: &'static str,
+        expected: &'static str,
+        read: impl FnOnce(&Value) -> Option<T>,
+    ) -> Result<Option<T>, OptionError> {
+        let Some(value) = self.options.get(name) else { return Ok(None) };
+        let found = value.to_string();
+        read(value).map(Some).ok_or(OptionError { name, expected, found })
+    }
+
+    /// An option that is true or false.
+    ///
+    /// # Errors
+    /// If it is neither.
+    pub fn flag(&self, name: &'static str, default: bool) -> Result<bool, OptionError> {
+        let read = |value: &Value| match value {
+            Value::Bool(flag) => Some(*flag),
+            _ => None,
+        };
+        Ok(self.get(name, "true or false", read)?.unwrap_or(default))
+    }
+
+    /// An option that is a whole number.
+    ///
+    /// # Errors
+    /// If it is none.
+    pub fn int(&self, name: &'static str) -> Result<Option<i64>, OptionError> {
+        self.get(name, "a whole number", Value::as_int)
+    }
 }
 
 impl Subject for RegistersBuilder {
@@ -90,10 +115,11 @@ impl Subject for RegistersBuilder {
         observe_register(self, op)
     }
 
-    fn finish(self: Box<Self>, budget: &dyn Budget) -> Judged {
+    fn finish(self: Box<Self>, asked: &Asked<'_>) -> Judged {
         let registers = Self::finish(*self);
-        let check = guard(linearizable::NAME, || linearizable::check(&registers, budget));
-        Judged { keys: registers.keys.len(), operations: registers.op_count(), check }
+        let check = guard(linearizable::NAME, || linearizable::check(&registers, asked.budget));
+        let checks = vec![check];
+        Judged { keys: registers.keys.len(), operations: registers.op_count(), checks }
     }
 }
 
@@ -102,11 +128,11 @@ impl<V: Vocabulary<Model: Send> + 'static> Subject for ObjectsBuilder<V> {
         Self::observe(self, op)
     }
 
-    fn finish(self: Box<Self>, budget: &dyn Budget) -> Judged {
+    fn finish(self: Box<Self>, asked: &Asked<'_>) -> Judged {
         let all = Self::finish(*self);
-        let check = guard(linearizable::NAME, || objects::check(&all, budget));
+        let check = guard(linearizable::NAME, || objects::check(&all, asked.budget));
         let operations = all.iter().map(|object| object.ops.len()).sum();
-        Judged { keys: all.len(), operations, check }
+        Judged { keys: all.len(), operations, checks: vec![check] }
     }
 }
 
@@ -115,8 +141,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_workload_has_a_subject() {
-        assert!(WORKLOADS.iter().all(|name| subject(name, &Value::Null).is_some()));
-        assert!(subject("nothing", &Value::Null).is_none());
+    fn an_option_of_the_wrong_kind_is_named() {
+        let options = BTreeMap::from([("total".to_string(), Value::from("many"))]);
+        let settings = Settings { options, ..Settings::default() };
+        let error = settings.int("total").unwrap_err();
+        assert_eq!(error.to_string(), "option `total` takes a whole number, not \"many\"");
+        assert_eq!(settings.flag("absent", true), Ok(true));
     }
 }

@@ -55,6 +55,24 @@ pub struct Check {
     /// Proof of an invalid verdict.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Evidence>,
+    /// What the checker counted, by name: numbers, names and short lists, for people and machines.
+    #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
+    pub details: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Check {
+    /// An answer without anomalies, evidence and details.
+    #[must_use]
+    pub fn new(name: &str, verdict: Verdict, reason: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            verdict,
+            reason: reason.into(),
+            anomalies: Vec::new(),
+            evidence: None,
+            details: serde_json::Map::new(),
+        }
+    }
 }
 
 /// The smallest part of the history found that shows the violation.
@@ -85,6 +103,9 @@ pub struct EvidenceOp {
     pub completion: Option<u64>,
     /// Process, as in the history.
     pub process: String,
+    /// The node it spoke to, where the history says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
     /// What it did, e.g. `write 3`, `read -> 4`, `cas 3 -> 4`.
     pub label: String,
     /// Invocation time, nanoseconds since the run began.

@@ -5,7 +5,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use keelhaul_checkers::{
-    Evidence, Exhausted, JudgeError, JudgeRequest, Judgement, Sealed, Unlimited, Verdict, judge,
+    Evidence, Exhausted, JudgeError, JudgeRequest, Judgement, Sealed, Settings, Unlimited, Verdict,
+    judge,
 };
 use keelhaul_history::{Reader, Value};
 
@@ -221,17 +222,18 @@ fn mistakes_are_refused_in_a_sentence() {
     assert!(said.contains("line 2") && said.contains("`push`"), "{said}");
     let said = sentence("0 invoke write 1 \n 1 invoke cas 1", &request());
     assert!(said.contains("line 3") && said.contains("[expected, new]"), "{said}");
-    let said = sentence("", &JudgeRequest { workload: "bank".into(), ..request() });
-    assert!(said.contains("`bank`"), "{said}");
-    let said = sentence("", &JudgeRequest { models: vec!["causal".into()], ..request() });
-    assert!(said.contains("`causal`"), "{said}");
+    let said = sentence("", &JudgeRequest { workload: "shop".into(), ..request() });
+    assert!(said.contains("`shop`"), "{said}");
+    let said = sentence("", &JudgeRequest { models: vec!["eventually".into()], ..request() });
+    assert!(said.contains("`eventually`"), "{said}");
 }
 
 #[test]
 fn the_initial_value_can_be_chosen() {
     let events = "0 invoke read null \n 0 ok read 0";
     assert_eq!(judged(events).verdict, Verdict::Invalid);
-    let request = JudgeRequest { initial: Value::Int(0), ..request() };
+    let settings = Settings { initial: Value::Int(0), ..Settings::default() };
+    let request = JudgeRequest { settings, ..request() };
     assert_eq!(judged_by(events, &request).unwrap().verdict, Verdict::Valid);
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use keelhaul_checkers::columns::NEVER;
 use keelhaul_checkers::objects::{self, Model, Next, Object, Operation};
 use keelhaul_checkers::{
-    Evidence, Exhausted, JudgeError, JudgeRequest, Judgement, Unlimited, Verdict, WORKLOADS, judge,
+    Evidence, Exhausted, JudgeError, JudgeRequest, Judgement, Unlimited, Verdict, judge,
 };
 use keelhaul_history::Reader;
 
@@ -226,7 +226,6 @@ fn what_does_not_fit_the_workload_is_refused_with_its_line() {
         assert_eq!(found, line);
         assert!(source.to_string().contains(text), "{source}");
     }
-    assert!(WORKLOADS.contains(&"fifo-queue"));
 }
 
 /// A register that keeps the largest number put in, as a user might write it.

@@ -84,7 +84,7 @@ mod tests {
 
     fn check(name: &str, verdict: Verdict, anomalies: &[&str]) -> Check {
         let anomalies = anomalies.iter().map(ToString::to_string).collect();
-        Check { name: name.into(), verdict, reason: String::new(), anomalies, evidence: None }
+        Check { anomalies, ..Check::new(name, verdict, "") }
     }
 
     #[test]

@@ -149,6 +149,7 @@ mod tests {
             index: start,
             completion: end,
             process: process.into(),
+            node: None,
             label: "write 1".into(),
             start_ns: start * 1_000,
             end_ns: end.map(|end| end * 1_000),

@@ -9,6 +9,7 @@ pub(crate) fn op(index: u64, completion: u64, process: &str, label: &str) -> Evi
         index,
         completion: Some(completion),
         process: process.into(),
+        node: None,
         label: label.into(),
         start_ns: 1_000_000 * (index + index / 2 * 500),
         end_ns: Some(1_000_000 * (completion + completion / 2 * 500)),
@@ -49,19 +50,12 @@ fn judgement(ops: Vec<EvidenceOp>, longest_order: Vec<u64>, stuck: Vec<u64>) -> 
         ],
     };
     let linearizable = Check {
-        name: "linearizable".into(),
-        verdict: Verdict::Invalid,
-        reason: "key 3: 1 of 4 operations fits in no order".into(),
         anomalies: vec!["stale-read".into()],
         evidence: Some(evidence),
+        ..Check::new("linearizable", Verdict::Invalid, "key 3: 1 of 4 operations fits in no order")
     };
-    let progress = Check {
-        name: "progress".into(),
-        verdict: Verdict::Valid,
-        reason: "operations succeeded during every fault".into(),
-        anomalies: Vec::new(),
-        evidence: None,
-    };
+    let progress =
+        Check::new("progress", Verdict::Valid, "operations succeeded during every fault");
     let mut judgement = Judgement::new(vec![linearizable, progress]);
     judgement.operations = operations;
     judgement.elapsed_ms = 12;

@@ -77,6 +77,7 @@ impl<'a> Teller<'a> {
             index: u64::from(op.call),
             completion: op.completed().then_some(u64::from(op.ret)),
             process: op.process.to_string(),
+            node: None,
             label,
             start_ns: op.start_ns,
             end_ns: op.completed().then_some(op.end_ns),

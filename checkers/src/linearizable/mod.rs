@@ -163,13 +163,7 @@ impl Judge<'_> {
                 count(keys.len(), "key"),
                 count(self.registers.op_count(), "operation")
             );
-            return Check {
-                name: NAME.into(),
-                verdict: Verdict::Valid,
-                reason,
-                anomalies: Vec::new(),
-                evidence: None,
-            };
+            return Check::new(NAME, Verdict::Valid, reason);
         };
         let Known::Open(stop, reached) = &known[hardest] else { unreachable!("it is open") };
         let reason = format!(
@@ -179,13 +173,7 @@ impl Judge<'_> {
             count(keys.len(), "key"),
             self.obstacle(&keys[hardest], reached)
         );
-        Check {
-            name: NAME.into(),
-            verdict: Verdict::Unknown,
-            reason,
-            anomalies: Vec::new(),
-            evidence: None,
-        }
+        Check::new(NAME, Verdict::Unknown, reason)
     }
 
     /// How far the search of `key` came, and what it could not pass.
@@ -239,11 +227,9 @@ impl Judge<'_> {
             reason += &format!("; {} not decided", count(open, "key"));
         }
         Check {
-            name: NAME.into(),
-            verdict: Verdict::Invalid,
-            reason,
             anomalies: vec![explain::ANOMALY.into()],
             evidence: Some(evidence),
+            ..Check::new(NAME, Verdict::Invalid, reason)
         }
     }
 

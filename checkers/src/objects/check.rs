@@ -315,7 +315,7 @@ fn obstacle<M: Model>(component: &Component<'_, M>, reached: &Reached) -> String
 
 fn check_of(verdict: Verdict, reason: String, evidence: Option<Evidence>) -> Check {
     let anomalies = evidence.iter().map(|_| explain::ANOMALY.to_string()).collect();
-    Check { name: NAME.into(), verdict, reason, anomalies, evidence }
+    Check { anomalies, evidence, ..Check::new(NAME, verdict, reason) }
 }
 
 /// `1 key`, `2 keys`.

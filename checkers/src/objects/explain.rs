@@ -79,6 +79,7 @@ fn shown<M: Model>(model: &M, op: &Operation<M::Op>) -> EvidenceOp {
         index: u64::from(op.call),
         completion: op.completed().then_some(u64::from(op.ret)),
         process: op.process.to_string(),
+        node: None,
         label: model.describe(&op.op),
         start_ns: op.start_ns,
         end_ns: op.completed().then_some(op.end_ns),

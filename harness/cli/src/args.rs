@@ -148,6 +148,9 @@ pub struct CheckArgs {
     /// The value of every key before the first write, as JSON; by default a key holds nothing
     #[arg(long, value_name = "VALUE")]
     pub init: Option<String>,
+    /// Says more of the workload's objects, e.g. `total=100`; see `list workloads`. May be repeated
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub option: Vec<String>,
     /// Seconds that judging may take
     #[arg(long, default_value = "120", value_name = "SECONDS")]
     pub time_budget: String,

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Context;
+use keelhaul_checkers::Settings;
 use keelhaul_history::{Value, import};
 use keelhaul_results::{Format, RunDir};
 
@@ -19,7 +20,7 @@ pub fn check(args: &CheckArgs) -> Result<Exit, Failure> {
     let wish = Wish {
         workload: args.workload.clone(),
         model: args.model.clone(),
-        initial: initial(args.init.as_deref())?,
+        settings: settings(args)?,
         time: units::duration("--time-budget", &args.time_budget)?,
         bytes: units::bytes("--memory", &args.memory)?,
         format: args.input,
@@ -188,9 +189,23 @@ fn files_under(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn initial(text: Option<&str>) -> Result<Value, Failure> {
-    let Some(text) = text else { return Ok(Value::Null) };
-    Value::from_json(text).ok_or_else(|| {
-        Failure::usage(format!("--init takes a value as JSON, such as 0 or null, not {text:?}"))
-    })
+fn settings(args: &CheckArgs) -> Result<Settings, Failure> {
+    let initial = match &args.init {
+        None => Value::Null,
+        Some(text) => Value::from_json(text).ok_or_else(|| {
+            Failure::usage(format!("--init takes a value as JSON, such as 0 or null, not {text:?}"))
+        })?,
+    };
+    let options: Result<_, Failure> = args.option.iter().map(|text| option(text)).collect();
+    Ok(Settings { initial, options: options? })
+}
+
+/// `NAME=VALUE`; what is no JSON is text, and a name alone is true.
+fn option(text: &str) -> Result<(String, Value), Failure> {
+    let (name, value) = text.split_once('=').unwrap_or((text, "true"));
+    if name.is_empty() {
+        return Err(Failure::usage(format!("--option takes NAME=VALUE, not {text:?}")));
+    }
+    let value = Value::from_json(value).unwrap_or_else(|| Value::from(value));
+    Ok((name.into(), value))
 }

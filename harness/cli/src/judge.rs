@@ -7,9 +7,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use keelhaul_checkers::{JudgeError, JudgeRequest};
+use keelhaul_checkers::{JudgeError, JudgeRequest, Settings};
+use keelhaul_history::Header;
 use keelhaul_history::import::{self, OpSource};
-use keelhaul_history::{Header, Value};
 use keelhaul_results::{Format, Judgement, Report, RunDir, Style};
 
 use crate::budget::Limits;
@@ -25,8 +25,8 @@ pub struct Wish {
     pub workload: Option<String>,
     /// The promises, separated by commas.
     pub model: Option<String>,
-    /// What every key holds at first.
-    pub initial: Value,
+    /// What every key holds at first, and options of the workload.
+    pub settings: Settings,
     /// Time for judging.
     pub time: Duration,
     /// Memory for the checkers' caches.
@@ -62,7 +62,7 @@ pub fn judge_file(path: &Path, wish: &Wish) -> Result<Judged, Failure> {
     let request = JudgeRequest {
         workload: wish.workload.clone().unwrap_or_else(|| header.workload.clone()),
         models: models.map(|model| model.trim().into()).collect(),
-        initial: wish.initial.clone(),
+        settings: wish.settings.clone(),
         requested_faults: header.faults.clone(),
     };
     let limits = Limits::new(wish.time, wish.bytes);
@@ -71,7 +71,7 @@ pub fn judge_file(path: &Path, wish: &Wish) -> Result<Judged, Failure> {
             JudgeError::Workload(name) if name.is_empty() => Failure::usage(format!(
                 "{} does not say what its operations mean: name it with --workload {}",
                 path.display(),
-                keelhaul_checkers::WORKLOADS.join("|")
+                keelhaul_checkers::workloads().map(|w| w.name).collect::<Vec<_>>().join("|")
             )),
             other => in_file(other.into()),
         })?;
@@ -97,7 +97,7 @@ pub fn judge_run(plan: &Plan, dir: &RunDir, format: Format) -> Result<Exit, Fail
     let wish = Wish {
         workload: None,
         model: None,
-        initial: Value::Null,
+        settings: Settings::default(),
         time: Duration::from_millis(plan.check_time_ms),
         bytes: plan.check_memory_bytes,
         format: Some(import::Format::Keelhaul),

@@ -11,7 +11,7 @@ use crate::registry::{self, Choice};
 pub fn list(what: Listing) -> Exit {
     match what {
         Listing::Stores => choices(registry::STORES),
-        Listing::Workloads => choices(registry::WORKLOADS),
+        Listing::Workloads => workloads(),
         Listing::Models => choices(registry::MODELS),
         Listing::Faults => {
             let kinds: Vec<Choice> =
@@ -21,6 +21,20 @@ pub fn list(what: Listing) -> Exit {
         Listing::Mutants => mutants(),
     }
     Exit::Valid
+}
+
+/// What clients can do in a run, and what histories can be judged.
+fn workloads() {
+    println!("run:");
+    choices(registry::WORKLOADS);
+    println!("\ncheck:");
+    let width = keelhaul_checkers::workloads().map(|w| w.name.len()).max().unwrap_or(0);
+    for workload in keelhaul_checkers::workloads() {
+        println!("{:width$}  {}", workload.name, workload.what);
+        for option in workload.options {
+            println!("{:width$}  --option {}: {}", "", option.name, option.what);
+        }
+    }
 }
 
 fn choices(choices: &[Choice]) {
