@@ -5,6 +5,7 @@
 mod judge;
 mod subject;
 mod verdict;
+mod whereabouts;
 mod workload;
 
 pub mod linearizable;
@@ -19,4 +20,5 @@ pub use budget::{Budget, Exhausted, Unlimited};
 pub use judge::{JudgeError, JudgeRequest, Judgement, Sealed, judge};
 pub use subject::{OptionError, Settings};
 pub use verdict::{Check, Evidence, EvidenceOp, Verdict};
+pub use whereabouts::name_nodes;
 pub use workload::{Setting, Workload, workload, workloads};

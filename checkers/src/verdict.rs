@@ -114,3 +114,12 @@ pub struct EvidenceOp {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end_ns: Option<u64>,
 }
+
+impl EvidenceOp {
+    /// Who did it, as people read it: `3 on n2`, or `3` where the node is unknown.
+    #[must_use]
+    pub fn actor(&self) -> String {
+        let Self { process, node, .. } = self;
+        node.as_ref().map_or_else(|| process.clone(), |node| format!("{process} on {node}"))
+    }
+}

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use keelhaul_checkers::{
     Evidence, Exhausted, JudgeError, JudgeRequest, Judgement, Sealed, Settings, Unlimited, Verdict,
-    judge,
+    judge, name_nodes,
 };
 use keelhaul_history::{Reader, Value};
 
@@ -226,6 +226,18 @@ fn mistakes_are_refused_in_a_sentence() {
     assert!(said.contains("`shop`"), "{said}");
     let said = sentence("", &JudgeRequest { models: vec!["eventually".into()], ..request() });
     assert!(said.contains("`eventually`"), "{said}");
+}
+
+#[test]
+fn a_second_look_names_the_nodes_of_the_evidence() {
+    let events = "0 invoke write 1 \n 0 ok write 1 \n 1 invoke read null \n 1 ok read null";
+    let said = jsonl(events).replace("\"process\":1,", "\"process\":1,\"node\":\"n3\",");
+    let reader = || Reader::new(said.as_bytes()).unwrap();
+    let mut judgement = judge(reader(), &request(), &Unlimited).unwrap();
+    name_nodes(&mut judgement.checks, reader()).unwrap();
+    let evidence = judgement.checks[0].evidence.as_ref().unwrap();
+    let actors: Vec<_> = evidence.ops.iter().map(|op| op.actor()).collect();
+    assert_eq!(actors, ["0", "1 on n3"]);
 }
 
 #[test]

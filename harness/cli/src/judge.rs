@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use keelhaul_checkers::{JudgeError, JudgeRequest, Settings};
+use keelhaul_checkers::{JudgeError, JudgeRequest, Settings, Verdict};
 use keelhaul_history::Header;
 use keelhaul_history::import::{self, OpSource};
 use keelhaul_results::{Format, Judgement, Report, RunDir, Style};
@@ -66,7 +66,7 @@ pub fn judge_file(path: &Path, wish: &Wish) -> Result<Judged, Failure> {
         requested_faults: header.faults.clone(),
     };
     let limits = Limits::new(wish.time, wish.bytes);
-    let answer =
+    let mut answer =
         keelhaul_checkers::judge(&mut source, &request, &limits).map_err(|error| match error {
             JudgeError::Workload(name) if name.is_empty() => Failure::usage(format!(
                 "{} does not say what its operations mean: name it with --workload {}",
@@ -75,6 +75,13 @@ pub fn judge_file(path: &Path, wish: &Wish) -> Result<Judged, Failure> {
             )),
             other => in_file(other.into()),
         })?;
+    if answer.verdict == Verdict::Invalid && path.is_file() {
+        // Without it the evidence is only poorer by the names.
+        let again =
+            File::open(path).ok().and_then(|f| import::open(f, wish.format, wish.import).ok());
+        let named = again.map(|history| keelhaul_checkers::name_nodes(&mut answer.checks, history));
+        named.transpose().map_err(|error| in_file(error.into()))?;
+    }
     let mut judgement = Judgement::new(answer.checks);
     judgement.not = answer.not;
     judgement.operations = answer.operations;

@@ -17,7 +17,7 @@ use crate::text::{cut, duration, moment};
 
 /// Operations drawn at most.
 const OPS_MAX: usize = 60;
-const LEFT: f64 = 96.0;
+const LEFT: f64 = 132.0;
 const RIGHT: f64 = 24.0;
 /// Width of the page; a narrow drawing is stretched towards it, but not so far that two operations look lost.
 const PAGE: f64 = 1080.0;
@@ -46,12 +46,12 @@ pub(crate) fn evidence(evidence: &Evidence, summary: Option<&Summary>) -> (Svg, 
         Drawing { svg: Svg::new(width, height, "The operations involved"), layout, top };
     strips.draw(&mut drawing);
     drawing.axis(&ops, height);
-    for (lane, process) in lanes.iter().enumerate() {
+    for (lane, (_, actor)) in lanes.iter().enumerate() {
         let y = drawing.lane_y(lane);
         drawing.svg.line("grid", (LEFT - 8.0, y + LANE - 6.0), (width, y + LANE - 6.0));
-        drawing.svg.text("soft end", (LEFT - 14.0, y + 30.0), &format!("process {process}"));
+        drawing.svg.text("soft end", (LEFT - 14.0, y + 30.0), &format!("process {actor}"));
     }
-    let lane_of = |op: &EvidenceOp| lanes.iter().position(|p| *p == op.process).unwrap_or(0);
+    let lane_of = |op: &EvidenceOp| lane_of(&lanes, op);
     let stuck = |op: &EvidenceOp| evidence.stuck.contains(&op.index);
     for (at, op) in ops.iter().enumerate() {
         drawing.op(op, at, lane_of(op), stuck(op));
@@ -64,15 +64,19 @@ pub(crate) fn evidence(evidence: &Evidence, summary: Option<&Summary>) -> (Svg, 
     (drawing.svg, evidence.ops.len() - ops.len())
 }
 
-/// Processes in order of their first operation.
-fn lanes(ops: &[EvidenceOp]) -> Vec<&str> {
-    let mut lanes: Vec<&str> = Vec::new();
+/// Processes in order of their first operation, and what they are called.
+fn lanes(ops: &[EvidenceOp]) -> Vec<(&str, String)> {
+    let mut lanes: Vec<(&str, String)> = Vec::new();
     for op in ops {
-        if !lanes.contains(&&*op.process) {
-            lanes.push(&op.process);
+        if lanes.iter().all(|(process, _)| *process != op.process) {
+            lanes.push((&op.process, op.actor()));
         }
     }
     lanes
+}
+
+fn lane_of(lanes: &[(&str, String)], op: &EvidenceOp) -> usize {
+    lanes.iter().position(|(process, _)| *process == op.process).unwrap_or(0)
 }
 
 fn label(op: &EvidenceOp) -> String {
@@ -118,13 +122,13 @@ impl Drawing {
     }
 
     /// Joins the points at which the operations of the longest legal order can take effect.
-    fn order(&mut self, ops: &[EvidenceOp], lanes: &[&str], order: &[u64]) {
+    fn order(&mut self, ops: &[EvidenceOp], lanes: &[(&str, String)], order: &[u64]) {
         let shown = order.iter().filter_map(|index| ops.iter().position(|op| op.index == *index));
         let mut points: Vec<(f64, f64)> = Vec::new();
         let mut x = 0.0f64;
         for at in shown {
             let place = self.layout.places[at];
-            let lane = lanes.iter().position(|process| *process == ops[at].process).unwrap_or(0);
+            let lane = lane_of(lanes, &ops[at]);
             // After the one before, inside its own interval.
             let middle = DOT / 2.0;
             let latest = (place.to - middle).max(place.from + middle);

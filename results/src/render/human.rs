@@ -104,7 +104,7 @@ fn push_evidence(lines: &mut Vec<String>, evidence: &Evidence, style: Style<'_>)
     let label = |op: &EvidenceOp| cut(&op.label, LABEL_MAX);
     let width_of = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap_or(0);
     let label_width = width_of(&mut ops.iter().map(|op| label(op).chars().count())).max(9);
-    let process_width = width_of(&mut ops.iter().map(|op| op.process.chars().count())).max(7);
+    let process_width = width_of(&mut ops.iter().map(|op| op.actor().chars().count())).max(7);
     let room = style.columns.saturating_sub(label_width + process_width + 14).max(16) as f64;
     let layout =
         Layout::new(&ops, Room { step_min: 2.0, step_max: 9.0, lane_gap: 1.0 }, false, |_| 0.0);
@@ -123,7 +123,7 @@ fn push_evidence(lines: &mut Vec<String>, evidence: &Evidence, style: Style<'_>)
         let order = if stuck { "✗".into() } else { rank.unwrap_or_default() };
         let line = format!(
             "    {order:>5}  {:<process_width$}  {:<label_width$}  {bar}{}",
-            op.process,
+            op.actor(),
             label(op),
             if stuck { " fits nowhere" } else { "" },
         );
