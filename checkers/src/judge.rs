@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::budget::Budget;
 use crate::columns::{Atom, Call, ColumnError, Outcome, RegistersBuilder};
+use crate::models::Model;
 use crate::progress::{FaultSummary, Progress};
 use crate::stats::{Outcomes, Stats};
 use crate::subject::{Asked, Judged, OptionError, Settings, Subject};
@@ -136,7 +137,10 @@ pub fn judge<S: OpSource>(
     request: &JudgeRequest,
     budget: &dyn Budget,
 ) -> Result<Judgement, JudgeError> {
-    let (workload, mut subject) = subject_of(request)?;
+    let workload = workload(&request.workload)
+        .ok_or_else(|| JudgeError::Workload(request.workload.clone()))?;
+    let models = models_of(workload, &request.models)?;
+    let mut subject = subject_of(workload, &request.settings)?;
     subject.begin(history.header());
     let mut pass = Pass::new(subject);
     while let Some(op) = history.next_op()? {
@@ -149,27 +153,31 @@ pub fn judge<S: OpSource>(
         Some(Ending::Unsealed { torn_tail: false }) | None => Sealed::Unsealed,
     };
     drop(history);
-    Ok(pass.finish(workload, request, ending, budget))
+    Ok(pass.finish(workload, &models, request, ending, budget))
 }
 
-/// What reads and judges the history, if the request makes sense.
-fn subject_of(request: &JudgeRequest) -> Result<(&'static Workload, Box<dyn Subject>), JudgeError> {
-    let workload = workload(&request.workload)
-        .ok_or_else(|| JudgeError::Workload(request.workload.clone()))?;
+/// The models asked for, by their own names, if the workload knows them.
+fn models_of(workload: &Workload, asked: &[String]) -> Result<Vec<&'static str>, JudgeError> {
+    let find = |asked: &String| {
+        let own = Model::by_name(asked).map(Model::name);
+        let name = own.unwrap_or(asked);
+        workload.models.iter().copied().find(|known| *known == name).ok_or_else(|| {
+            let known = list_or_none(workload.models.iter().copied());
+            JudgeError::Model { workload: workload.name, model: asked.clone(), known }
+        })
+    };
+    asked.iter().map(find).collect()
+}
+
+/// What reads and judges the history, if the settings make sense.
+fn subject_of(workload: &Workload, settings: &Settings) -> Result<Box<dyn Subject>, JudgeError> {
     let name = workload.name;
-    if let Some(model) = request.models.iter().find(|m| !workload.models.contains(&m.as_str())) {
-        let known = list_or_none(workload.models.iter().copied());
-        return Err(JudgeError::Model { workload: name, model: model.clone(), known });
-    }
     let options = || workload.options.iter().map(|option| option.name);
-    if let Some(option) = request.settings.options.keys().find(|o| !options().any(|n| n == *o)) {
+    if let Some(option) = settings.options.keys().find(|o| !options().any(|n| n == *o)) {
         let (option, known) = (option.clone(), list_or_none(options()));
         return Err(JudgeError::Setting { workload: name, option, known });
     }
-    match (workload.subject)(&request.settings) {
-        Ok(subject) => Ok((workload, subject)),
-        Err(source) => Err(JudgeError::Option(name, source)),
-    }
+    (workload.subject)(settings).map_err(|source| JudgeError::Option(name, source))
 }
 
 /// Everything that is collected while the history streams by.
@@ -200,6 +208,7 @@ impl Pass {
     fn finish(
         self,
         workload: &Workload,
+        models: &[&'static str],
         request: &JudgeRequest,
         ending: Sealed,
         budget: &dyn Budget,
@@ -209,7 +218,7 @@ impl Pass {
         let faults = self.progress.summarize(&windows, &request.requested_faults);
         drop(self.progress);
         let Judged { keys, operations, mut checks } =
-            self.subject.finish(&Asked { models: &request.models, budget });
+            self.subject.finish(&Asked { models, budget });
         let own = checks.len();
         checks.push(guard(stats::NAME, || self.stats.check()));
         checks.push(guard(progress::NAME, || Progress::check(&faults, &request.requested_faults)));

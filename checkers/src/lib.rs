@@ -3,12 +3,14 @@
 //! Pure: no clock, no file, no thread but rayon's. Budgets come in as a callback.
 
 mod judge;
+mod registers;
 mod subject;
 mod verdict;
 mod whereabouts;
 mod workload;
 
 pub mod linearizable;
+pub mod models;
 pub mod objects;
 pub mod progress;
 pub mod stats;

@@ -10,6 +10,7 @@ use crate::columns::{ColumnError, RegistersBuilder};
 use crate::judge::{guard, observe_register};
 use crate::linearizable;
 use crate::objects::{self, ObjectsBuilder, Vocabulary};
+use crate::registers;
 use crate::verdict::Check;
 
 /// Reads the history of the workload's objects and judges it.
@@ -29,9 +30,8 @@ pub trait Subject {
 
 /// What is to be decided, and what that may cost.
 pub struct Asked<'a> {
-    #[expect(dead_code, reason = "there is one model a workload")]
     /// Names of models, of those that the workload knows; none: what is usual for the workload.
-    pub models: &'a [String],
+    pub models: &'a [&'static str],
     /// Time and memory.
     pub budget: &'a dyn Budget,
 }
@@ -117,8 +117,7 @@ impl Subject for RegistersBuilder {
 
     fn finish(self: Box<Self>, asked: &Asked<'_>) -> Judged {
         let registers = Self::finish(*self);
-        let check = guard(linearizable::NAME, || linearizable::check(&registers, asked.budget));
-        let checks = vec![check];
+        let checks = registers::decide(&registers, asked.models, asked.budget);
         Judged { keys: registers.keys.len(), operations: registers.op_count(), checks }
     }
 }

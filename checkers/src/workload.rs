@@ -9,6 +9,7 @@ use crate::objects::models::priority::SmallestFirst;
 use crate::objects::models::stack::Lifo;
 use crate::objects::models::{counter, fenced, kv, multi_register, mutex, set};
 use crate::objects::{ObjectsBuilder, Vocabulary};
+use crate::registers;
 use crate::subject::{OptionError, Settings, Subject};
 
 /// A kind of history: what its operations mean and what can be asked of it.
@@ -54,10 +55,15 @@ const fn object(name: &'static str, what: &'static str, subject: MakeSubject) ->
     Workload { name, what, models: LINEARIZABLE, options: &[], subject }
 }
 
+/// Registers, which may promise less than to be linearizable.
+const fn register(name: &'static str, what: &'static str) -> Workload {
+    Workload { name, what, models: registers::NAMES, options: &[], subject: registers_of }
+}
+
 /// Single objects.
 const OBJECTS: &[Workload] = &[
-    object("register", "read, write and cas on a register a key", registers),
-    object("cas-register", "the same", registers),
+    register("register", "read, write and cas on a register a key"),
+    register("cas-register", "the same"),
     object(
         "multi-register",
         "transactions of reads and writes on one group of registers a key",
@@ -87,7 +93,7 @@ const OBJECTS: &[Workload] = &[
 ];
 
 #[expect(clippy::unnecessary_wraps, reason = "the shape that all workloads share")]
-fn registers(settings: &Settings) -> Result<Box<dyn Subject>, OptionError> {
+fn registers_of(settings: &Settings) -> Result<Box<dyn Subject>, OptionError> {
     Ok(Box::new(RegistersBuilder::new(settings.initial.clone())))
 }
 

@@ -1,0 +1,49 @@
+//! Which models a history of registers can be judged by, and what decides each.
+
+use crate::budget::Budget;
+use crate::columns::Registers;
+use crate::judge::guard;
+use crate::linearizable;
+use crate::models::Model;
+use crate::verdict::Check;
+
+/// Decides one model; the check bears the model's name.
+pub type Decide = fn(&Registers, &dyn Budget) -> Check;
+
+/// Every model that can be decided, strongest first.
+pub const DECIDABLE: &[(Model, Decide)] = &[(Model::Linearizable, linearizable::check)];
+
+/// Their names, strongest first.
+pub const NAMES: &[&str] = &{
+    let mut names = [""; DECIDABLE.len()];
+    let mut at = 0;
+    while at < names.len() {
+        names[at] = DECIDABLE[at].0.name();
+        at += 1;
+    }
+    names
+};
+
+/// Decides these models, by name; none: the strongest.
+pub fn decide(registers: &Registers, names: &[&str], budget: &dyn Budget) -> Vec<Check> {
+    let asked = |name: &str| names.contains(&name);
+    let default = DECIDABLE[0].0.name();
+    let chosen = DECIDABLE
+        .iter()
+        .filter(|(model, _)| asked(model.name()) || (names.is_empty() && model.name() == default));
+    chosen.map(|(model, check)| guard(model.name(), || check(registers, budget))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::budget::Unlimited;
+
+    #[test]
+    fn the_table_is_ordered_and_each_check_bears_its_name() {
+        assert!(DECIDABLE.is_sorted_by_key(|(model, _)| *model));
+        for (model, check) in DECIDABLE {
+            assert_eq!(check(&Registers::default(), &Unlimited).name, model.name());
+        }
+    }
+}
