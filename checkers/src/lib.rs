@@ -2,9 +2,13 @@
 //!
 //! Pure: no clock, no file, no thread but rayon's. Budgets come in as a callback.
 
+mod domain;
+mod in_flight;
 mod judge;
 mod registers;
 mod subject;
+#[cfg(test)]
+mod testing;
 mod verdict;
 mod whereabouts;
 mod workload;

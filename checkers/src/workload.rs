@@ -1,6 +1,7 @@
 //! Every workload whose histories are understood, as data.
 
 use crate::columns::RegistersBuilder;
+use crate::domain;
 use crate::linearizable;
 use crate::objects::models::bag::Unordered;
 use crate::objects::models::container;
@@ -39,7 +40,7 @@ pub struct Setting {
 
 /// All workloads, in the order in which they are shown.
 pub fn workloads() -> impl Iterator<Item = &'static Workload> {
-    [OBJECTS].into_iter().flatten()
+    [OBJECTS, domain::WORKLOADS].into_iter().flatten()
 }
 
 /// The workload of that name.

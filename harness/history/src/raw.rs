@@ -59,11 +59,51 @@ impl<'a> RawValue<'a> {
         Scan::new(self.0).string().ok().map(RawStr::unescape)
     }
 
+    /// The elements, if it is a list, one after the other.
+    #[must_use]
+    pub fn items(self) -> Option<impl Iterator<Item = RawValue<'a>>> {
+        let mut scan = self.inside("[")?;
+        Some(std::iter::from_fn(move || next_value(&mut scan)))
+    }
+
+    /// Names and values, if it is a map, in their order.
+    #[must_use]
+    pub fn entries(self) -> Option<impl Iterator<Item = (Cow<'a, str>, RawValue<'a>)>> {
+        let mut scan = self.inside("{")?;
+        Some(std::iter::from_fn(move || {
+            to_next(&mut scan)?;
+            let name = scan.string().ok()?.unescape();
+            scan.colon().ok()?;
+            Some((name, scan.value(Numbers::Any).map(RawValue).ok()?))
+        }))
+    }
+
+    fn inside(self, open: &str) -> Option<Scan<'a>> {
+        let mut scan = Scan::new(self.0);
+        scan.skip_space();
+        scan.take(open).then_some(scan)
+    }
+
     /// Builds the value.
     #[must_use]
     pub fn to_value(self) -> Value {
         Scan::new(self.0).build().unwrap_or_default()
     }
+}
+
+/// Steps over the comma to the next element of a list or map that was validated; nothing at its end.
+#[inline]
+fn to_next(scan: &mut Scan<'_>) -> Option<()> {
+    scan.skip_space();
+    scan.take(",");
+    scan.skip_space();
+    matches!(scan.peek(), Some(b) if !matches!(b, b']' | b'}')).then_some(())
+}
+
+#[inline]
+fn next_value<'a>(scan: &mut Scan<'a>) -> Option<RawValue<'a>> {
+    to_next(scan)?;
+    scan.value(Numbers::Any).map(RawValue).ok()
 }
 
 /// The invocation that a completion ends.
@@ -309,4 +349,22 @@ fn process(scan: &mut Scan<'_>) -> Result<Process, Problem> {
             field: "process",
             expected: "a number from 0 up that fits in 32 bits, or \"nemesis\"",
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_and_maps_are_walked_without_building_them() {
+        let list = RawValue(r#"[ 1 , [2,"]"],{"a":"}"} ,null]"#);
+        let texts: Vec<&str> = list.items().unwrap().map(RawValue::text).collect();
+        assert_eq!(texts, ["1", "[2,\"]\"]", "{\"a\":\"}\"}", "null"]);
+        let map = RawValue(r#"{"x": [[0,1]], "y\n" :{}}"#);
+        let entries: Vec<_> = map.entries().unwrap().map(|(k, v)| (k, v.text())).collect();
+        assert_eq!(entries, [("x".into(), "[[0,1]]"), ("y\n".into(), "{}")]);
+        assert_eq!(RawValue("[ ]").items().unwrap().count(), 0);
+        assert_eq!(RawValue("{}").entries().unwrap().count(), 0);
+        assert!(list.entries().is_none() && map.items().is_none());
+    }
 }
