@@ -7,7 +7,15 @@
 //! Processes are sessions: the operations of a process are ordered as it issued them. *Written values differ* unless said
 //! otherwise, so that a read names the write that it returned; this is what "reads from" means below.
 
+mod about;
+#[cfg(test)]
+pub(crate) mod drawing;
+#[cfg(test)]
+mod edges;
+
 use std::fmt;
+
+pub use about::{About, Example};
 
 /// A consistency model, strongest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
