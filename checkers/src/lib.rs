@@ -13,6 +13,7 @@ mod verdict;
 mod whereabouts;
 mod workload;
 
+pub mod graph;
 pub mod linearizable;
 pub mod models;
 pub mod objects;

@@ -1,0 +1,270 @@
+//! The shortest cycle of certain classes.
+//!
+//! A cycle of a pattern is a closed walk that an automaton accepts, whose state is what the walk still lacks. So the shortest
+//! is found by breadth-first search over pairs of node and state, once from each node where such a cycle can begin.
+//! It can begin with any edge of a class that it must have: a cycle has no first edge.
+
+use std::collections::VecDeque;
+
+use super::csr::{Classes, Graph};
+
+/// Which cycles are meant.
+#[derive(Clone, Copy, Debug)]
+pub struct Pattern {
+    /// Classes of edges that it may have any number of.
+    pub free: Classes,
+    /// Of each of these sets it must have an edge; two at most.
+    pub required: &'static [Classes],
+    /// What it has of edges that are restricted, which are commonly anti-dependencies.
+    pub anti: Anti,
+}
+
+/// How many edges of a class a cycle has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Anti {
+    /// None but those that are free.
+    None,
+    /// Exactly one, as in G-single.
+    Once(Classes),
+    /// Two or more, and never one after the other, as in G-nonadjacent.
+    Apart(Classes),
+    /// Two or more, as in G2.
+    Several(Classes),
+}
+
+impl Anti {
+    const fn classes(self) -> Classes {
+        match self {
+            Self::None => Classes::NONE,
+            Self::Once(classes) | Self::Apart(classes) | Self::Several(classes) => classes,
+        }
+    }
+}
+
+/// An edge of a cycle, relays left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The transaction that comes first.
+    pub from: u32,
+    /// The one that must come after it.
+    pub to: u32,
+    /// Why; a single class.
+    pub class: Classes,
+}
+
+/// A cycle: each step begins where the one before ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cycle {
+    /// The steps.
+    pub steps: Vec<Step>,
+    /// Whether no cycle of the pattern is shorter.
+    pub shortest: bool,
+}
+
+/// The shortest cycle of the pattern. `work` is how many edges may be looked at, and is counted down: when it ends, what
+/// was found so far is the answer, and says so. Nothing found with work left means that there is none.
+///
+/// # Panics
+/// If the pattern requires more than two sets.
+#[must_use]
+pub fn shortest(graph: &Graph, pattern: &Pattern, work: &mut u64) -> Option<Cycle> {
+    let automaton = Automaton::new(pattern);
+    let mut search = Search {
+        graph,
+        automaton: &automaton,
+        marks: vec![Mark::default(); graph.nodes() as usize * automaton.states],
+        round: 0,
+        queue: VecDeque::new(),
+        length_max: u32::MAX,
+    };
+    let mut best = None;
+    let starts = (0..graph.nodes()).filter(|node| graph.is_real(*node));
+    for start in starts {
+        if graph.edges_of(start).all(|(_, classes)| !classes.meets(automaton.anchor)) {
+            continue;
+        }
+        if *work == 0 {
+            return best.map(|steps| Cycle { steps, shortest: false });
+        }
+        if let Some(steps) = search.from(start, work) {
+            search.length_max = steps.len() as u32 - 1;
+            best = Some(steps);
+        }
+    }
+    let shortest = *work > 0 || search.length_max < 2;
+    best.map(|steps| Cycle { steps, shortest })
+}
+
+struct Automaton<'a> {
+    pattern: &'a Pattern,
+    /// Every class that an edge may have.
+    all: Classes,
+    /// A cycle of the pattern has an edge of these.
+    anchor: Classes,
+    /// How many states there are.
+    states: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct State {
+    /// Which of the required sets were met, a bit each.
+    met: u8,
+    /// How many restricted edges there were: 0, 1, or 2 for more.
+    antis: u8,
+    /// Whether the last edge was one, if that matters.
+    last_anti: bool,
+}
+
+impl<'a> Automaton<'a> {
+    fn new(pattern: &'a Pattern) -> Self {
+        assert!(pattern.required.len() <= 2, "two required sets at most");
+        let anti = pattern.anti.classes();
+        let all = pattern.required.iter().fold(pattern.free | anti, |all, set| all | *set);
+        let anchor = match (anti.is_none(), pattern.required.first()) {
+            (false, _) => anti,
+            (true, Some(first)) => *first,
+            (true, None) => all,
+        };
+        let antis = match pattern.anti {
+            Anti::None => 1,
+            Anti::Once(_) | Anti::Several(_) => 3,
+            Anti::Apart(_) => 6,
+        };
+        Self { pattern, all, anchor, states: antis << pattern.required.len() }
+    }
+
+    /// A number for the pair of node and state.
+    const fn pair(&self, node: u32, state: State) -> usize {
+        let anti =
+            (state.last_anti as usize * 3 + state.antis as usize) << self.pattern.required.len();
+        node as usize * self.states + anti + state.met as usize
+    }
+
+    const START: State = State { met: 0, antis: 0, last_anti: false };
+
+    /// After an edge of one class.
+    fn step(&self, state: State, class: Classes) -> Option<State> {
+        let anti = self.pattern.anti.classes().meets(class) && !self.pattern.free.meets(class);
+        let forbidden = match self.pattern.anti {
+            Anti::Once(_) => state.antis == 1,
+            Anti::Apart(_) => state.last_anti,
+            Anti::None | Anti::Several(_) => false,
+        };
+        if anti && forbidden {
+            return None;
+        }
+        let sets = self.pattern.required.iter().enumerate();
+        let met = sets.filter(|(_, set)| set.meets(class)).map(|(at, _)| 1 << at);
+        Some(State {
+            met: met.fold(state.met, |met, bit: u8| met | bit),
+            antis: (state.antis + u8::from(anti)).min(2),
+            last_anti: anti && matches!(self.pattern.anti, Anti::Apart(_)),
+        })
+    }
+
+    /// Whether a walk that began with an edge of the anchor, and came back, is a cycle of the pattern.
+    const fn accepts(&self, state: State) -> bool {
+        let met = state.met.count_ones() as usize == self.pattern.required.len();
+        met && match self.pattern.anti {
+            Anti::None => true,
+            Anti::Once(_) => state.antis == 1,
+            Anti::Apart(_) => state.antis == 2 && !state.last_anti,
+            Anti::Several(_) => state.antis == 2,
+        }
+    }
+}
+
+/// How a pair of node and state was reached.
+#[derive(Clone, Copy, Default)]
+struct Mark {
+    round: u32,
+    length: u32,
+    /// Number of the pair before it.
+    before: u32,
+    class: Classes,
+    done: bool,
+}
+
+struct Search<'a> {
+    graph: &'a Graph,
+    automaton: &'a Automaton<'a>,
+    /// By number of the pair of node and state.
+    marks: Vec<Mark>,
+    round: u32,
+    queue: VecDeque<(u32, State)>,
+    /// Longer cycles are of no use.
+    length_max: u32,
+}
+
+impl Search<'_> {
+    /// The shortest cycle that begins here with an edge of the anchor.
+    fn from(&mut self, start: u32, work: &mut u64) -> Option<Vec<Step>> {
+        self.round += 1;
+        self.queue.clear();
+        let first = Automaton::START;
+        self.expand((start, first), 0, self.automaton.anchor, work);
+        while let Some((node, state)) = self.queue.pop_front() {
+            let at = self.automaton.pair(node, state);
+            let mark = self.marks[at];
+            if std::mem::replace(&mut self.marks[at].done, true) {
+                continue;
+            }
+            if node == start && self.automaton.accepts(state) {
+                return Some(self.steps(start, at));
+            }
+            if *work == 0 {
+                return None;
+            }
+            self.expand((node, state), mark.length, self.automaton.all, work);
+        }
+        None
+    }
+
+    /// Goes over the edges of a pair; into a relay it costs nothing.
+    fn expand(&mut self, (node, state): (u32, State), length: u32, by: Classes, work: &mut u64) {
+        let graph = self.graph;
+        for (target, classes) in graph.edges_of(node) {
+            *work = work.saturating_sub(1);
+            let cost = u32::from(graph.is_real(target));
+            if length + cost > self.length_max {
+                continue;
+            }
+            for class in classes.and(by).each() {
+                let Some(next) = self.automaton.step(state, class) else { continue };
+                let mark = &mut self.marks[self.automaton.pair(target, next)];
+                if mark.round == self.round && (mark.done || mark.length <= length + cost) {
+                    continue;
+                }
+                let before = self.automaton.pair(node, state) as u32;
+                *mark =
+                    Mark { round: self.round, length: length + cost, before, class, done: false };
+                if cost == 0 {
+                    self.queue.push_front((target, next));
+                } else {
+                    self.queue.push_back((target, next));
+                }
+            }
+        }
+    }
+
+    /// The way back from where the walk was accepted.
+    fn steps(&self, start: u32, end: usize) -> Vec<Step> {
+        let mut steps = Vec::new();
+        let first = self.automaton.pair(start, Automaton::START);
+        let (mut at, mut to) = (end, start);
+        loop {
+            let mark = self.marks[at];
+            let from = mark.before as usize / self.automaton.states;
+            if self.graph.is_real(from as u32) {
+                steps.push(Step { from: from as u32, to, class: mark.class });
+                to = from as u32;
+            }
+            at = mark.before as usize;
+            if at == first {
+                break;
+            }
+        }
+        steps.reverse();
+        steps
+    }
+}
