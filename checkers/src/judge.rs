@@ -13,7 +13,7 @@ use crate::columns::{Atom, Call, ColumnError, Outcome, RegistersBuilder};
 use crate::models::Model;
 use crate::progress::{FaultSummary, Progress};
 use crate::stats::{Outcomes, Stats};
-use crate::subject::{Asked, Judged, OptionError, Settings, Subject};
+use crate::subject::{Asked, Judged, OptionError, Settings, Subject, promises_misses};
 use crate::verdict::{Check, Verdict};
 use crate::workload::{Workload, workload, workloads};
 use crate::{progress, stats};
@@ -143,6 +143,9 @@ pub fn judge<S: OpSource>(
     let mut subject = subject_of(workload, &request.settings)?;
     subject.begin(history.header());
     let mut pass = Pass::new(subject);
+    if promises_misses(history.header()) {
+        pass.stats.heed_misses();
+    }
     while let Some(op) = history.next_op()? {
         let taken = pass.observe(&op);
         taken.map_err(|source| JudgeError::Columns { line: history.line(), source })?;

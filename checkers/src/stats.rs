@@ -1,9 +1,11 @@
 //! What happened at all: operations by function and outcome.
 //!
-//! A history in which nothing of some kind ever succeeded proves nothing about that kind, so it is vacuous.
+//! A history in which nothing of some kind ever succeeded proves nothing about that kind, so it is vacuous. Where a
+//! failed cas promises that the store compared and found another value, it is an answer as good as success.
 
 use std::collections::BTreeMap;
 
+use keelhaul_history::import::CAS_MISMATCH;
 use keelhaul_history::{Kind, Process, RawOp};
 use serde::Serialize;
 
@@ -28,20 +30,36 @@ pub struct Outcomes {
 /// Collects [`Outcomes`] in one pass.
 #[derive(Debug, Default)]
 pub struct Stats {
-    by_f: Vec<(Box<str>, Outcomes)>,
+    by_f: Vec<Function>,
+    misses: bool,
+}
+
+#[derive(Debug, Default)]
+struct Function {
+    name: Box<str>,
+    outcomes: Outcomes,
+    /// Failures that are answers.
+    missed: u64,
 }
 
 impl Stats {
+    /// From now on a failed cas that names a mismatch as its reason is an answer.
+    pub const fn heed_misses(&mut self) {
+        self.misses = true;
+    }
+
     /// Takes the next event.
     pub fn observe(&mut self, op: &RawOp<'_>) {
         if op.process == Process::Nemesis {
             return;
         }
-        let at = self.by_f.iter().position(|(f, _)| **f == *op.f).unwrap_or_else(|| {
-            self.by_f.push((op.f.into(), Outcomes::default()));
+        let at = self.by_f.iter().position(|f| *f.name == *op.f).unwrap_or_else(|| {
+            self.by_f.push(Function { name: op.f.into(), ..Function::default() });
             self.by_f.len() - 1
         });
-        let outcomes = &mut self.by_f[at].1;
+        let Function { outcomes, missed, .. } = &mut self.by_f[at];
+        let miss = self.misses && op.error.as_deref() == Some(CAS_MISMATCH);
+        *missed += u64::from(miss);
         match op.kind {
             Kind::Invoke => outcomes.invoked += 1,
             Kind::Ok => outcomes.ok += 1,
@@ -57,16 +75,17 @@ impl Stats {
             let unfinished = o.invoked.saturating_sub(o.ok + o.fail + o.info);
             Outcomes { info: o.info + unfinished, ..*o }
         };
-        self.by_f.iter().map(|(f, outcomes)| (f.to_string(), closed(outcomes))).collect()
+        self.by_f.iter().map(|f| (f.name.to_string(), closed(&f.outcomes))).collect()
     }
 
     /// The answer.
     #[must_use]
     pub fn check(&self) -> Check {
         let counts = self.counts();
+        let answered = |name: &str| self.by_f.iter().any(|f| *f.name == *name && f.missed > 0);
         let never: Vec<String> = counts
             .iter()
-            .filter(|(_, o)| o.invoked > 0 && o.ok == 0)
+            .filter(|(f, o)| o.invoked > 0 && o.ok == 0 && !answered(f))
             .map(|(f, o)| format!("none of {} {f} operations succeeded", o.invoked))
             .collect();
         let ok: u64 = counts.values().map(|o| o.ok).sum();

@@ -104,9 +104,14 @@ impl Settings {
     }
 }
 
+/// Whether a failed cas that names a mismatch as its reason promises that there was one.
+pub(crate) fn promises_misses(header: &Header) -> bool {
+    header.options.get(OPTION_CAS_MISMATCH) == Some(Value::Bool(true))
+}
+
 impl Subject for RegistersBuilder {
     fn begin(&mut self, header: &Header) {
-        if header.options.get(OPTION_CAS_MISMATCH) == Some(Value::Bool(true)) {
+        if promises_misses(header) {
             self.heed_misses();
         }
     }

@@ -98,11 +98,14 @@ fn registers_of(settings: &Settings) -> Result<Box<dyn Subject>, OptionError> {
     Ok(Box::new(RegistersBuilder::new(settings.initial.clone())))
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "the shape that all workloads share")]
 fn objects_of<V: Vocabulary<Model: Send> + 'static>(
-    _: &Settings,
+    settings: &Settings,
 ) -> Result<Box<dyn Subject>, OptionError> {
-    Ok(Box::new(ObjectsBuilder::<V>::default()))
+    let found = || settings.initial.to_string();
+    match ObjectsBuilder::<V>::new(settings.initial.clone()) {
+        Ok(objects) => Ok(Box::new(objects)),
+        Err(expected) => Err(OptionError { name: "init", expected, found: found() }),
+    }
 }
 
 #[cfg(test)]

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use keelhaul_checkers::columns::NEVER;
 use keelhaul_checkers::objects::{self, Model, Next, Object, Operation};
 use keelhaul_checkers::{
-    Evidence, Exhausted, JudgeError, JudgeRequest, Judgement, Unlimited, Verdict, judge,
+    Evidence, Exhausted, JudgeError, JudgeRequest, Judgement, Settings, Unlimited, Verdict, judge,
 };
-use keelhaul_history::Reader;
+use keelhaul_history::{Reader, Value};
 
 /// Events between semicolons: `1+enqueue 7` process 1 begins, `1=7` it completes with 7, `1=` with what it was
 /// invoked with, `1!` it fails, `1?` nobody knows.
@@ -203,6 +203,44 @@ fn several_registers_change_at_once() {
     valid("multi-register", &format!("{write}; {}; {}; 1=", read("null", "null"), read("1", "1")));
     invalid("multi-register", &format!("{write}; {}; 1=", read("1", "null")));
     invalid("multi-register", &format!("{write}; 1=; {}", read("null", "null")));
+    valid(
+        "multi-register",
+        "1+txn [[\"write\",\"x\",1],[\"read\",\"x\",null]]; 1=[[\"write\",\"x\",1],[\"read\",\"x\",1]]",
+    );
+}
+
+#[test]
+fn registers_that_hold_something_at_first() {
+    let found = |initial: &str, events: &str| {
+        let initial = Value::from_json(initial).unwrap();
+        let settings = Settings { initial, ..Settings::default() };
+        let request =
+            JudgeRequest { workload: "multi-register".into(), settings, ..JudgeRequest::default() };
+        let judged =
+            judge(Reader::new(jsonl(events).as_bytes()).unwrap(), &request, &Unlimited).unwrap();
+        judged.checks[0].verdict
+    };
+    let read = |x: i64, y: i64| {
+        format!(
+            "1+txn [[\"r\",\"x\",null],[\"r\",\"y\",null]]; 1=[[\"r\",\"x\",{x}],[\"r\",\"y\",{y}]]"
+        )
+    };
+    assert_eq!(found("{\"x\":1,\"y\":2}", &read(1, 2)), Verdict::Valid);
+    assert_eq!(found("{\"x\":1,\"y\":2}", &read(2, 2)), Verdict::Invalid);
+    assert_eq!(found("7", &read(7, 7)), Verdict::Valid);
+    let back = "2+txn [[\"w\",\"x\",1]]; 2=; 2+txn [[\"w\",\"x\",7]]; 2=";
+    assert_eq!(found("7", &format!("{back}; {}", read(7, 7))), Verdict::Valid);
+    assert_eq!(found("7", &format!("{back}; {}", read(1, 7))), Verdict::Invalid);
+}
+
+#[test]
+fn what_begins_empty_takes_no_initial_value() {
+    let settings = Settings { initial: 1.into(), ..Settings::default() };
+    let request = JudgeRequest { workload: "mutex".into(), settings, ..JudgeRequest::default() };
+    let error =
+        judge(Reader::new(jsonl("").as_bytes()).unwrap(), &request, &Unlimited).unwrap_err();
+    let JudgeError::Option("mutex", source) = error else { panic!("{error:?}") };
+    assert!(source.to_string().starts_with("option `init` takes nothing"), "{source}");
 }
 
 #[test]

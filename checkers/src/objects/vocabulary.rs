@@ -24,6 +24,14 @@ pub trait Vocabulary: Default {
     /// What the object is called, with its functions, e.g. `a queue has enqueue and dequeue`.
     const KNOWN: &'static str;
 
+    /// Learns what the object holds at first, where the user says so.
+    ///
+    /// # Errors
+    /// With what can be said, if not this. By default nothing can: the object begins empty.
+    fn begin(&mut self, _initial: &Value) -> Result<(), &'static str> {
+        Err("nothing, since what is judged here begins empty")
+    }
+
     /// The invoked operation, without a result.
     ///
     /// # Errors
@@ -56,6 +64,7 @@ pub struct Object<M: Model> {
 
 /// Builds objects from events in their order.
 pub struct ObjectsBuilder<V: Vocabulary> {
+    initial: Value,
     objects: Vec<Unfinished<V>>,
     int_keys: WordMap<i64, u32>,
     other_keys: HashMap<Option<Value>, u32>,
@@ -76,6 +85,7 @@ const DROPPED: u32 = u32::MAX - 1;
 impl<V: Vocabulary> Default for ObjectsBuilder<V> {
     fn default() -> Self {
         Self {
+            initial: Value::Null,
             objects: Vec::new(),
             int_keys: WordMap::default(),
             other_keys: HashMap::new(),
@@ -86,6 +96,17 @@ impl<V: Vocabulary> Default for ObjectsBuilder<V> {
 }
 
 impl<V: Vocabulary> ObjectsBuilder<V> {
+    /// Objects that hold `initial` at first; null is the same as nothing said.
+    ///
+    /// # Errors
+    /// With what can be said, if not this.
+    pub fn new(initial: Value) -> Result<Self, &'static str> {
+        if initial != Value::Null {
+            V::default().begin(&initial)?;
+        }
+        Ok(Self { initial, ..Self::default() })
+    }
+
     /// Takes the next event.
     ///
     /// # Errors
@@ -158,8 +179,11 @@ impl<V: Vocabulary> ObjectsBuilder<V> {
             None => (*self.other_keys.entry(None).or_insert(next), None),
         };
         if id == next {
-            let ops = Vec::new();
-            self.objects.push(Unfinished { key: name, vocabulary: V::default(), ops });
+            let mut vocabulary = V::default();
+            if self.initial != Value::Null {
+                vocabulary.begin(&self.initial).expect("it was understood before");
+            }
+            self.objects.push(Unfinished { key: name, vocabulary, ops: Vec::new() });
         }
         id
     }

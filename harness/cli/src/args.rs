@@ -125,11 +125,16 @@ pub struct RunArgs {
 
 /// Flags of `check`.
 #[derive(Args, Clone, Debug)]
-#[command(after_help = crate::exit::TABLE)]
+#[command(after_help = crate::exit::TABLE, args_override_self = true)]
 pub struct CheckArgs {
-    /// Histories: files, run directories, or folders of files
+    /// Histories: files, run directories, or folders of files; `-` is standard input
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
+    /// Judge the histories of a table, whose paths lie under PATH, and tell which verdicts are not the expected ones:
+    /// path, flags of `check`, verdict, and if need be the verdict that is argued for it, separated by tabs. Ends with
+    /// 1 if a verdict is another
+    #[arg(long, value_name = "TABLE", conflicts_with_all = ["workload", "input", "repair", "model", "init", "option"])]
+    pub expect: Option<PathBuf>,
     /// What the operations mean; by default what the history's header says
     #[arg(short, long)]
     pub workload: Option<String>,

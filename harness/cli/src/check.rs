@@ -1,8 +1,8 @@
 //! `keelhaul check` and `keelhaul report`: old histories, ours and others', judged and shown again.
 
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context;
 use keelhaul_checkers::Settings;
@@ -11,21 +11,17 @@ use keelhaul_results::{Format, RunDir};
 
 use crate::args::CheckArgs;
 use crate::exit::{Exit, Failure};
+use crate::expect;
 use crate::judge::{self, Judged, Wish};
 use crate::plan::Plan;
 use crate::units;
 
 /// Judges histories; writes nothing.
 pub fn check(args: &CheckArgs) -> Result<Exit, Failure> {
-    let wish = Wish {
-        workload: args.workload.clone(),
-        model: args.model.clone(),
-        settings: settings(args)?,
-        time: units::duration("--time-budget", &args.time_budget)?,
-        bytes: units::bytes("--memory", &args.memory)?,
-        format: args.input,
-        import: import::Options { independent: args.independent, repair: args.repair },
-    };
+    if let Some(table) = &args.expect {
+        return expect::expect(table, args);
+    }
+    let wish = wish(args)?;
     match histories(&args.paths)?.as_slice() {
         [] => Ok(Exit::NothingSelected),
         [one] if args.paths.len() == 1 && !is_folder(&args.paths[0]) => {
@@ -33,6 +29,19 @@ pub fn check(args: &CheckArgs) -> Result<Exit, Failure> {
         }
         many => check_many(many, args.format, &wish),
     }
+}
+
+/// What the flags ask for.
+pub fn wish(args: &CheckArgs) -> Result<Wish, Failure> {
+    Ok(Wish {
+        workload: args.workload.clone(),
+        model: args.model.clone(),
+        settings: settings(args)?,
+        time: units::duration("--time-budget", &args.time_budget)?,
+        bytes: units::bytes("--memory", &args.memory)?,
+        format: args.input,
+        import: import::Options { independent: args.independent, repair: args.repair },
+    })
 }
 
 fn check_one(history: &Path, named: &Path, args: &CheckArgs, wish: &Wish) -> Result<Exit, Failure> {
@@ -53,35 +62,10 @@ fn check_one(history: &Path, named: &Path, args: &CheckArgs, wish: &Wish) -> Res
 
 /// Judges many histories at a time and prints a line for each, in the order given.
 fn check_many(histories: &[PathBuf], format: Format, wish: &Wish) -> Result<Exit, Failure> {
-    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(histories.len());
-    // Each gets its share, so that together they keep to the limit.
-    let wish = Wish { bytes: wish.bytes / workers, ..wish.clone() };
-    let next = AtomicUsize::new(0);
-    let results: Mutex<Vec<Option<Result<Judged, Failure>>>> =
-        Mutex::new(histories.iter().map(|_| None).collect());
-    std::thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
-                loop {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(history) = histories.get(at) else { break };
-                    let judged = judge::judge_file(history, &wish);
-                    if let Ok(mut results) = results.lock() {
-                        results[at] = Some(judged);
-                    }
-                }
-            });
-        }
-    });
-    let results = results
-        .into_inner()
-        .map_err(|_| Failure::new(Exit::Internal, anyhow::anyhow!("a checker panicked")))?;
+    let jobs: Vec<_> = histories.iter().map(|history| (history.clone(), wish.clone())).collect();
     let mut worst = Exit::Valid;
     let mut rows = Vec::new();
-    for (history, result) in histories.iter().zip(results) {
-        let result = result.unwrap_or_else(|| {
-            Err(Failure::new(Exit::Internal, anyhow::anyhow!("it was not judged")))
-        });
+    for (history, result) in histories.iter().zip(judge_all(&jobs)) {
         match result {
             Ok(judged) => {
                 worst = worst.worst(judged.judgement.verdict.into());
@@ -97,6 +81,31 @@ fn check_many(histories: &[PathBuf], format: Format, wish: &Wish) -> Result<Exit
         println!("{}", serde_json::Value::Array(rows));
     }
     Ok(worst)
+}
+
+/// Judges files, as many at a time as there are processors, each with its share of the memory, so that together they
+/// keep to the limit. The answers are in the order of the files.
+pub fn judge_all(jobs: &[(PathBuf, Wish)]) -> Vec<Result<Judged, Failure>> {
+    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(jobs.len());
+    let next = AtomicUsize::new(0);
+    let results: Mutex<Vec<Option<Result<Judged, Failure>>>> =
+        Mutex::new(jobs.iter().map(|_| None).collect());
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some((history, wish)) = jobs.get(at) else { break };
+                    let wish = Wish { bytes: wish.bytes / workers, ..wish.clone() };
+                    let judged = judge::judge_file(history, &wish);
+                    results.lock().unwrap_or_else(PoisonError::into_inner)[at] = Some(judged);
+                }
+            });
+        }
+    });
+    let results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let unjudged = || Failure::new(Exit::Internal, anyhow::anyhow!("it was not judged"));
+    results.into_iter().map(|result| result.unwrap_or_else(|| Err(unjudged()))).collect()
 }
 
 /// A line for people; one document of an array for machines, with the path added; as for a single one otherwise.

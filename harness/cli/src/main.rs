@@ -7,6 +7,7 @@ mod args;
 mod budget;
 mod check;
 mod exit;
+mod expect;
 mod hidden;
 mod judge;
 mod list;

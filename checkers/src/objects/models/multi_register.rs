@@ -1,5 +1,5 @@
 //! Several registers, read and written by several at once: `txn` with a list of `["r", key, value]` and `["w", key,
-//! value]`, which happen in order and all at one moment.
+//! value]`, or `read` and `write`, as Knossos calls them, which happen in order and all at one moment.
 //!
 //! Registers that no operation touches together, not even by way of others, are judged apart.
 
@@ -11,18 +11,25 @@ use crate::columns::Interner;
 use crate::objects::model::{Model, Next, Operation};
 use crate::objects::vocabulary::{Misfit, Vocabulary};
 
-/// Registers that hold null at first. Keys and values are ids; null's is 0.
+/// Registers that hold null at first, unless it is said otherwise. Keys and values are ids; null's is 0.
 #[derive(Clone, Debug, Default)]
 pub struct MultiRegister {
     keys: Vec<Value>,
     values: Vec<Value>,
+    /// What each holds at first, by key; null behind the end.
+    initial: Vec<u32>,
 }
 
 impl MultiRegister {
     /// Registers with these keys for values that these ids stand for, the first of them null.
     #[must_use]
     pub const fn new(keys: Vec<Value>, values: Vec<Value>) -> Self {
-        Self { keys, values }
+        Self { keys, values, initial: Vec::new() }
+    }
+
+    /// What the register holds at first.
+    fn initial_of(&self, key: u32) -> u32 {
+        self.initial.get(key as usize).copied().unwrap_or(NULL)
     }
 }
 
@@ -47,7 +54,7 @@ impl Access {
 }
 
 impl Model for MultiRegister {
-    /// Keys with values other than null, in order.
+    /// Keys with values other than the initial, in order.
     type State = Vec<(u32, u32)>;
     type Op = Arc<[Access]>;
 
@@ -61,7 +68,8 @@ impl Model for MultiRegister {
             let place = next.binary_search_by_key(&access.key(), |(key, _)| *key);
             match *access {
                 Access::Read(_, found) => {
-                    let value = place.map_or(NULL, |at| next[at].1);
+                    let value =
+                        place.map_or_else(|_| self.initial_of(access.key()), |at| next[at].1);
                     if found.is_some_and(|found| found != value) {
                         return Next::Impossible;
                     }
@@ -75,7 +83,7 @@ impl Model for MultiRegister {
                 }
             }
         }
-        next.retain(|(_, value)| *value != NULL);
+        next.retain(|(key, value)| *value != self.initial_of(*key));
         if next == *state { Next::Same } else { Next::To(next) }
     }
 
@@ -115,6 +123,8 @@ impl Model for MultiRegister {
 /// The words for several registers.
 #[derive(Debug)]
 pub struct Words {
+    /// One value for all, or a map of them by key.
+    initial: Value,
     keys: Vec<Value>,
     values: Vec<Value>,
     key_ids: Interner,
@@ -124,6 +134,7 @@ pub struct Words {
 impl Default for Words {
     fn default() -> Self {
         let mut words = Self {
+            initial: Value::Null,
             keys: Vec::new(),
             values: Vec::new(),
             key_ids: Interner::default(),
@@ -142,8 +153,8 @@ impl Words {
         let key = self.key_ids.intern(key.clone().into(), &mut self.keys);
         let mut id = || self.value_ids.intern(value.clone().into(), &mut self.values);
         match f.as_str()? {
-            "r" => Some(Access::Read(key, if known { Some(id()) } else { None })),
-            "w" => Some(Access::Write(key, id())),
+            "r" | "read" => Some(Access::Read(key, if known { Some(id()) } else { None })),
+            "w" | "write" => Some(Access::Write(key, id())),
             _ => None,
         }
     }
@@ -160,6 +171,11 @@ impl Words {
 impl Vocabulary for Words {
     type Model = MultiRegister;
     const KNOWN: &'static str = "several registers have txn";
+
+    fn begin(&mut self, initial: &Value) -> Result<(), &'static str> {
+        self.initial = initial.clone();
+        Ok(())
+    }
 
     fn invoke(&mut self, f: &str, value: RawValue<'_>) -> Result<Arc<[Access]>, Misfit> {
         if f == "txn" { self.accesses(value, false) } else { Err(Misfit::Function) }
@@ -179,7 +195,15 @@ impl Vocabulary for Words {
         if same { Ok(accesses) } else { Err(Misfit::Value("what was invoked, with results")) }
     }
 
-    fn finish(self, _ops: &mut [Operation<Arc<[Access]>>]) -> MultiRegister {
-        MultiRegister::new(self.keys, self.values)
+    fn finish(mut self, _ops: &mut [Operation<Arc<[Access]>>]) -> MultiRegister {
+        let value_of = |key: &Value| match &self.initial {
+            Value::Map(_) => key.as_str().and_then(|key| self.initial.get(key)).cloned(),
+            one => Some(one.clone()),
+        };
+        let values: Vec<Value> =
+            self.keys.iter().map(|key| value_of(key).unwrap_or_default()).collect();
+        let intern = |value: Value| self.value_ids.intern(value.into(), &mut self.values);
+        let initial = values.into_iter().map(intern).collect();
+        MultiRegister { keys: self.keys, values: self.values, initial }
     }
 }
