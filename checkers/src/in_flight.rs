@@ -20,15 +20,25 @@ pub(crate) struct Span {
 }
 
 impl Span {
+    /// Whether it is known to have ended.
+    pub const fn completed(&self) -> bool {
+        self.ret != NEVER
+    }
+
+    /// Whether it had ended before the other began.
+    pub const fn before(&self, other: &Self) -> bool {
+        self.ret < other.call
+    }
+
     /// The operation as evidence shows it.
-    pub fn shown(&self, label: String) -> EvidenceOp {
-        let completed = self.ret != NEVER;
+    pub fn shown(&self, label: impl Into<String>) -> EvidenceOp {
+        let completed = self.completed();
         EvidenceOp {
             index: u64::from(self.call),
             completion: completed.then_some(u64::from(self.ret)),
             process: self.process.to_string(),
             node: None,
-            label,
+            label: label.into(),
             start_ns: self.start_ns,
             end_ns: completed.then_some(self.end_ns),
         }
@@ -55,11 +65,23 @@ impl<T> InFlight<T> {
     /// If indices do not rise, or the process has an operation in flight.
     pub fn begin(
         &mut self,
-        (index, start_ns, process): (u64, u64, u32),
+        event: (u64, u64, u32),
         what: impl FnOnce(Span) -> T,
     ) -> Result<(), ColumnError> {
+        self.try_begin(event, |span| Ok(what(span)))
+    }
+
+    /// As [`InFlight::begin`], of one that may be none of the workload's.
+    ///
+    /// # Errors
+    /// As there, and whatever is wrong with it.
+    pub fn try_begin(
+        &mut self,
+        (index, start_ns, process): (u64, u64, u32),
+        what: impl FnOnce(Span) -> Result<T, ColumnError>,
+    ) -> Result<(), ColumnError> {
         let call = self.position(index)?;
-        let what = what(Span { call, ret: NEVER, process, start_ns, end_ns: 0 });
+        let what = what(Span { call, ret: NEVER, process, start_ns, end_ns: 0 })?;
         if self.by_process.insert(process, what).is_some() {
             return Err(ColumnError::DoubleInvoke { index, process });
         }

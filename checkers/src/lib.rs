@@ -24,6 +24,7 @@ pub mod budget;
 pub mod columns;
 
 pub use budget::{Budget, Exhausted, Unlimited};
+pub use domain::LogLines;
 pub use judge::{JudgeError, JudgeRequest, Judgement, Sealed, judge};
 pub use subject::{OptionError, Settings};
 pub use verdict::{Check, Evidence, EvidenceOp, Verdict};
