@@ -30,13 +30,21 @@ pub(crate) struct Children {
     watched: Mutex<BTreeMap<i32, Option<Exit>>>,
     /// A child was started, or ended.
     changed: Condvar,
+    /// The words that start this program again; empty if its executable alone does.
+    own_program: Vec<String>,
+    /// A variable that every child gets.
+    mark: Option<(String, String)>,
 }
 
 impl Children {
     /// Begins to reap, on a thread that lives as long as the process.
-    pub fn adopt() -> io::Result<Arc<Self>> {
+    pub fn adopt(
+        own_program: Vec<String>,
+        mark: Option<(String, String)>,
+    ) -> io::Result<Arc<Self>> {
         nix::sys::prctl::set_child_subreaper(true)?;
-        let children = Arc::new(Self { watched: Mutex::default(), changed: Condvar::new() });
+        let (watched, changed) = (Mutex::default(), Condvar::new());
+        let children = Arc::new(Self { watched, changed, own_program, mark });
         let reaper = Arc::clone(&children);
         thread::Builder::new().name("reaper".into()).spawn(move || reaper.reap())?;
         Ok(children)
@@ -77,6 +85,39 @@ impl Children {
     /// Forgets a child whose end nobody will ask for any more.
     pub fn forget(&self, pid: i32) {
         self.lock().remove(&pid);
+    }
+
+    /// A process ready to be started: program, arguments, environment and directory, but no streams.
+    pub fn prepare(
+        &self,
+        argv: &[String],
+        env: &[(String, String)],
+        cwd: Option<&str>,
+    ) -> io::Result<Process> {
+        let (program, arguments) = argv
+            .split_first()
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no program is named"))?;
+        let mut process = if program == SELF_EXE { self.own() } else { Process::new(program) };
+        process
+            .args(arguments)
+            .env_clear()
+            .envs(BASE_ENVIRONMENT)
+            .envs(self.mark.iter().map(|(k, v)| (k, v)))
+            .envs(env.iter().map(|(k, v)| (k, v)));
+        process.current_dir(cwd.unwrap_or("/"));
+        Ok(process)
+    }
+
+    /// This program, without arguments of its own.
+    fn own(&self) -> Process {
+        if let [program, words @ ..] = self.own_program.as_slice() {
+            let mut process = Process::new(program);
+            process.args(words);
+            return process;
+        }
+        let mut process = Process::new("/proc/self/exe");
+        std::os::unix::process::CommandExt::arg0(&mut process, "keelhaul");
+        process
     }
 
     fn reap(&self) {
@@ -123,29 +164,4 @@ fn record(watched: &mut BTreeMap<i32, Option<Exit>>, pid: Pid, status: WaitStatu
 /// A child's pid as the kernel's own calls want it.
 pub(crate) fn pid_of(child: &Child) -> i32 {
     i32::try_from(child.id()).expect("the kernel's pids are positive 32-bit numbers")
-}
-
-/// A process ready to be started: program, arguments, environment and directory, but no streams.
-pub(crate) fn prepare(
-    argv: &[String],
-    env: &[(String, String)],
-    cwd: Option<&str>,
-) -> io::Result<Process> {
-    let (program, arguments) = argv
-        .split_first()
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no program is named"))?;
-    let mut process = if program == SELF_EXE {
-        let mut process = Process::new("/proc/self/exe");
-        std::os::unix::process::CommandExt::arg0(&mut process, "keelhaul");
-        process
-    } else {
-        Process::new(program)
-    };
-    process
-        .args(arguments)
-        .env_clear()
-        .envs(BASE_ENVIRONMENT)
-        .envs(env.iter().map(|(k, v)| (k, v)));
-    process.current_dir(cwd.unwrap_or("/"));
-    Ok(process)
 }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::children::{Children, pid_of, prepare};
+use crate::children::{Children, pid_of};
 use crate::procfs::{self, MARKER};
 use crate::request::{Daemon, DaemonState, Exit};
 
@@ -57,7 +57,8 @@ impl Daemons {
             .create(true)
             .append(true)
             .open(self.log_dir.join(format!("{name}.log")))?;
-        let mut process = prepare(&daemon.argv, &daemon.env, daemon.cwd.as_deref())?;
+        let mut process =
+            self.children.prepare(&daemon.argv, &daemon.env, daemon.cwd.as_deref())?;
         process.env(MARKER, name).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let child = self.children.spawn(&mut process)?;
         if let Some(before) = self.lock().insert(name.to_owned(), pid_of(&child)) {

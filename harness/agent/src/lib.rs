@@ -11,9 +11,12 @@
 //! environment the node dies with it).
 
 mod children;
+mod command;
 pub mod cut;
 mod daemon;
 mod files;
+pub mod host;
+mod lease;
 pub mod netlink;
 mod probe;
 mod procfs;
@@ -22,6 +25,7 @@ mod run;
 mod serve;
 pub mod wire;
 
+pub use command::{CommandError, command};
 pub use files::CHUNK_BYTES_MAX;
 pub use probe::PROBE_PORT;
 pub use request::{Command, CutRule, Daemon, DaemonState, Exit, Output, Reply, Request, SELF_EXE};

@@ -91,11 +91,21 @@ fn own_pid() -> i32 {
 }
 
 fn marker_of(pid: i32) -> Option<Vec<u8>> {
+    variable_of(pid, MARKER)
+}
+
+/// The value of a variable with which a process was started.
+fn variable_of(pid: i32, name: &str) -> Option<Vec<u8>> {
     let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
-    let variable = |entry: &[u8]| {
-        entry.strip_prefix(MARKER.as_bytes())?.strip_prefix(b"=").map(<[u8]>::to_vec)
-    };
+    let variable =
+        |entry: &[u8]| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=").map(<[u8]>::to_vec);
     environment.split(|&b| b == 0).find_map(variable)
+}
+
+/// Every living process on this host that was started with this variable.
+pub(crate) fn carriers(name: &str, value: &str) -> BTreeSet<i32> {
+    let carries = |pid: &i32| variable_of(*pid, name).as_deref() == Some(value.as_bytes());
+    scan().into_keys().filter(carries).collect()
 }
 
 /// Whether no thread of the process can run a single instruction of its program before somebody lets it: all are stopped, or will

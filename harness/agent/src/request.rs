@@ -121,6 +121,8 @@ pub struct CutRule {
 /// What a control node can ask for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {
+    /// Nothing but a sign of life, which renews the [lease](crate::host); answered by [`Reply::Done`].
+    Ping,
     /// Run a command to its end; answered by [`Reply::Output`].
     Run(Command),
     /// Start a daemon in a process group of its own; answered by [`Reply::Pid`].

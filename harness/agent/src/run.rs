@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-use crate::children::{Children, pid_of, prepare};
+use crate::children::{Children, pid_of};
 use crate::request::{Command, Exit, Output};
 
 /// How much of each output stream is kept: its beginning. The rest is read and dropped so that the command does not block.
@@ -21,7 +21,7 @@ const KILL_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Runs a command; an error only when it could not be started.
 pub(crate) fn run(children: &Children, command: &Command) -> io::Result<Output> {
-    let mut process = prepare(&command.argv, &command.env, command.cwd.as_deref())?;
+    let mut process = children.prepare(&command.argv, &command.env, command.cwd.as_deref())?;
     process.stdin(if command.stdin.is_empty() { Stdio::null() } else { Stdio::piped() });
     let mut child = children.spawn(process.stdout(Stdio::piped()).stderr(Stdio::piped()))?;
     let pid = pid_of(&child);

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::children::Children;
 use crate::daemon::Daemons;
+use crate::lease::Leased;
 use crate::probe::Probes;
 use crate::request::{DaemonState, Reply, Request};
 use crate::wire::{
@@ -19,6 +20,8 @@ use crate::{cut, files, run};
 
 /// Where daemons' logs go.
 pub const LOG_DIR: &str = "/var/log/keelhaul";
+/// The documented code for a clean-up that is not complete.
+const EXIT_NOT_UNDONE: i32 = 12;
 /// How many slow requests may be under way at once; a control node asks for a handful.
 const SLOW_MAX: usize = 128;
 
@@ -48,6 +51,32 @@ pub fn serve(input: impl Read, output: impl Write + Send + 'static) -> Result<()
 /// [`serve`] with another directory for the logs.
 pub fn serve_in(
     log_dir: &Path,
+    input: impl Read,
+    output: impl Write + Send + 'static,
+) -> Result<(), ServeError> {
+    serve_with(
+        &Circumstances { log_dir: log_dir.to_owned(), ..Circumstances::default() },
+        input,
+        output,
+    )
+}
+
+/// What is different where an agent does not live in a node of its own.
+#[derive(Clone, Debug, Default)]
+pub struct Circumstances {
+    /// Where daemons' logs go.
+    pub log_dir: PathBuf,
+    /// How long the control node may be silent before it counts as gone; for ever if absent.
+    pub lease: Option<Duration>,
+    /// The words that start this program; empty if its executable alone does.
+    pub own_program: Vec<String>,
+    /// A variable that every process of this agent inherits, so that whoever comes later knows them.
+    pub mark: Option<(String, String)>,
+}
+
+/// [`serve`] under other circumstances.
+pub fn serve_with(
+    circumstances: &Circumstances,
     mut input: impl Read,
     output: impl Write + Send + 'static,
 ) -> Result<(), ServeError> {
@@ -55,13 +84,19 @@ pub fn serve_in(
     send(&output, &hello())?;
     let first = read_frame(&mut input)?.unwrap_or_default();
     check_hello(&first)?;
-    let agent = Arc::new(Agent::new(log_dir.to_owned())?);
-    let ended = answer_all(&agent, &mut input, &output);
-    let healed = agent.undo();
-    let killed = agent.daemons.kill_everything();
+    let agent = Arc::new(Agent::new(circumstances)?);
+    let ended = match circumstances.lease {
+        None => answer_all(&agent, &mut input, &output),
+        Some(length) => {
+            let holder = Arc::clone(&agent);
+            let mut leased = Leased::new(input, length, move || holder.abandon(length))
+                .map_err(|source| ServeError::System { what: "watch the lease", source })?;
+            answer_all(&agent, &mut leased, &output)
+        }
+    };
+    let undone = agent.end();
     ended?;
-    healed.map_err(|source| ServeError::System { what: "heal at the end", source })?;
-    killed.map_err(|source| ServeError::System { what: "end all processes", source })
+    undone
 }
 
 fn answer_all<W: Write + Send + 'static>(
@@ -113,6 +148,7 @@ fn is_slow(request: &Request) -> bool {
         | Request::ReadFile { .. }
         | Request::Cut { .. }
         | Request::CutState
+        | Request::Ping
         | Request::ProbeSend { .. } => false,
     }
 }
@@ -124,14 +160,23 @@ struct Agent {
     probes: Probes,
     /// Whether this agent ever cut anything.
     has_cut: AtomicBool,
+    /// Held while everything is undone.
+    ending: Mutex<()>,
 }
 
 impl Agent {
-    fn new(log_dir: PathBuf) -> Result<Self, ServeError> {
-        let children = Children::adopt()
+    fn new(circumstances: &Circumstances) -> Result<Self, ServeError> {
+        let Circumstances { log_dir, own_program, mark, .. } = circumstances.clone();
+        let children = Children::adopt(own_program, mark)
             .map_err(|source| ServeError::System { what: "begin to reap children", source })?;
         let daemons = Daemons::new(Arc::clone(&children), log_dir);
-        Ok(Self { children, daemons, probes: Probes::listen(), has_cut: AtomicBool::new(false) })
+        Ok(Self {
+            children,
+            daemons,
+            probes: Probes::listen(),
+            has_cut: AtomicBool::new(false),
+            ending: Mutex::default(),
+        })
     }
 
     /// Performs a request. A panic of ours is an answer too: the control node must not wait for ever.
@@ -148,6 +193,7 @@ impl Agent {
             Err(e) => failed(&format!("{what} {name}"), &e),
         };
         match request {
+            Request::Ping => Reply::Done,
             Request::Run(command) => match run::run(&self.children, &command) {
                 Ok(output) => Reply::Output(output),
                 Err(e) => failed(&format!("run {:?}", command.argv.first()), &e),
@@ -196,6 +242,28 @@ impl Agent {
         resumed.and(uncut)
     }
 
+    /// Undoes every fault and ends every process. Once is enough: whoever comes second waits and finds nothing to do.
+    fn end(&self) -> Result<(), ServeError> {
+        let _one = self.ending.lock().unwrap_or_else(PoisonError::into_inner);
+        let healed = self.undo();
+        let killed = self.daemons.kill_everything();
+        healed.map_err(|source| ServeError::System { what: "heal at the end", source })?;
+        killed.map_err(|source| ServeError::System { what: "end all processes", source })
+    }
+
+    /// Nobody was heard for so long: ends everything, and this process with it, since the stream may never end.
+    fn abandon(&self, lease: Duration) {
+        eprintln!("no sign of the control node for {} s: undoing everything", lease.as_secs_f64());
+        let code = match self.end() {
+            Ok(()) => 0,
+            Err(error) => {
+                eprintln!("failed to {error}: {:?}", std::error::Error::source(&error));
+                EXIT_NOT_UNDONE
+            }
+        };
+        std::process::exit(code);
+    }
+
     /// At the end only what this agent did: on a host where nothing was cut the packet filter is not even looked at.
     fn undo(&self) -> io::Result<()> {
         let resumed = self.daemons.resume_all();
@@ -205,7 +273,7 @@ impl Agent {
 }
 
 /// Removes our table. A host whose kernel has no nf_tables, or where we may not use it, has no cut of ours.
-fn uncut() -> io::Result<()> {
+pub(crate) fn uncut() -> io::Result<()> {
     match cut::replace(&[]) {
         Err(e)
             if matches!(

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use keelhaul_agent::CommandError;
 use keelhaul_server::{ProtocolKind, ServerArgs};
 
 use crate::exit::Exit;
@@ -10,18 +11,25 @@ use crate::exit::Exit;
 pub fn dispatch(words: &[String]) -> Option<ExitCode> {
     let rest = words.get(2..).unwrap_or_default();
     match words.get(1)?.as_str() {
-        "agent" => Some(agent()),
+        "agent" => Some(agent(rest)),
         "node-init" => Some(ExitCode::from(keelhaul_cluster::local::node_init(rest))),
         "node" => Some(node(rest)),
         _ => None,
     }
 }
 
-/// The agent on a node; serves until its input ends.
-fn agent() -> ExitCode {
-    match keelhaul_agent::serve(std::io::stdin(), std::io::stdout()) {
+/// The agent on a node.
+fn agent(words: &[String]) -> ExitCode {
+    match keelhaul_agent::command(words) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => complain(&error, Exit::Infrastructure),
+        Err(error) => {
+            let exit = match error {
+                CommandError::Usage(_) => Exit::Usage,
+                CommandError::Serve(_) => Exit::Infrastructure,
+                CommandError::Host(_) => Exit::CleanupIncomplete,
+            };
+            complain(&format!("failed to {:#}", anyhow::Error::new(error)), exit)
+        }
     }
 }
 

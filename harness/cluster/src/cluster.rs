@@ -17,10 +17,14 @@ const PROBES: u32 = 3;
 /// local nodes takes, even on a machine that is busy with their work.
 const PROBE_WAIT_MS: u64 = 120;
 
-/// What an environment does at the end, after the streams are closed.
+/// The end of an environment.
+pub(crate) type Closing = Pin<Box<dyn Future<Output = Result<(), CloseError>>>>;
+
+/// What an environment does at the end.
 pub(crate) trait Environment: std::fmt::Debug {
-    /// Waits (bounded) until the agents are gone, and takes down what is left. Dropping it does the same at once.
-    fn close(self: Box<Self>) -> Pin<Box<dyn Future<Output = Result<(), CloseError>>>>;
+    /// Ends the nodes' streams, waits (bounded) until the agents are gone, and takes down what is left. Dropping it does the
+    /// same at once.
+    fn close(self: Box<Self>, nodes: Vec<Node>) -> Closing;
 }
 
 /// What could not be taken down at the end.
@@ -114,10 +118,7 @@ impl Cluster {
     /// Ends every daemon and agent, and waits (bounded) until they are gone. Handles on nodes that are still held are then
     /// [lost](NodeError::Lost).
     pub async fn close(self) -> Result<(), CloseError> {
-        for node in &self.nodes {
-            node.close();
-        }
-        self.environment.close().await
+        self.environment.close(self.nodes).await
     }
 }
 

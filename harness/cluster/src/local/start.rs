@@ -2,11 +2,9 @@
 
 use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
-use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use keelhaul_agent::wire::WireError;
@@ -20,7 +18,7 @@ use tokio::net::unix::pipe;
 
 use super::namespace::{Program, spawn};
 use super::{enter, network, node_init, root};
-use crate::cluster::{CloseError, Cluster, Environment};
+use crate::cluster::{CloseError, Closing, Cluster, Environment};
 use crate::node::Node;
 use crate::stream::AgentStream;
 
@@ -174,8 +172,11 @@ impl Running {
 }
 
 impl Environment for Running {
-    fn close(mut self: Box<Self>) -> Pin<Box<dyn Future<Output = Result<(), CloseError>>>> {
+    fn close(mut self: Box<Self>, nodes: Vec<Node>) -> Closing {
         Box::pin(async move {
+            for node in &nodes {
+                node.close();
+            }
             let nodes: Vec<NodeId> = self.nodes.iter().map(|&(node, _)| node).collect();
             for gentle in [true, false] {
                 if !gentle {

@@ -1,0 +1,155 @@
+//! The system's `ssh` program as a transport.
+//!
+//! It is asked for nothing interactively, holds no shared connection (one that ends would take other runs with it), and notices
+//! within a quarter of a minute that a host does not answer any more.
+
+use std::io;
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::process::{Child, Command};
+
+use super::host::Host;
+
+/// Seconds that connecting may take.
+const CONNECT_SECONDS: u32 = 10;
+/// How long a command may take beside connecting; copying the program is the longest.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// What `ssh` itself ends with when it could not do its work.
+const FAILED: i32 = 255;
+
+/// Why nothing came of a command.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// There is no `ssh` here, or it cannot be started.
+    NoProgram(io::Error),
+    /// The key that the host showed is not among the known ones.
+    UnknownKey,
+    /// It is known by another key.
+    ChangedKey,
+    /// It let nobody in.
+    Denied(String),
+    /// It was not reached.
+    Unreachable(String),
+    /// It took too long.
+    Slow,
+}
+
+fn command(host: &Host, line: &str) -> Command {
+    let mut ssh = Command::new("ssh");
+    ssh.args(["-T", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes"]);
+    ssh.args(["-o", &format!("ConnectTimeout={CONNECT_SECONDS}")]);
+    ssh.args(["-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3"]);
+    ssh.args(["-o", "ControlMaster=no", "-o", "ControlPath=none"]);
+    if let Some(port) = host.port {
+        ssh.args(["-p", &port.to_string()]);
+    }
+    if let Some(user) = &host.user {
+        ssh.args(["-l", user]);
+    }
+    if let Some(key) = &host.key {
+        ssh.arg("-i").arg(key).args(["-o", "IdentitiesOnly=yes"]);
+    }
+    if let Some(file) = &host.known_hosts {
+        ssh.args(["-o", &format!("UserKnownHostsFile={}", file.display())]);
+    }
+    ssh.args(["--", &host.host, line]);
+    ssh.kill_on_drop(true);
+    ssh
+}
+
+/// Runs a line of shell to its end.
+pub(super) async fn run(host: &Host, line: &str, input: &[u8]) -> Result<Output, Trouble> {
+    let mut ssh = command(host, line);
+    ssh.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = ssh.spawn().map_err(Trouble::NoProgram)?;
+    let stdin = child.stdin.take();
+    let feed = async {
+        if let Some(mut stdin) = stdin {
+            // A command need not read its input: how it ended says what is wrong.
+            let _ = stdin.write_all(input).await;
+        }
+    };
+    let both = async { tokio::join!(feed, child.wait_with_output()).1 };
+    let output = tokio::time::timeout(PATIENCE, both).await.map_err(|_| Trouble::Slow)?;
+    let output = output.map_err(Trouble::NoProgram)?;
+    match output.status.code() {
+        Some(FAILED) => Err(trouble(&String::from_utf8_lossy(&output.stderr))),
+        _ => Ok(output),
+    }
+}
+
+/// Starts a line of shell whose input and output stay open.
+pub(super) fn open(host: &Host, line: &str, errors: std::fs::File) -> io::Result<Child> {
+    let mut ssh = command(host, line);
+    ssh.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(errors);
+    ssh.spawn()
+}
+
+/// The lines that would make the host known, as it shows itself now.
+pub(super) async fn keys(host: &Host) -> Option<String> {
+    let mut scan = Command::new("ssh-keyscan");
+    scan.args(["-T", "5", "-p", &host.port.unwrap_or(22).to_string(), "-t", "ed25519"]);
+    let output = scan.arg(&host.host).stderr(Stdio::null()).output().await.ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    text.lines().find(|line| !line.starts_with('#') && !line.is_empty()).map(str::to_owned)
+}
+
+/// Understands what `ssh` said before it gave up.
+pub(super) fn trouble(said: &str) -> Trouble {
+    let last =
+        said.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("it said nothing");
+    if said.contains("REMOTE HOST IDENTIFICATION HAS CHANGED") {
+        Trouble::ChangedKey
+    } else if said.contains("Host key verification failed") {
+        Trouble::UnknownKey
+    } else if said.contains("Permission denied")
+        || said.contains("Too many authentication failures")
+    {
+        Trouble::Denied(last.into())
+    } else {
+        Trouble::Unreachable(last.into())
+    }
+}
+
+/// A text as one word of a shell.
+pub(super) fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn troubles_are_told_apart() {
+        let kind = |said: &str| match trouble(said) {
+            Trouble::UnknownKey => "unknown key",
+            Trouble::ChangedKey => "changed key",
+            Trouble::Denied(_) => "denied",
+            Trouble::Unreachable(_) => "unreachable",
+            Trouble::NoProgram(_) | Trouble::Slow => "other",
+        };
+        assert_eq!(
+            kind("No ED25519 host key is known for x.\nHost key verification failed.\n"),
+            "unknown key"
+        );
+        assert_eq!(
+            kind(
+                "@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification failed."
+            ),
+            "changed key"
+        );
+        assert_eq!(kind("u@x: Permission denied (publickey)."), "denied");
+        assert_eq!(kind("ssh: connect to host x port 22: Connection refused"), "unreachable");
+    }
+
+    #[test]
+    fn quoting_survives_a_shell() {
+        let text = "it's $HOME \"and\" `more` \\ of\nit";
+        let line = format!("printf %s {}", quoted(text));
+        let output = std::process::Command::new("sh").args(["-c", &line]).output().unwrap();
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), text);
+    }
+}

@@ -1,0 +1,244 @@
+//! What a control process meets when nodes are hosts.
+
+use std::fs;
+use std::future::Future;
+use std::path::Path;
+use std::pin::Pin;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use keelhaul_cluster::local::{Entered, enter};
+use keelhaul_cluster::ssh::{Host, Ssh, SshError};
+use keelhaul_cluster::{Cluster, Command, Daemon, DaemonState, Node, SELF_EXE};
+use keelhaul_history::NodeId;
+
+use crate::hosts::{COUNT, Hosts};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+type Test = for<'a> fn(&'a Hosts, &'a Path) -> Pin<Box<dyn Future<Output = ()> + 'a>>;
+
+const TESTS: [(&str, Test); 5] = [
+    ("hosts_become_nodes_and_are_left_clean", |h, d| Box::pin(hosts_become_nodes(h, d))),
+    ("what_is_wrong_is_said", |h, d| Box::pin(what_is_wrong_is_said(h, d))),
+    ("a_host_serves_one_run", |h, d| Box::pin(a_host_serves_one_run(h, d))),
+    ("a_killed_control_node_leaves_nothing", |h, d| Box::pin(a_killed_control_node(h, d))),
+    ("a_killed_agent_leaves_nothing", |h, d| Box::pin(a_killed_agent(h, d))),
+];
+
+/// Enters, starts the hosts, runs the tests.
+pub fn main(dir: &Path, filters: &[String]) -> u8 {
+    if let Entered::Done(code) = enter().unwrap() {
+        return code;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let hosts = Hosts::start(dir).await;
+        for (name, test) in TESTS {
+            if filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str())) {
+                let begun = Instant::now();
+                test(&hosts, &dir.join(name)).await;
+                println!("test {name} ... ok ({} ms)", begun.elapsed().as_millis());
+            }
+        }
+        hosts.machines.close().await.unwrap();
+    });
+    0
+}
+
+fn sleeper() -> Daemon {
+    let argv = ["sh", "-c", "sleep 1000 & sleep 1000"].map(str::to_owned).to_vec();
+    Daemon { name: "sleeper".into(), argv, ..Daemon::default() }
+}
+
+/// What a host's owner sees of us: processes that carry our mark, and our table of the packet filter.
+async fn traces(machine: &Node) -> (usize, usize) {
+    let script = "grep -lsz ^KEELHAUL_AGENT= /proc/[0-9]*/environ | wc -l";
+    let output = machine.run(Command::new(["sh", "-c", script])).await.unwrap();
+    let count = String::from_utf8_lossy(&output.stdout).trim().parse().unwrap();
+    (count, machine.cut_state().await.unwrap().len())
+}
+
+async fn all_clean(hosts: &Hosts) -> bool {
+    for machine in hosts.machines.nodes() {
+        if traces(machine).await != (0, 0) {
+            return false;
+        }
+    }
+    true
+}
+
+async fn become_clean(hosts: &Hosts) {
+    let deadline = Instant::now() + PATIENCE;
+    while !all_clean(hosts).await {
+        assert!(Instant::now() < deadline, "something is left");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// A daemon with children on every node, one paused, and one link cut.
+async fn disturb(cluster: &Cluster) {
+    for node in cluster.nodes() {
+        node.start(sleeper()).await.unwrap();
+    }
+    let [first, second, ..] = cluster.nodes() else { panic!("too few nodes") };
+    first.pause("sleeper").await.unwrap();
+    second.cut(&[first.address()]).await.unwrap();
+    assert!(
+        !connects(first, second).await,
+        "the answers of the second are cut off, or the first's calls"
+    );
+    let third = cluster.node(NodeId(3));
+    assert!(connects(first, third).await && connects(second, third).await);
+}
+
+/// Whether one host's connection to the SSH server of another comes about. (The port of probes belongs to the machine's own agent.)
+async fn connects(from: &Node, to: &Node) -> bool {
+    let script = format!("exec 3<>/dev/tcp/{}/22", to.address());
+    let command = Command::new(["timeout", "1", "bash", "-c", &script]);
+    from.run(command).await.unwrap().success()
+}
+
+async fn hosts_become_nodes(hosts: &Hosts, dir: &Path) {
+    let cluster = Ssh::start(&hosts.all(), dir).await.unwrap();
+    assert_eq!(cluster.nodes().len(), usize::from(COUNT));
+    for (node, machine) in cluster.nodes().iter().zip(hosts.machines.nodes()) {
+        assert_eq!(node.address(), machine.address());
+        let name = node.run(Command::new(["hostname"])).await.unwrap().stdout;
+        assert_eq!(String::from_utf8_lossy(&name).trim(), machine.id().to_string());
+    }
+    let node = cluster.node(NodeId(1));
+    // This very program runs there, whatever it is linked to.
+    let argv = vec![SELF_EXE.to_owned(), "--list".to_owned()];
+    node.start(Daemon { name: "own".into(), argv, ..Daemon::default() }).await.unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    let ended = DaemonState::Exited { code: Some(0), signal: None };
+    while node.status("own").await.unwrap() != ended {
+        assert!(Instant::now() < deadline, "{:?}", node.status("own").await);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    disturb(&cluster).await;
+    assert!(!all_clean(hosts).await, "what is to be undone is seen");
+    node.write_file("/var/log/keelhaul/said.log", b"so it was\n", 0o644).await.unwrap();
+    cluster.close().await.unwrap();
+    assert!(all_clean(hosts).await, "everything is undone when close returns");
+    assert_eq!(fs::read(dir.join("nodes/n1/said.log")).unwrap(), b"so it was\n");
+    // The second time nothing is copied, and logs of before are gone.
+    let begun = Instant::now();
+    let cluster = Ssh::start(&hosts.all(), dir).await.unwrap();
+    println!("  {COUNT} hosts that have the program: up in {} ms", begun.elapsed().as_millis());
+    assert!(cluster.node(NodeId(1)).read_file("/var/log/keelhaul/said.log", 1).await.is_err());
+    cluster.close().await.unwrap();
+}
+
+async fn what_is_wrong_is_said(hosts: &Hosts, dir: &Path) {
+    let refused = async |change: &dyn Fn(&mut Host)| {
+        let mut all = hosts.all();
+        change(&mut all[1]);
+        let error = Ssh::start(&all, dir).await.unwrap_err();
+        assert!(all_clean(hosts).await, "a start that fails leaves nothing");
+        error
+    };
+    let stranger = hosts.file("stranger");
+    let error = refused(&|host| host.key = Some(stranger.clone())).await;
+    assert!(matches!(error, SshError::Denied { .. }), "{error}");
+    let nobody = hosts.file("nobody");
+    let error = refused(&|host| host.known_hosts = Some(nobody.clone())).await;
+    let SshError::UnknownKey { line, .. } = &error else { panic!("{error}") };
+    let key = fs::read_to_string(hosts.file("host-n2.pub")).unwrap();
+    assert!(line.contains(key.trim()), "{error}");
+    let changed = hosts.file("changed");
+    let other = fs::read_to_string(hosts.file("host-n1.pub")).unwrap();
+    fs::write(&changed, format!("{} {other}", hosts.machines.node(NodeId(2)).address())).unwrap();
+    let error = refused(&|host| host.known_hosts = Some(changed.clone())).await;
+    assert!(matches!(error, SshError::ChangedKey(_)), "{error}");
+    let error = refused(&|host| host.port = Some(23)).await;
+    assert!(matches!(error, SshError::Unreachable { .. }), "{error}");
+    assert!(error.to_string().contains("refused"), "{error}");
+}
+
+async fn a_host_serves_one_run(hosts: &Hosts, dir: &Path) {
+    let cluster = Ssh::start(&hosts.all(), dir).await.unwrap();
+    cluster.node(NodeId(1)).start(sleeper()).await.unwrap();
+    let error = Ssh::start(&hosts.all()[..1], &dir.join("second")).await.unwrap_err();
+    let SshError::Agent { said, .. } = &error else { panic!("{error}") };
+    assert!(said.contains("another agent serves this host"), "{said}");
+    let state = cluster.node(NodeId(1)).status("sleeper").await.unwrap();
+    assert!(matches!(state, DaemonState::Running { .. }), "the first run is not disturbed");
+    cluster.close().await.unwrap();
+}
+
+/// As a program of its own: makes nodes of the hosts whose inventory lies in `dir`, disturbs them, and waits to be killed.
+pub fn hold(dir: &Path) -> u8 {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let hosts = Host::parse_file(&fs::read_to_string(dir.join("hosts.toml")).unwrap()).unwrap();
+        let cluster = Ssh::start(&hosts, dir).await.unwrap();
+        disturb(&cluster).await;
+        fs::write(dir.join("disturbed"), "").unwrap();
+        tokio::time::sleep(10 * PATIENCE).await;
+    });
+    1
+}
+
+/// Starts [`hold`] and waits until it has done its worst.
+async fn holder(hosts: &Hosts, dir: &Path) -> Child {
+    fs::create_dir_all(dir).unwrap();
+    let mut inventory = String::new();
+    for host in hosts.all() {
+        inventory += &format!("[[node]]\nhost = {:?}\nuser = \"root\"\n", host.host);
+        inventory += &format!(
+            "key = {:?}\nknown-hosts = {:?}\n",
+            host.key.unwrap(),
+            host.known_hosts.unwrap()
+        );
+    }
+    fs::write(dir.join("hosts.toml"), inventory).unwrap();
+    let mut program = std::process::Command::new("/proc/self/exe");
+    let child = program.arg("hold").arg(dir).stdin(Stdio::null()).spawn().unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while !dir.join("disturbed").exists() {
+        assert!(Instant::now() < deadline, "the control process does not come up");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(!all_clean(hosts).await);
+    child
+}
+
+async fn a_killed_control_node(hosts: &Hosts, dir: &Path) {
+    let mut control = holder(hosts, dir).await;
+    control.kill().unwrap();
+    control.wait().unwrap();
+    let begun = Instant::now();
+    become_clean(hosts).await;
+    println!("  clean {} ms after the control node was killed", begun.elapsed().as_millis());
+}
+
+async fn a_killed_agent(hosts: &Hosts, dir: &Path) {
+    let mut control = holder(hosts, &dir.join("agent")).await;
+    // The agents alone: their guards undo.
+    for machine in hosts.machines.nodes() {
+        let killed = Command::new(["pkill", "-KILL", "-f", "agent guarded"]);
+        assert!(machine.run(killed).await.unwrap().success());
+    }
+    become_clean(hosts).await;
+    control.kill().unwrap();
+    control.wait().unwrap();
+    // The guards too: nothing is undone until somebody asks.
+    let mut control = holder(hosts, &dir.join("both")).await;
+    for machine in hosts.machines.nodes() {
+        let killed = Command::new(["pkill", "-KILL", "-f", "agent (host|guarded)"]);
+        assert!(machine.run(killed).await.unwrap().success());
+    }
+    control.kill().unwrap();
+    control.wait().unwrap();
+    assert!(!all_clean(hosts).await, "nobody is left who could have undone it");
+    let said = Ssh::clean(&hosts.all()).await.unwrap();
+    assert!(all_clean(hosts).await, "{said:?}");
+    assert!(
+        said.iter().all(|line| line.contains("2 processes") || line.contains("3 processes")),
+        "{said:?}"
+    );
+    let said = Ssh::clean(&hosts.all()).await.unwrap();
+    assert!(said.iter().all(|line| line.contains("nothing")), "{said:?}");
+}

@@ -1,0 +1,67 @@
+//! Nodes on hosts, for real: three SSH servers in namespaces of their own, each a host with its own network, processes and files.
+//!
+//! This program is several: without arguments the runner, which starts itself again as the control process (`inside`); that one
+//! starts hosts in the local environment (`node-init`), SSH servers on them, and itself there as an agent (`agent`).
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod hosts;
+mod inside;
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use keelhaul_cluster::{doctor, local};
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    let code = match words.as_slice() {
+        ["node-init", ..] => local::node_init(&args[1..]),
+        ["agent", rest @ ..] => agent(rest),
+        ["inside", dir, ..] => inside::main(dir.as_ref(), &args[2..]),
+        ["hold", dir] => inside::hold(dir.as_ref()),
+        ["--list", ..] => 0,
+        _ => runner(&args),
+    };
+    ExitCode::from(code)
+}
+
+fn agent(words: &[&str]) -> u8 {
+    let words: Vec<String> = words.iter().map(ToString::to_string).collect();
+    match keelhaul_agent::command(&words) {
+        Ok(()) => 0,
+        Err(error) => {
+            let source = std::error::Error::source(&error).map(ToString::to_string);
+            eprintln!("failed to {error}: {}", source.unwrap_or_default());
+            1
+        }
+    }
+}
+
+/// Runs everything, where there is what it needs.
+fn runner(args: &[String]) -> u8 {
+    if let Some(reason) = lacking() {
+        // Past the test runner, which keeps what a passing test prints to itself.
+        let _ = writeln!(std::io::stderr(), "SKIPPED: nodes by SSH: {reason}");
+        return 0;
+    }
+    let filters = args.iter().filter(|arg| !arg.starts_with('-'));
+    let dir = tempfile::tempdir().unwrap();
+    let me = std::env::current_exe().unwrap();
+    let status = Command::new(me).arg("inside").arg(dir.path()).args(filters).status().unwrap();
+    u8::from(!status.success())
+}
+
+fn lacking() -> Option<String> {
+    if let Some(missing) = doctor::probe().into_iter().find(|finding| !finding.ok) {
+        return Some(format!("{} do not work here: {}", missing.what, missing.detail));
+    }
+    if !nix::unistd::geteuid().is_root() {
+        return Some("an SSH server changes users, which needs root".into());
+    }
+    let programs = ["/usr/sbin/sshd", "/usr/bin/ssh", "/usr/bin/ssh-keygen"];
+    let absent = programs.iter().find(|program| !Path::new(program).exists())?;
+    Some(format!("{absent} is not installed (packages openssh-server and openssh-client)"))
+}
