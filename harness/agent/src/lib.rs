@@ -7,8 +7,10 @@
 //! Terms: a *daemon* is a program that stays, with all processes it begins; a *cut* drops packets from chosen sources on
 //! arrival; a *probe* is a packet by which a cut is seen from outside.
 //!
-//! Limits: Linux only; IPv4 only; one control node at a time; nothing is undone when the agent itself is killed (in the local
-//! environment the node dies with it).
+//! An agent that is killed undoes nothing. In the local environment the node dies with it; on a [`host`] a second process is its
+//! guard, and a lease takes the place of a stream's end that never arrives.
+//!
+//! Limits: Linux only; IPv4 only; one control node at a time.
 
 mod children;
 mod command;

@@ -1,16 +1,16 @@
 //! Probes: single packets between agents, by which a cut is seen from outside of whatever made it.
 //!
-//! A probe is a UDP packet of 16 bytes to [`PROBE_PORT`]: eight that mark it, and a number that the control node chose.
+//! A probe is a UDP packet of 16 bytes: eight that mark it, and a number that the control node chose.
 //! Nothing is ever answered, so that a one-way cut is seen as one.
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Where every agent listens; below the ports that systems hand out to clients.
+/// Where every agent listens, unless somebody else does; below the ports that systems hand out to clients.
 pub const PROBE_PORT: u16 = 27_077;
 const MARK: [u8; 8] = *b"kh-probe";
 /// How many probes are remembered; a control node asks within a second or so.
@@ -19,6 +19,7 @@ const SEEN_MAX: usize = 4096;
 /// The probe port of this agent.
 #[derive(Debug)]
 pub(crate) struct Probes {
+    /// None where the system gives no socket, which is told when a probe is asked for: all else works without.
     socket: Option<UdpSocket>,
     seen: Arc<Seen>,
 }
@@ -30,10 +31,11 @@ struct Seen {
 }
 
 impl Probes {
-    /// Begins to listen. A port that is taken is told when a probe is asked for, since all else works without.
+    /// Begins to listen.
     pub fn listen() -> Self {
         let seen = Arc::<Seen>::default();
-        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, PROBE_PORT)).ok();
+        let bind = |port| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port));
+        let socket = bind(PROBE_PORT).or_else(|_| bind(0)).ok();
         if let Some(Ok(receiver)) = socket.as_ref().map(UdpSocket::try_clone) {
             let seen = Arc::clone(&seen);
             thread::spawn(move || receive(&receiver, &seen));
@@ -42,19 +44,19 @@ impl Probes {
     }
 
     fn socket(&self) -> io::Result<&UdpSocket> {
-        let taken = || {
-            io::Error::new(
-                io::ErrorKind::AddrInUse,
-                format!("the probe port {PROBE_PORT} (udp) is taken"),
-            )
-        };
-        self.socket.as_ref().ok_or_else(taken)
+        let none = || io::Error::new(io::ErrorKind::AddrNotAvailable, "there is no UDP socket");
+        self.socket.as_ref().ok_or_else(none)
     }
 
-    pub fn send(&self, to: Ipv4Addr, nonce: u64) -> io::Result<()> {
+    /// Where this agent listens.
+    pub fn port(&self) -> io::Result<u16> {
+        Ok(self.socket()?.local_addr()?.port())
+    }
+
+    pub fn send(&self, to: SocketAddrV4, nonce: u64) -> io::Result<()> {
         let mut packet = MARK.to_vec();
         packet.extend(nonce.to_le_bytes());
-        self.socket()?.send_to(&packet, (to, PROBE_PORT)).map(drop)
+        self.socket()?.send_to(&packet, to).map(drop)
     }
 
     /// Whether the probe arrived, waiting for it at most so long.

@@ -2,7 +2,7 @@
 //!
 //! These types are the wire format (postcard): a change of any of them is a change of [`crate::PROTOCOL_VERSION`].
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 use serde::{Deserialize, Serialize};
 
@@ -181,10 +181,12 @@ pub enum Request {
     },
     /// Answered by [`Reply::Cuts`].
     CutState,
+    /// Where probes to this agent must go; answered by [`Reply::Port`].
+    ProbePort,
     /// Send one probe packet; answered by [`Reply::Done`] when it left, whether or not it arrives.
     ProbeSend {
-        /// Address of the node that may see it.
-        to: Ipv4Addr,
+        /// Where the agent listens that may see it.
+        to: SocketAddrV4,
         /// What to recognise it by.
         nonce: u64,
     },
@@ -219,6 +221,8 @@ pub enum Reply {
     },
     /// The drop rules in the kernel, by address.
     Cuts(Vec<CutRule>),
+    /// The port of probes.
+    Port(u16),
     /// Whether the probe was seen.
     Seen(bool),
     /// It could not be done.

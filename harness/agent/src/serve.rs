@@ -149,6 +149,7 @@ fn is_slow(request: &Request) -> bool {
         | Request::Cut { .. }
         | Request::CutState
         | Request::Ping
+        | Request::ProbePort
         | Request::ProbeSend { .. } => false,
     }
 }
@@ -222,6 +223,10 @@ impl Agent {
                     .map_or_else(|e| failed("replace the table of cuts", &e), |()| cuts())
             }
             Request::CutState => cuts(),
+            Request::ProbePort => match self.probes.port() {
+                Ok(port) => Reply::Port(port),
+                Err(e) => failed("find the port of probes", &e),
+            },
             Request::ProbeSend { to, nonce } => {
                 done(&format!("send a probe to {to}"), self.probes.send(to, nonce))
             }
@@ -310,7 +315,7 @@ mod tests {
     use std::path::Path;
 
     use super::{ServeError, serve_in};
-    use crate::wire::{WireError, frame, hello};
+    use crate::wire::{PROTOCOL_VERSION, WireError, frame, hello};
 
     #[test]
     fn strangers_are_refused_before_anything_is_done() {
@@ -326,7 +331,7 @@ mod tests {
         };
         let mut other = hello();
         *other.last_mut().unwrap() = 9;
-        check(&other, Some(9 << 24 | 1));
+        check(&other, Some(9 << 24 | PROTOCOL_VERSION));
         check(b"GET / HTTP/1.1", None);
         check(b"", None);
     }

@@ -53,6 +53,8 @@ pub enum Command {
     },
     /// Show what this machine can do, and how to mend what it cannot
     Doctor,
+    /// Undo on hosts what a run left there that was killed together with its agents
+    Clean(CleanArgs),
     /// Print a completion script for a shell
     Completions {
         /// Which shell
@@ -60,22 +62,46 @@ pub enum Command {
     },
 }
 
+/// Flags that a plan leaves no room for.
+const DECIDED_BY_PLAN: [&str; 14] = [
+    "store",
+    "workload",
+    "nemesis",
+    "nemesis_interval",
+    "time_limit",
+    "concurrency",
+    "rate",
+    "op_timeout",
+    "read",
+    "mutant",
+    "seed",
+    "test_count",
+    "check_time",
+    "check_memory",
+];
+
 /// Flags of `run`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = crate::exit::TABLE)]
 pub struct RunArgs {
+    /// Run the plan in this file, such as an earlier run's plan.json, rather than one made of flags; --env and --nodes may move it
+    #[arg(long, value_name = "FILE", conflicts_with_all = DECIDED_BY_PLAN)]
+    pub plan: Option<PathBuf>,
     /// The system under test; see `list stores`
     #[arg(long, default_value = "raft")]
     pub store: String,
     /// What the clients do; see `list workloads`
     #[arg(short, long, default_value = "register")]
     pub workload: String,
-    /// Where the nodes live: `local` is namespaces on this machine
-    #[arg(long, default_value = "local")]
-    pub env: String,
-    /// How many nodes, 1 to 9
-    #[arg(short, long, default_value = "5", visible_alias = "node-count")]
-    pub nodes: String,
+    /// Where the nodes live: `local` is namespaces on this machine, `ssh` is hosts; by default `ssh` if hosts are named
+    #[arg(long)]
+    pub env: Option<String>,
+    /// How many nodes, 1 to 9, by default 5; or hosts to be nodes, separated by commas: user@name:port
+    #[arg(short, long, visible_alias = "node-count")]
+    pub nodes: Option<String>,
+    /// Hosts to be nodes: one a line, or an inventory in TOML with [[node]] tables
+    #[arg(long, value_name = "FILE", conflicts_with = "nodes")]
+    pub nodes_file: Option<PathBuf>,
     /// Faults to inject, separated by commas, or `none`; see `list faults`
     #[arg(long, default_value = "partition,kill,pause")]
     pub nemesis: String,
@@ -121,6 +147,18 @@ pub struct RunArgs {
     /// Print the plan and stop
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// Flags of `clean`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = crate::exit::TABLE)]
+pub struct CleanArgs {
+    /// The hosts, separated by commas: user@name:port
+    #[arg(short, long, required_unless_present = "nodes_file")]
+    pub nodes: Option<String>,
+    /// The hosts: one a line, or an inventory in TOML with [[node]] tables
+    #[arg(long, value_name = "FILE", conflicts_with = "nodes")]
+    pub nodes_file: Option<PathBuf>,
 }
 
 /// Flags of `check`.

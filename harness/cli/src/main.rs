@@ -6,6 +6,7 @@
 mod args;
 mod budget;
 mod check;
+mod clean;
 mod exit;
 mod expect;
 mod hidden;
@@ -49,6 +50,7 @@ fn perform(command: Command) -> Result<Exit, Failure> {
         Command::Report { run } => check::report(&run),
         Command::List { what } => Ok(list::list(what)),
         Command::Doctor => Ok(list::doctor()),
+        Command::Clean(args) => clean::clean(&args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "keelhaul", &mut std::io::stdout());
             Ok(Exit::Valid)

@@ -1,12 +1,16 @@
 //! The plan: everything that decides a run, as plain data, written to the run directory before anything else.
 
+use std::path::Path;
+
+use anyhow::Context;
+use keelhaul_cluster::ssh::Host;
 use keelhaul_nemesis::{KINDS, Schedule, ScheduleOptions};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::args::RunArgs;
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::registry::{self, Choice};
 use crate::units;
 
@@ -29,6 +33,9 @@ pub struct Plan {
     pub env: String,
     /// How many nodes.
     pub nodes: u16,
+    /// The hosts that are the nodes, where the environment has any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<Host>,
     /// How many operations may be in flight.
     pub concurrency: u32,
     /// Operations a second over all clients.
@@ -57,6 +64,9 @@ pub struct Plan {
 
 const PLAN_VERSION: u32 = 1;
 
+/// How many nodes there are when nobody says.
+const NODES_DEFAULT: &str = "5";
+
 /// A generator of randomness for one purpose. Streams of one seed are independent of each other, so that a purpose that
 /// draws more does not shift what another one draws.
 pub fn stream(seed: u64, purpose: &str) -> ChaCha8Rng {
@@ -74,8 +84,7 @@ impl Plan {
     pub fn lower(args: &RunArgs, seed: u64) -> Result<Self, Failure> {
         let store = registry::choose("--store", registry::STORES, &args.store)?;
         let workload = registry::choose("--workload", registry::WORKLOADS, &args.workload)?;
-        let env = registry::choose("--env", registry::ENVIRONMENTS, &args.env)?;
-        let nodes = node_count(&args.nodes)?;
+        let (env, nodes, hosts) = place(args)?;
         let time_limit_ms = millis(units::duration("--time-limit", &args.time_limit)?);
         let nemesis_interval_ms =
             millis(units::duration("--nemesis-interval", &args.nemesis_interval)?);
@@ -95,6 +104,7 @@ impl Plan {
             model: "linearizable".into(),
             env: env.into(),
             nodes,
+            hosts,
             concurrency: units::concurrency(&args.concurrency, nodes)?,
             rate: units::rate("--rate", &args.rate)?,
             time_limit_ms,
@@ -110,13 +120,53 @@ impl Plan {
         })
     }
 
+    /// Reads a plan, and moves it to other nodes if the command line names some.
+    pub fn read(file: &Path, args: &RunArgs, moved: bool) -> Result<Self, Failure> {
+        let usage = |error: anyhow::Error| Failure::new(Exit::Usage, error);
+        let text = std::fs::read(file)
+            .with_context(|| format!("failed to read {}", file.display()))
+            .map_err(usage)?;
+        let mut plan: Self = serde_json::from_slice(&text)
+            .with_context(|| format!("{} is not a plan of this version", file.display()))
+            .map_err(usage)?;
+        if plan.keelhaul_plan != PLAN_VERSION {
+            return Err(Failure::usage(format!(
+                "{} is a plan of version {}: this program knows version {PLAN_VERSION}",
+                file.display(),
+                plan.keelhaul_plan
+            )));
+        }
+        if moved {
+            let (env, nodes, hosts) = place(args)?;
+            if nodes != plan.nodes {
+                return Err(Failure::usage(format!(
+                    "the plan's faults are made for {} nodes, and {nodes} are named",
+                    plan.nodes
+                )));
+            }
+            (plan.env, plan.hosts) = (env.into(), hosts);
+        }
+        Ok(plan)
+    }
+
+    /// The nodes as `--nodes` takes them.
+    fn nodes_word(&self) -> String {
+        if self.hosts.is_empty() {
+            return self.nodes.to_string();
+        }
+        self.hosts.iter().map(Host::shown).collect::<Vec<_>>().join(",")
+    }
+
     /// The command that runs this plan again.
     pub fn command(&self) -> String {
         let faults = if self.faults.is_empty() { "none".into() } else { self.faults.join(",") };
         let mut words = vec![
             format!(
-                "keelhaul run --store {} --workload {} --nodes {}",
-                self.store, self.workload, self.nodes
+                "keelhaul run --store {} --workload {} --env {} --nodes {}",
+                self.store,
+                self.workload,
+                self.env,
+                self.nodes_word()
             ),
             format!("--nemesis {faults} --nemesis-interval {}ms", self.nemesis_interval_ms),
             format!("--time-limit {}ms --op-timeout {}ms", self.time_limit_ms, self.op_timeout_ms),
@@ -126,6 +176,42 @@ impl Plan {
         words.extend(self.mutant.iter().map(|mutant| format!("--mutant {mutant}")));
         words.join(" ")
     }
+}
+
+/// Where the nodes live, how many they are, and on which hosts.
+fn place(args: &RunArgs) -> Result<(&'static str, u16, Vec<Host>), Failure> {
+    let words = args.nodes.as_deref();
+    // A number is a count; anything else names hosts.
+    let count = words.map_or(args.nodes_file.is_none(), |words| words.parse::<i64>().is_ok());
+    let env = args.env.as_deref().unwrap_or(if count { "local" } else { "ssh" });
+    let env = registry::choose("--env", registry::ENVIRONMENTS, env)?;
+    match (env, count) {
+        ("local", true) => Ok((env, node_count(words.unwrap_or(NODES_DEFAULT))?, Vec::new())),
+        ("local", false) => Err(Failure::usage(
+            "the local environment makes its nodes itself: give --nodes their number, 1 to 9",
+        )),
+        (_, true) => Err(Failure::usage(format!(
+            "--env {env} needs hosts: name them with --nodes user@name:port,… or --nodes-file"
+        ))),
+        (_, false) => {
+            let hosts = inventory(words, args.nodes_file.as_deref())?;
+            Ok((env, node_count(&hosts.len().to_string())?, hosts))
+        }
+    }
+}
+
+/// The hosts that a list or a file names.
+pub fn inventory(words: Option<&str>, file: Option<&Path>) -> Result<Vec<Host>, Failure> {
+    if let Some(file) = file {
+        let text = std::fs::read_to_string(file)
+            .with_context(|| format!("failed to read {}", file.display()))
+            .map_err(|error| Failure::new(Exit::Usage, error))?;
+        return Host::parse_file(&text)
+            .with_context(|| format!("failed to understand {}", file.display()))
+            .map_err(|error| Failure::new(Exit::Usage, error));
+    }
+    Host::parse_list(words.unwrap_or_default())
+        .map_err(|error| Failure::usage(format!("--nodes: {error}")))
 }
 
 const REPRODUCIBLE: [&str; 3] = [
@@ -147,11 +233,7 @@ fn millis(duration: std::time::Duration) -> u64 {
 
 fn node_count(text: &str) -> Result<u16, Failure> {
     let count = text.parse::<u16>().ok().filter(|n| (1..=9).contains(n));
-    count.ok_or_else(|| {
-        Failure::usage(format!(
-            "--nodes takes a number from 1 to 9 in the local environment, not {text:?}"
-        ))
-    })
+    count.ok_or_else(|| Failure::usage(format!("--nodes takes 1 to 9 nodes, not {text:?}")))
 }
 
 fn faults(text: &str, nodes: u16) -> Result<Vec<String>, Failure> {

@@ -31,8 +31,13 @@ pub const WORKLOADS: &[Choice] =
     &[choice("register", "read, write and cas on many registers; every written value is unique")];
 
 /// Where nodes live.
-pub const ENVIRONMENTS: &[Choice] =
-    &[choice("local", "namespaces on this machine; needs no privileges and leaves nothing behind")];
+pub const ENVIRONMENTS: &[Choice] = &[
+    choice("local", "namespaces on this machine; needs no privileges and leaves nothing behind"),
+    choice(
+        "ssh",
+        "hosts that are reached by SSH, as root or with sudo; see --nodes and --nodes-file",
+    ),
+];
 
 /// What no run in an environment can say anything about, whatever its faults.
 pub fn not_testable(env: &str) -> Vec<String> {
@@ -40,6 +45,10 @@ pub fn not_testable(env: &str) -> Vec<String> {
         "local" => &[
             "clock faults: the nodes share this machine's clock",
             "power loss: what a killed process wrote survives in the machine's cache, synced or not",
+        ],
+        "ssh" => &[
+            "clock faults: none are injected on hosts",
+            "power loss: what a killed process wrote survives in the host's cache, synced or not",
         ],
         _ => &[],
     };

@@ -126,9 +126,10 @@ async fn reaches(from: Node, to: Node, nonces: &AtomicU64) -> Result<bool, NodeE
     if from.id() == to.id() {
         return Ok(true);
     }
+    let address = to.probe_address().await?;
     for _ in 0..PROBES {
         let nonce = nonces.fetch_add(1, Ordering::Relaxed);
-        from.probe_send(to.address(), nonce).await?;
+        from.probe_send(address, nonce).await?;
         if to.probe_seen(nonce, PROBE_WAIT_MS).await? {
             return Ok(true);
         }

@@ -1,6 +1,6 @@
 //! A handle on one node.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 use keelhaul_agent::{
     CHUNK_BYTES_MAX, Command, CutRule, Daemon, DaemonState, Output, Reply, Request,
@@ -159,8 +159,16 @@ impl Node {
         self.agent.close();
     }
 
+    /// Where probes to this node must go.
+    pub(crate) async fn probe_address(&self) -> Result<SocketAddrV4, NodeError> {
+        match self.ask(Request::ProbePort).await? {
+            Reply::Port(port) => Ok(SocketAddrV4::new(self.address, port)),
+            other => Err(self.unexpected(&other)),
+        }
+    }
+
     /// Sends one probe packet that another node's agent may see.
-    pub(crate) async fn probe_send(&self, to: Ipv4Addr, nonce: u64) -> Result<(), NodeError> {
+    pub(crate) async fn probe_send(&self, to: SocketAddrV4, nonce: u64) -> Result<(), NodeError> {
         self.ask_done(Request::ProbeSend { to, nonce }).await
     }
 

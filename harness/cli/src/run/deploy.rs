@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use keelhaul_cluster::Cluster;
 use keelhaul_cluster::local::Local;
+use keelhaul_cluster::ssh::Ssh;
 use keelhaul_stores::etcd::{Etcd, Reads};
 use keelhaul_stores::raft::Raft;
 use keelhaul_stores::{Store, StoreError};
@@ -60,8 +61,11 @@ fn store(plan: &Plan) -> Result<Rc<dyn Store>, Failure> {
 /// Starts nodes and store, and waits until every node serves requests.
 pub async fn deploy(plan: &Plan, run_dir: &Path) -> Result<Deployed, Failure> {
     let store = store(plan)?;
-    let cluster = Local::start(plan.nodes, run_dir)
-        .await
+    let cluster = match plan.env.as_str() {
+        "ssh" => Ssh::start(&plan.hosts, run_dir).await.map_err(anyhow::Error::new),
+        _ => Local::start(plan.nodes, run_dir).await.map_err(anyhow::Error::new),
+    };
+    let cluster = cluster
         .context("failed to start the nodes")
         .map_err(|error| Failure::new(Exit::Infrastructure, error))?;
     let nodes = cluster.nodes();

@@ -15,15 +15,7 @@ use crate::units;
 
 /// Runs the test as often as asked for, and ends with the worst outcome.
 pub fn run(args: &RunArgs) -> Result<Exit, Failure> {
-    let first_seed = match &args.seed {
-        Some(text) => units::number("--seed", text, 0, u64::MAX)?,
-        None => random_seed()?,
-    };
-    let count = units::number("--test-count", &args.test_count, 0, 100_000)?;
-    // Every plan is made before anything is done, so that a mistake on the command line costs nothing.
-    let plans = (0..count)
-        .map(|i| Plan::lower(args, first_seed.wrapping_add(i)))
-        .collect::<Result<Vec<_>, _>>()?;
+    let plans = plans(args)?;
     if plans.is_empty() {
         return Ok(Exit::NothingSelected);
     }
@@ -33,15 +25,14 @@ pub fn run(args: &RunArgs) -> Result<Exit, Failure> {
         }
         return Ok(Exit::Valid);
     }
-    match local::enter() {
-        Ok(Entered::Inside) => {}
-        Ok(Entered::Done(code)) => return Ok(Exit::of_code(code)),
-        Err(error) => return Err(Failure::new(Exit::Infrastructure, error)),
+    if plans.iter().any(|plan| plan.env == "local") {
+        match local::enter() {
+            Ok(Entered::Inside) => {}
+            Ok(Entered::Done(code)) => return Ok(Exit::of_code(code)),
+            Err(error) => return Err(Failure::new(Exit::Infrastructure, error)),
+        }
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(Exit::Infrastructure, error))?;
+    let runtime = runtime()?;
     let mut worst = Exit::Valid;
     for plan in &plans {
         let exit = session::run(&runtime, plan, args)?;
@@ -51,6 +42,28 @@ pub fn run(args: &RunArgs) -> Result<Exit, Failure> {
         }
     }
     Ok(worst)
+}
+
+/// All plans, made before anything is done, so that a mistake on the command line costs nothing.
+fn plans(args: &RunArgs) -> Result<Vec<Plan>, Failure> {
+    if let Some(file) = &args.plan {
+        let moved = args.env.is_some() || args.nodes.is_some() || args.nodes_file.is_some();
+        return Ok(vec![Plan::read(file, args, moved)?]);
+    }
+    let first_seed = match &args.seed {
+        Some(text) => units::number("--seed", text, 0, u64::MAX)?,
+        None => random_seed()?,
+    };
+    let count = units::number("--test-count", &args.test_count, 0, 100_000)?;
+    (0..count).map(|i| Plan::lower(args, first_seed.wrapping_add(i))).collect()
+}
+
+/// What everything asynchronous runs on.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Infrastructure, error))
 }
 
 /// Whether only a machine reads standard output.

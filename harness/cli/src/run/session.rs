@@ -27,6 +27,9 @@ use crate::units;
 /// How long one step of the nemesis may take; the longest waits for the store to recover.
 const NEMESIS_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Runs the plan beside the script again; flags such as `--env` may move it.
+const REPLAY: &str = r#"keelhaul run --plan "$(dirname "$0")/plan.json" "$@""#;
+
 /// How recording ended.
 struct Recorded {
     summary: RunSummary,
@@ -68,7 +71,7 @@ pub fn run(runtime: &Runtime, plan: &Plan, args: &RunArgs) -> Result<Exit, Failu
 
 fn write_plan(dir: &RunDir, plan: &Plan) -> Result<(), Failure> {
     dir.write(&dir.plan(), to_json(plan)?.as_bytes())
-        .and_then(|()| dir.write_replay(&format!("{} \"$@\"", plan.command())))
+        .and_then(|()| dir.write_replay(REPLAY))
         .map_err(|error| Failure::new(Exit::Infrastructure, error))
 }
 

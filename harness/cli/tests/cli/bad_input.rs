@@ -22,7 +22,11 @@ fn flags() {
     check("run --nemesis partition,fire", 64, &["--nemesis", "fire", "partition, kill, pause"]);
     check("run --nodes 0", 64, &["--nodes", "1 to 9"]);
     check("run --nodes 10", 64, &["--nodes", "1 to 9"]);
-    check("run --nodes many", 64, &["--nodes", "many"]);
+    check("run --env local --nodes many", 64, &["--nodes", "1 to 9"]);
+    check("run --env ssh", 64, &["--nodes-file"]);
+    check("run --nodes a,a", 64, &["named twice"]);
+    check("run --plan none.json", 64, &["none.json"]);
+    check("run --plan none.json --seed 1", 64, &["--plan", "--seed"]);
     check("run --nodes 1", 64, &["partition", "two nodes"]);
     check("run --time-limit soon", 64, &["--time-limit", "soon"]);
     check("run --concurrency 0", 64, &["--concurrency"]);

@@ -288,7 +288,7 @@ async fn explain(host: &Host, trouble: Trouble) -> SshError {
 /// Begins with empty logs: those of an earlier run are that run's.
 async fn clear(node: &Node) -> Result<(), NodeError> {
     node.run(Command::new(["mkdir", "-p", LOG_DIR])).await?;
-    node.run(Command::new(["find", LOG_DIR, "-mindepth", "1", "-delete"])).await?;
+    node.run(Command::new(["find", LOG_DIR, "-maxdepth", "1", "-type", "f", "-delete"])).await?;
     Ok(())
 }
 

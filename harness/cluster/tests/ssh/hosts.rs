@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use keelhaul_cluster::local::Local;
 use keelhaul_cluster::ssh::Host;
-use keelhaul_cluster::{Cluster, Daemon, Node};
+use keelhaul_cluster::{Cluster, Daemon, Node, doctor};
 
 /// How long a server may take to listen.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -18,7 +18,8 @@ pub const COUNT: u16 = 3;
 pub struct Hosts {
     /// The machines, as their owner sees them.
     pub machines: Cluster,
-    dir: PathBuf,
+    /// Where the keys are.
+    pub dir: PathBuf,
 }
 
 impl Hosts {
@@ -51,10 +52,31 @@ impl Hosts {
         self.machines.nodes().iter().map(host).collect()
     }
 
-    /// A file of this name among the keys.
-    pub fn file(&self, name: &str) -> PathBuf {
-        self.dir.join(name)
+    /// The same as an inventory.
+    pub fn inventory(&self) -> String {
+        let file = |path: Option<PathBuf>| path.map(|path| path.display().to_string());
+        let mut inventory = String::new();
+        for Host { host, key, known_hosts, .. } in self.all() {
+            let (key, known) = (file(key).unwrap(), file(known_hosts).unwrap());
+            inventory += &format!("[[node]]\nhost = {host:?}\nuser = \"root\"\n");
+            inventory += &format!("key = {key:?}\nknown-hosts = {known:?}\n");
+        }
+        inventory
     }
+}
+
+/// Why there can be no hosts here.
+pub fn lacking() -> Option<String> {
+    if let Some(missing) = doctor::probe().into_iter().find(|finding| !finding.ok) {
+        return Some(format!("{} do not work here: {}", missing.what, missing.detail));
+    }
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    if !status.lines().any(|line| line.starts_with("Uid:\t0\t")) {
+        return Some("an SSH server changes users, which needs root".into());
+    }
+    let programs = ["/usr/sbin/sshd", "/usr/bin/ssh", "/usr/bin/ssh-keygen"];
+    let absent = programs.iter().find(|program| !Path::new(program).exists())?;
+    Some(format!("{absent} is not installed (packages openssh-server and openssh-client)"))
 }
 
 fn keygen(path: &Path) {

@@ -139,16 +139,16 @@ async fn what_is_wrong_is_said(hosts: &Hosts, dir: &Path) {
         assert!(all_clean(hosts).await, "a start that fails leaves nothing");
         error
     };
-    let stranger = hosts.file("stranger");
+    let stranger = hosts.dir.join("stranger");
     let error = refused(&|host| host.key = Some(stranger.clone())).await;
     assert!(matches!(error, SshError::Denied { .. }), "{error}");
-    let nobody = hosts.file("nobody");
+    let nobody = hosts.dir.join("nobody");
     let error = refused(&|host| host.known_hosts = Some(nobody.clone())).await;
     let SshError::UnknownKey { line, .. } = &error else { panic!("{error}") };
-    let key = fs::read_to_string(hosts.file("host-n2.pub")).unwrap();
+    let key = fs::read_to_string(hosts.dir.join("host-n2.pub")).unwrap();
     assert!(line.contains(key.trim()), "{error}");
-    let changed = hosts.file("changed");
-    let other = fs::read_to_string(hosts.file("host-n1.pub")).unwrap();
+    let changed = hosts.dir.join("changed");
+    let other = fs::read_to_string(hosts.dir.join("host-n1.pub")).unwrap();
     fs::write(&changed, format!("{} {other}", hosts.machines.node(NodeId(2)).address())).unwrap();
     let error = refused(&|host| host.known_hosts = Some(changed.clone())).await;
     assert!(matches!(error, SshError::ChangedKey(_)), "{error}");
@@ -184,16 +184,7 @@ pub fn hold(dir: &Path) -> u8 {
 /// Starts [`hold`] and waits until it has done its worst.
 async fn holder(hosts: &Hosts, dir: &Path) -> Child {
     fs::create_dir_all(dir).unwrap();
-    let mut inventory = String::new();
-    for host in hosts.all() {
-        inventory += &format!("[[node]]\nhost = {:?}\nuser = \"root\"\n", host.host);
-        inventory += &format!(
-            "key = {:?}\nknown-hosts = {:?}\n",
-            host.key.unwrap(),
-            host.known_hosts.unwrap()
-        );
-    }
-    fs::write(dir.join("hosts.toml"), inventory).unwrap();
+    fs::write(dir.join("hosts.toml"), hosts.inventory()).unwrap();
     let mut program = std::process::Command::new("/proc/self/exe");
     let child = program.arg("hold").arg(dir).stdin(Stdio::null()).spawn().unwrap();
     let deadline = Instant::now() + PATIENCE;

@@ -9,10 +9,9 @@ mod hosts;
 mod inside;
 
 use std::io::Write;
-use std::path::Path;
 use std::process::{Command, ExitCode};
 
-use keelhaul_cluster::{doctor, local};
+use keelhaul_cluster::local;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -42,7 +41,7 @@ fn agent(words: &[&str]) -> u8 {
 
 /// Runs everything, where there is what it needs.
 fn runner(args: &[String]) -> u8 {
-    if let Some(reason) = lacking() {
+    if let Some(reason) = hosts::lacking() {
         // Past the test runner, which keeps what a passing test prints to itself.
         let _ = writeln!(std::io::stderr(), "SKIPPED: nodes by SSH: {reason}");
         return 0;
@@ -52,16 +51,4 @@ fn runner(args: &[String]) -> u8 {
     let me = std::env::current_exe().unwrap();
     let status = Command::new(me).arg("inside").arg(dir.path()).args(filters).status().unwrap();
     u8::from(!status.success())
-}
-
-fn lacking() -> Option<String> {
-    if let Some(missing) = doctor::probe().into_iter().find(|finding| !finding.ok) {
-        return Some(format!("{} do not work here: {}", missing.what, missing.detail));
-    }
-    if !nix::unistd::geteuid().is_root() {
-        return Some("an SSH server changes users, which needs root".into());
-    }
-    let programs = ["/usr/sbin/sshd", "/usr/bin/ssh", "/usr/bin/ssh-keygen"];
-    let absent = programs.iter().find(|program| !Path::new(program).exists())?;
-    Some(format!("{absent} is not installed (packages openssh-server and openssh-client)"))
 }

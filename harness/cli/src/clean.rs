@@ -1,0 +1,24 @@
+//! `keelhaul clean`: what a run left on hosts, when everything of it was killed.
+
+use keelhaul_cluster::ssh::{Ssh, SshError};
+
+use crate::args::CleanArgs;
+use crate::exit::{Exit, Failure};
+use crate::plan::inventory;
+use crate::run;
+
+/// Cleans every host and says what was found there.
+pub fn clean(args: &CleanArgs) -> Result<Exit, Failure> {
+    let hosts = inventory(args.nodes.as_deref(), args.nodes_file.as_deref())?;
+    let cleaned = run::runtime()?.block_on(Ssh::clean(&hosts)).map_err(|error| {
+        let exit = match error {
+            SshError::Clean { .. } => Exit::CleanupIncomplete,
+            _ => Exit::Infrastructure,
+        };
+        Failure::new(exit, error)
+    })?;
+    for sentence in cleaned {
+        println!("{sentence}");
+    }
+    Ok(Exit::Valid)
+}
