@@ -155,7 +155,7 @@ mod tests {
         let mut other = hello();
         other[8] += 1;
         assert!(
-            matches!(check_hello(&other), Err(WireError::Version { theirs }) if theirs != PROTOCOL_VERSION)
+            matches!(check_hello(&other), Err(WireError::Version { theirs }) if theirs != super::PROTOCOL_VERSION)
         );
         assert!(matches!(check_hello(b"SSH-2.0-OpenSSH"), Err(WireError::NoHello)));
     }
