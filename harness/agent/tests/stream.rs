@@ -163,21 +163,26 @@ fn answers_come_as_they_are_ready(dir: &Path) {
 
 /// A daemon with a child that left its group and lost its parent, paused; and a command under way.
 fn entangle(agent: &mut Agent, word: &str) {
+    // Under a name of its own, so that one sees when the shells have started it: until then its process looks like a shell.
+    let sleep = format!("{word}/sleep 1000");
+    std::os::unix::fs::symlink("/bin/sleep", Path::new(word).join("sleep")).unwrap();
+    let live = |count: usize| {
+        let found = processes_with(word);
+        let shells = found.values().filter(|args| args.starts_with("sh")).count();
+        let sleeps = found.values().filter(|args| args.starts_with(word)).count();
+        (shells, sleeps) == (count, count)
+    };
     agent.start_daemon(
         "family",
-        &format!(": {word}; (setsid sh -c ': {word}; sleep 1000; :' &) ; sleep 1000; :"),
+        &format!(": {word}; (setsid sh -c ': {word}; {sleep}; :' &) ; {sleep}; :"),
     );
-    eventually("both live", || {
-        processes_with(word).values().filter(|args| args.starts_with("sh")).count() == 2
-    });
+    eventually("both live", || live(2));
     match agent.ask(Request::Pause { name: "family".into() }) {
         Reply::State(DaemonState::Paused { .. }) => {}
         other => panic!("{other:?}"),
     }
-    agent.send(sh(&format!(": {word}; sleep 1000; :")));
-    eventually("all live", || {
-        processes_with(word).values().filter(|args| args.starts_with("sh")).count() == 3
-    });
+    agent.send(sh(&format!(": {word}; {sleep}; :")));
+    eventually("all live", || live(3));
 }
 
 fn the_end_of_the_stream_undoes_everything(dir: &Path) {
