@@ -25,6 +25,20 @@ pub trait Budget: Sync {
     /// `bytes` is what all searches of the calling checker hold in their caches now, to within a few per cent;
     /// the history itself is not included. Once this has returned `Some` it must keep doing so.
     fn spent(&self, bytes: usize) -> Option<Exhausted>;
+
+    /// A budget that ends when one part in `parts` of the time that is left has passed, and with this one. `None` if it
+    /// does not know the time.
+    fn share(&self, _parts: u32) -> Option<Box<dyn Budget + '_>> {
+        None
+    }
+}
+
+/// Runs `work` with a share of the budget, see [`Budget::share`]; with all of it if it cannot be shared.
+pub fn share<T>(budget: &dyn Budget, parts: u32, work: impl FnOnce(&dyn Budget) -> T) -> T {
+    match budget.share(parts) {
+        Some(share) => work(&*share),
+        None => work(budget),
+    }
 }
 
 /// A budget without limits.

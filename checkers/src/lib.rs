@@ -18,6 +18,7 @@ pub mod linearizable;
 pub mod models;
 pub mod objects;
 pub mod progress;
+pub mod sequential;
 pub mod stats;
 
 pub mod budget;

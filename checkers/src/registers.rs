@@ -5,13 +5,15 @@ use crate::columns::Registers;
 use crate::judge::guard;
 use crate::linearizable;
 use crate::models::Model;
+use crate::sequential;
 use crate::verdict::Check;
 
 /// Decides one model; the check bears the model's name.
 pub type Decide = fn(&Registers, &dyn Budget) -> Check;
 
 /// Every model that can be decided, strongest first.
-pub const DECIDABLE: &[(Model, Decide)] = &[(Model::Linearizable, linearizable::check)];
+pub const DECIDABLE: &[(Model, Decide)] =
+    &[(Model::Linearizable, linearizable::check), (Model::Sequential, sequential::check)];
 
 /// Their names, strongest first.
 pub const NAMES: &[&str] = &{
