@@ -6,7 +6,8 @@
 //! * a *guard*: a second process that waits for the agent and undoes what it left, if it was killed. When the guard is killed
 //!   too, [`clean`] does the same for whoever asks: a file ([`TOKEN`]) holds the token that marks all processes of the agent.
 //!
-//! What is undone is ours and nothing else: processes that carry the token, and the packet filter table `inet keelhaul`.
+//! What is undone is ours and nothing else: processes that carry the token, the packet filter table `inet keelhaul`, and mounts of our
+//! disks that nobody serves.
 //! After a reboot there is nothing to undo, and `/run` is empty.
 
 use std::fs::{self, File, OpenOptions};
@@ -60,7 +61,9 @@ impl Cleaned {
         match self {
             Self { found: false, .. } => "nothing was left behind".into(),
             Self { processes, .. } => {
-                format!("{processes} processes were killed, and all drop rules of ours removed")
+                format!(
+                    "{processes} processes were killed, and all drop rules and disks of ours removed"
+                )
             }
         }
     }
@@ -166,7 +169,7 @@ fn read_token() -> io::Result<Option<String>> {
     }
 }
 
-/// Kills every process that carries the token and removes our packet filter table; answers how many processes there were.
+/// Kills every process that carries the token and removes our packet filter table and dead disks; answers how many processes there were.
 fn undo(token: &str) -> io::Result<usize> {
     let uncut = uncut();
     let deadline = Instant::now() + KILL_PATIENCE;
@@ -174,7 +177,10 @@ fn undo(token: &str) -> io::Result<usize> {
     loop {
         let carriers = procfs::carriers(MARK, token);
         if carriers.is_empty() {
+            // Last: who had something open there is gone.
+            let detached = crate::disk::detach_dead_disks();
             uncut?;
+            detached?;
             return Ok(killed.len());
         }
         if Instant::now() > deadline {

@@ -1,8 +1,8 @@
-//! The small program that runs on a node: processes, files, network cuts.
+//! The small program that runs on a node: processes, files, network cuts, disks that fail.
 //!
 //! One control node talks to it over one byte stream ([`wire`]). Whatever the agent does to its node it also undoes: when the
-//! stream ends, in whatever way, paused daemons are resumed, its packet filter table is removed, and every process it
-//! began is ended.
+//! stream ends, in whatever way, paused daemons are resumed, its packet filter table is removed, every process it
+//! began is ended, and its disks are unmounted.
 //!
 //! Terms: a *daemon* is a program that stays, with all processes it begins; a *cut* drops packets from chosen sources on
 //! arrival; a *probe* is a packet by which a cut is seen from outside.
@@ -16,6 +16,7 @@ mod children;
 mod command;
 pub mod cut;
 mod daemon;
+mod disk;
 mod files;
 pub mod host;
 mod lease;
@@ -28,6 +29,10 @@ mod serve;
 pub mod wire;
 
 pub use command::{CommandError, command};
+pub use disk::{
+    Damaged, DiskDamage, DiskEffect, DiskFault, DiskOp, DiskReport, LostData, LostName, NameLoss,
+    Naming, PowerLoss, detach_dead_disks,
+};
 pub use files::CHUNK_BYTES_MAX;
 pub use probe::PROBE_PORT;
 pub use request::{Command, CutRule, Daemon, DaemonState, Exit, Output, Reply, Request, SELF_EXE};

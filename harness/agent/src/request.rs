@@ -6,6 +6,8 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use serde::{Deserialize, Serialize};
 
+use crate::disk::{Damaged, DiskDamage, DiskFault, DiskReport, Naming, PowerLoss};
+
 /// In place of a program's path: the agent's own executable, wherever it is.
 pub const SELF_EXE: &str = "@keelhaul";
 
@@ -197,7 +199,53 @@ pub enum Request {
         /// How many milliseconds to wait for it.
         wait_ms: u64,
     },
-    /// Resume what is paused and remove all cuts; daemons stay. Answered by [`Reply::Done`].
+    /// Mount a disk that can fail over a directory, which is made if need be; what is in it is on the disk. Answered by
+    /// [`Reply::Done`].
+    MountDisk {
+        /// Absolute path.
+        dir: String,
+        /// What makes names durable.
+        naming: Naming,
+    },
+    /// Take a disk away; the directory then holds everything that was ever written. Answered by [`Reply::Done`].
+    UnmountDisk {
+        /// The directory.
+        dir: String,
+    },
+    /// Replace all faults of a disk; answered by [`Reply::Disk`].
+    DiskFaults {
+        /// The directory.
+        dir: String,
+        /// All that is to go wrong from now on; nothing heals it.
+        faults: Vec<DiskFault>,
+        /// Decides which operations are struck.
+        seed: u64,
+    },
+    /// Damage what is stored, once; answered by [`Reply::Damaged`].
+    DamageDisk {
+        /// The directory.
+        dir: String,
+        /// How.
+        damage: DiskDamage,
+        /// Only files whose path, relative to the directory, holds this.
+        path_contains: String,
+        /// Decides where.
+        seed: u64,
+    },
+    /// Cut and restore a disk's power: what was not synced is gone, and who has something open there gets EIO. Answered by
+    /// [`Reply::PowerLost`].
+    PowerCut {
+        /// The directory.
+        dir: String,
+        /// Some of it is not gone: whatever this seed says had reached the disk by chance.
+        torn: Option<u64>,
+    },
+    /// What a disk has done and would lose; answered by [`Reply::Disk`].
+    DiskState {
+        /// The directory.
+        dir: String,
+    },
+    /// Resume what is paused, remove all cuts and end all faults of disks; daemons and disks stay. Answered by [`Reply::Done`].
     HealAll,
 }
 
@@ -225,6 +273,12 @@ pub enum Reply {
     Port(u16),
     /// Whether the probe was seen.
     Seen(bool),
+    /// What a disk says of itself.
+    Disk(DiskReport),
+    /// What was damaged.
+    Damaged(Vec<Damaged>),
+    /// What a power cut took.
+    PowerLost(PowerLoss),
     /// It could not be done.
     Failed {
         /// What was tried and what the system said.

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::children::Children;
 use crate::daemon::Daemons;
+use crate::disk::Disks;
 use crate::lease::Leased;
 use crate::probe::Probes;
 use crate::request::{DaemonState, Reply, Request};
@@ -142,6 +143,12 @@ fn is_slow(request: &Request) -> bool {
         | Request::Pause { .. }
         | Request::Resume { .. }
         | Request::ProbeSeen { .. }
+        | Request::MountDisk { .. }
+        | Request::UnmountDisk { .. }
+        | Request::DiskFaults { .. }
+        | Request::DamageDisk { .. }
+        | Request::PowerCut { .. }
+        | Request::DiskState { .. }
         | Request::HealAll => true,
         Request::Status { .. }
         | Request::WriteFile { .. }
@@ -159,6 +166,7 @@ struct Agent {
     children: Arc<Children>,
     daemons: Daemons,
     probes: Probes,
+    disks: Disks,
     /// Whether this agent ever cut anything.
     has_cut: AtomicBool,
     /// Held while everything is undone.
@@ -175,6 +183,7 @@ impl Agent {
             children,
             daemons,
             probes: Probes::listen(),
+            disks: Disks::default(),
             has_cut: AtomicBool::new(false),
             ending: Mutex::default(),
         })
@@ -237,6 +246,41 @@ impl Agent {
                 }
             }
             Request::HealAll => done("heal", self.heal()),
+            Request::MountDisk { .. }
+            | Request::UnmountDisk { .. }
+            | Request::DiskFaults { .. }
+            | Request::DamageDisk { .. }
+            | Request::PowerCut { .. }
+            | Request::DiskState { .. } => self.perform_on_disk(request),
+        }
+    }
+
+    fn perform_on_disk(&self, request: Request) -> Reply {
+        let disks = &self.disks;
+        match request {
+            Request::MountDisk { dir, naming } => {
+                done(&format!("mount a disk on {dir}"), disks.mount(&dir, naming))
+            }
+            Request::UnmountDisk { dir } => {
+                done(&format!("unmount the disk on {dir}"), disks.unmount(&dir))
+            }
+            Request::DiskFaults { dir, faults, seed } => answered(
+                &format!("make the disk on {dir} fail"),
+                Reply::Disk,
+                disks.set_faults(&dir, faults, seed),
+            ),
+            Request::DamageDisk { dir, damage, path_contains, seed } => {
+                let damaged = disks.damage(&dir, &damage, &path_contains, seed);
+                answered(&format!("damage the disk on {dir}"), Reply::Damaged, damaged)
+            }
+            Request::PowerCut { dir, torn } => {
+                let lost = disks.power_cut(&dir, torn);
+                answered(&format!("cut the power of the disk on {dir}"), Reply::PowerLost, lost)
+            }
+            Request::DiskState { dir } => {
+                answered(&format!("look at the disk on {dir}"), Reply::Disk, disks.report(&dir))
+            }
+            other => unreachable!("{other:?} is about no disk"),
         }
     }
 
@@ -244,7 +288,8 @@ impl Agent {
     fn heal(&self) -> io::Result<()> {
         let resumed = self.daemons.resume_all();
         let uncut = uncut();
-        resumed.and(uncut)
+        let healed = self.disks.heal_all();
+        resumed.and(uncut).and(healed)
     }
 
     /// Undoes every fault and ends every process. Once is enough: whoever comes second waits and finds nothing to do.
@@ -252,8 +297,11 @@ impl Agent {
         let _one = self.ending.lock().unwrap_or_else(PoisonError::into_inner);
         let healed = self.undo();
         let killed = self.daemons.kill_everything();
+        // Last, since a disk that is in use can only be taken out of sight.
+        let unmounted = self.disks.unmount_all();
         healed.map_err(|source| ServeError::System { what: "heal at the end", source })?;
-        killed.map_err(|source| ServeError::System { what: "end all processes", source })
+        killed.map_err(|source| ServeError::System { what: "end all processes", source })?;
+        unmounted.map_err(|source| ServeError::System { what: "unmount all disks", source })
     }
 
     /// Nobody was heard for so long: ends everything, and this process with it, since the stream may never end.
@@ -273,7 +321,9 @@ impl Agent {
     fn undo(&self) -> io::Result<()> {
         let resumed = self.daemons.resume_all();
         let uncut = if self.has_cut.load(Ordering::Acquire) { uncut() } else { Ok(()) };
-        resumed.and(uncut)
+        // Whoever waits for a stalled disk cannot be killed before.
+        let healed = self.disks.heal_all();
+        resumed.and(uncut).and(healed)
     }
 }
 
@@ -300,8 +350,12 @@ fn cuts() -> Reply {
 }
 
 fn done(what: &str, result: io::Result<()>) -> Reply {
+    answered(what, |()| Reply::Done, result)
+}
+
+fn answered<T>(what: &str, reply: impl FnOnce(T) -> Reply, result: io::Result<T>) -> Reply {
     match result {
-        Ok(()) => Reply::Done,
+        Ok(value) => reply(value),
         Err(e) => failed(what, &e),
     }
 }

@@ -2,23 +2,21 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command as Process, Stdio};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use keelhaul_agent::wire::{Answer, Call, decode, encode, frame, hello};
-use keelhaul_agent::{Command, Daemon, DaemonState, Exit, Reply, Request};
+use common::agent::{self, Agent};
+use common::{eventually, start_daemon};
+use keelhaul_agent::wire::Answer;
+use keelhaul_agent::{Command, DaemonState, Exit, Reply, Request};
 
-/// Longest wait for something that a test has set going.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-type Test = fn(&Path);
-
-const TESTS: [(&str, Test); 6] = [
+const TESTS: [(&str, common::Test); 6] = [
     ("a_busy_shell_can_be_paused", a_busy_shell_can_be_paused),
     ("answers_come_as_they_are_ready", answers_come_as_they_are_ready),
     ("the_end_of_the_stream_undoes_everything", the_end_of_the_stream_undoes_everything),
@@ -31,84 +29,10 @@ const TESTS: [(&str, Test); 6] = [
 ];
 
 fn main() {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    if let [word, log_dir] = args.as_slice()
-        && word == "agent"
-    {
-        let served =
-            keelhaul_agent::serve_in(log_dir.as_ref(), std::io::stdin().lock(), std::io::stdout());
-        std::process::exit(i32::from(served.is_err()));
+    if let Some(code) = agent::as_agent() {
+        std::process::exit(code);
     }
-    if args.iter().any(|arg| arg == "--list") {
-        return;
-    }
-    let filters: Vec<&String> = args.iter().filter(|arg| !arg.starts_with('-')).collect();
-    for (name, test) in TESTS {
-        if filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str())) {
-            let dir = tempfile::tempdir().unwrap();
-            test(dir.path());
-            println!("test {name} ... ok");
-        }
-    }
-}
-
-/// The agent process and the stream to it.
-struct Agent {
-    child: Child,
-    input: ChildStdin,
-    output: ChildStdout,
-    id_next: u64,
-}
-
-impl Agent {
-    fn start(log_dir: &Path) -> Self {
-        let mut process = Process::new(std::env::current_exe().unwrap());
-        process.args(["agent", log_dir.to_str().unwrap()]).env("KH_SECRET", "word");
-        let mut child = process.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let (mut input, mut output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-        input.write_all(&frame(&hello()).unwrap()).unwrap();
-        assert_eq!(payload(&mut output), hello());
-        Self { child, input, output, id_next: 0 }
-    }
-
-    /// Sends a request; answers its id.
-    fn send(&mut self, request: Request) -> u64 {
-        self.id_next += 1;
-        let call = Call { id: self.id_next, request };
-        self.input.write_all(&frame(&encode(&call).unwrap()).unwrap()).unwrap();
-        self.id_next
-    }
-
-    fn receive(&mut self) -> Answer {
-        decode(&payload(&mut self.output)).unwrap()
-    }
-
-    fn ask(&mut self, request: Request) -> Reply {
-        let id = self.send(request);
-        let answer = self.receive();
-        assert_eq!(answer.id, id);
-        answer.reply
-    }
-
-    fn start_daemon(&mut self, name: &str, script: &str) -> u32 {
-        let argv = ["sh", "-c", script].map(Into::into).to_vec();
-        match self.ask(Request::StartDaemon(Daemon {
-            name: name.into(),
-            argv,
-            ..Daemon::default()
-        })) {
-            Reply::Pid(pid) => pid,
-            other => panic!("{other:?}"),
-        }
-    }
-}
-
-fn payload(output: &mut impl Read) -> Vec<u8> {
-    let mut length = [0; 4];
-    output.read_exact(&mut length).unwrap();
-    let mut payload = vec![0; u32::from_le_bytes(length) as usize];
-    output.read_exact(&mut payload).unwrap();
-    payload
+    common::run(&TESTS);
 }
 
 fn sh(script: &str) -> Request {
@@ -129,14 +53,6 @@ fn processes_with(word: &str) -> BTreeMap<u32, String> {
         }
     }
     found
-}
-
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
-        sleep(Duration::from_millis(5));
-    }
 }
 
 fn answers_come_as_they_are_ready(dir: &Path) {
@@ -172,7 +88,8 @@ fn entangle(agent: &mut Agent, word: &str) {
         let sleeps = found.values().filter(|args| args.starts_with(word)).count();
         (shells, sleeps) == (count, count)
     };
-    agent.start_daemon(
+    start_daemon(
+        agent,
         "family",
         &format!(": {word}; (setsid sh -c ': {word}; {sleep}; :' &) ; {sleep}; :"),
     );
@@ -233,7 +150,7 @@ fn a_busy_shell_can_be_paused(dir: &Path) {
     let mut agent = Agent::start(dir);
     let ticks = dir.join("ticks");
     let script = format!("while :; do /bin/true; echo >> {}; done", ticks.display());
-    let pid = agent.start_daemon("busy", &script);
+    let pid = start_daemon(&mut agent, "busy", &script);
     let ticked = || fs::metadata(&ticks).map_or(0, |meta| meta.len());
     for _ in 0..50 {
         let before = ticked();

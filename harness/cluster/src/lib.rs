@@ -13,5 +13,8 @@ pub mod ssh;
 mod stream;
 
 pub use cluster::{CloseError, Cluster, Reachability};
-pub use keelhaul_agent::{Command, CutRule, Daemon, DaemonState, Exit, LOG_DIR, Output, SELF_EXE};
+pub use keelhaul_agent::{
+    Command, CutRule, Daemon, DaemonState, Damaged, DiskDamage, DiskEffect, DiskFault, DiskOp,
+    DiskReport, Exit, LOG_DIR, LostData, LostName, NameLoss, Naming, Output, PowerLoss, SELF_EXE,
+};
 pub use node::{Node, NodeError};

@@ -3,7 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use keelhaul_agent::{
-    CHUNK_BYTES_MAX, Command, CutRule, Daemon, DaemonState, Output, Reply, Request,
+    CHUNK_BYTES_MAX, Command, CutRule, Daemon, DaemonState, Damaged, DiskDamage, DiskFault,
+    DiskReport, Naming, Output, PowerLoss, Reply, Request,
 };
 use keelhaul_history::NodeId;
 
@@ -149,7 +150,56 @@ impl Node {
         self.ask_cuts(Request::CutState).await
     }
 
-    /// Resumes what is paused and removes all cuts; daemons stay as they are.
+    /// Mounts a disk that can fail over a directory, which is made if need be; what is in it is on the disk.
+    pub async fn mount_disk(&self, dir: &str, naming: Naming) -> Result<(), NodeError> {
+        self.ask_done(Request::MountDisk { dir: dir.into(), naming }).await
+    }
+
+    /// Takes a disk away; the directory then holds everything that was ever written.
+    pub async fn unmount_disk(&self, dir: &str) -> Result<(), NodeError> {
+        self.ask_done(Request::UnmountDisk { dir: dir.into() }).await
+    }
+
+    /// Replaces all faults of a disk, none heals it; `seed` decides which operations are struck. Answers its state afterwards.
+    pub async fn disk_faults(
+        &self,
+        dir: &str,
+        faults: Vec<DiskFault>,
+        seed: u64,
+    ) -> Result<DiskReport, NodeError> {
+        self.ask_disk(Request::DiskFaults { dir: dir.into(), faults, seed }).await
+    }
+
+    /// Damages, once, what a disk has stored in files whose path holds `path_contains`; `seed` decides where. Answers where.
+    pub async fn damage_disk(
+        &self,
+        dir: &str,
+        damage: DiskDamage,
+        path_contains: &str,
+        seed: u64,
+    ) -> Result<Vec<Damaged>, NodeError> {
+        let (dir, path_contains) = (dir.into(), path_contains.into());
+        match self.ask(Request::DamageDisk { dir, damage, path_contains, seed }).await? {
+            Reply::Damaged(damaged) => Ok(damaged),
+            other => Err(self.unexpected(&other)),
+        }
+    }
+
+    /// Cuts and restores a disk's power: what was not synced is gone, but for what the seed `torn`, if any, keeps by chance.
+    /// Kill whoever uses it first: a process that lives on meets errors no power cut would let it see.
+    pub async fn power_cut(&self, dir: &str, torn: Option<u64>) -> Result<PowerLoss, NodeError> {
+        match self.ask(Request::PowerCut { dir: dir.into(), torn }).await? {
+            Reply::PowerLost(loss) => Ok(loss),
+            other => Err(self.unexpected(&other)),
+        }
+    }
+
+    /// What a disk has done, and what it would lose now.
+    pub async fn disk_state(&self, dir: &str) -> Result<DiskReport, NodeError> {
+        self.ask_disk(Request::DiskState { dir: dir.into() }).await
+    }
+
+    /// Resumes what is paused, removes all cuts and ends all faults of disks; daemons and disks stay as they are.
     pub async fn heal(&self) -> Result<(), NodeError> {
         self.ask_done(Request::HealAll).await
     }
@@ -190,6 +240,13 @@ impl Node {
     async fn ask_cuts(&self, request: Request) -> Result<Vec<CutRule>, NodeError> {
         match self.ask(request).await? {
             Reply::Cuts(rules) => Ok(rules),
+            other => Err(self.unexpected(&other)),
+        }
+    }
+
+    async fn ask_disk(&self, request: Request) -> Result<DiskReport, NodeError> {
+        match self.ask(request).await? {
+            Reply::Disk(report) => Ok(report),
             other => Err(self.unexpected(&other)),
         }
     }
