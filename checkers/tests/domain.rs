@@ -195,9 +195,14 @@ fn what_comes_out_of_a_queue_went_in() {
 fn what_goes_into_a_queue_comes_out() {
     valid("total-queue", "", "1+enqueue 1; 1=; 2+enqueue 2; 2?; 3+drain; 3=[1]");
     let lost = invalid("total-queue", "", "1+enqueue 1; 1=; 2+drain; 2=[]", "lost");
-    assert_eq!(shown(&lost).0, ["enqueue 1", "drain -> 0 values, without 1"]);
+    assert_eq!(shown(&lost).0, ["enqueue 1", "drain -> 0 values"]);
     counts(&lost, &json!({"lost-count": 1, "missing": [1]}));
     invalid("total-queue", "", "1+enqueue 1; 1=; 2+dequeue; 2=null", "lost");
+    let again = "1+enqueue 1; 1=; 1+enqueue 1; 1=; 2+drain; 2=[1]";
+    let again = invalid("total-queue", "", again, "lost");
+    assert_eq!(shown(&again).0, ["enqueue 1", "enqueue 1", "drain -> 1 value, with 1"]);
+    let said = "1 was acknowledged more than 1 times before process 2 found the queue empty, and came out so often.";
+    assert_eq!(shown(&again).1, [said]);
     // Nothing shows that it is not there any more.
     unknown("total-queue", "", "1+enqueue 1; 1=");
     unknown("total-queue", "", "2+drain; 1+enqueue 1; 1=; 2=[]");
@@ -233,6 +238,13 @@ fn a_lock_has_one_holder() {
     vacuous("lock", "", "1+acquire; 1?; 2+acquire; 2=");
     // The client is gone.
     valid("lock", "", "1+acquire; 1=; 1+release; 1?; 2+acquire; 2=");
+    // Its release failed, so it was not released.
+    let lost = "1+acquire; 1=; 1+release; 1!; 2+acquire; 2=";
+    assert_eq!(
+        shown(&invalid("lock", "", lost, "lost-lock")).0,
+        ["acquire", "release, failed", "acquire"]
+    );
+    valid("lock", "", "1+acquire; 1=; 1+release; 1!; 1+release; 1=; 2+acquire; 2=");
     // Somebody else has released it, or may have.
     valid("lock", "", "1+acquire; 1=; 3+release; 3=; 2+acquire; 2=");
     valid("lock", "", "1+acquire; 1=; 3+release; 3?; 2+acquire; 2=");

@@ -262,6 +262,7 @@ impl Bank {
         let who = shown.span.process;
         let mut ops = vec![shown.span.shown(label(shown))];
         let known = |name: &str| self.options.accounts.as_ref().is_some_and(|a| a.contains(name));
+        let mut minimal = true;
         let words = match fault {
             Fault::UnexpectedKey => vec![format!(
                 "Process {who}'s read has accounts that there are not: {}.",
@@ -278,10 +279,13 @@ impl Bank {
             Fault::WrongTotal => {
                 let measure = self.measure.as_ref().filter(|_| self.options.total.is_none());
                 ops.extend(measure.map(|measure| measure.span.shown(label(measure))));
+                // One that is below 0 besides is wrong without the other.
+                let below = entries(&shown.balances).iter().any(|(_, n)| n.as_int() < Some(0));
+                minimal = measure.is_none() || !below || self.options.negative_balances;
                 self.wrong_total(shown, measure)
             }
         };
-        tell::evidence(ops, vec![shown.span.call], true, words)
+        tell::evidence(ops, vec![shown.span.call], minimal, words)
     }
 
     fn wrong_total(&self, shown: &Shown, measure: Option<&Shown>) -> Vec<String> {

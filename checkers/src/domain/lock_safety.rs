@@ -1,10 +1,14 @@
 //! Does a lock keep two clients apart, and do its fencing tokens rise? `acquire`, whose result may be a token; `release`.
 //!
-//! *Holders.* A client certainly believes that it holds the lock from when its acquire returned until it asks to release it, with
-//! whatever outcome, or until its process ends with an unknown outcome. Acquisitions of unknown outcome make no certain holder. A
-//! release by a client that does not hold the lock may free it for others: unless it failed, it ends what everyone holds. Two
-//! certain holders at once are a violation; so is one that acquires again without a release. What is refuted here is not
-//! linearizable either; the converse does not hold, and the workloads `mutex` and `fenced-mutex` decide that.
+//! *Holders.* A client certainly believes that it holds the lock from when its acquire returned until it asks to release it, or
+//! until its process ends with an unknown outcome. If that release fails, which says that it did not happen, the client may
+//! know better, but the lock is still its own: if another gets it all the same, it was *lost*. Acquisitions of unknown outcome make no certain holder.
+//! Two certain holders at once are a violation; so is one that acquires again without a release. For clients that release what
+//! they hold this decides linearizability of the lock, except for acquisitions of unknown outcome, which may have been in the way
+//! of others; the workloads `mutex` and `fenced-mutex` decide it for all.
+//!
+//! *Strangers.* A lock is released by its holder. Where a release by anybody else succeeds, or nobody knows, it is taken to
+//! end what all hold then and while it runs: clients may share what identifies a holder.
 //!
 //! *Leases.* A lock that frees itself when its holder is silent for too long cannot keep clients apart: a client that is paused or cut
 //! off believes on. With the option `lease-ms` a hold counts for so long, from the invocation of its acquire, and what overlaps
@@ -43,6 +47,8 @@ pub(super) const WORKLOAD: Workload = Workload {
 
 /// Names of the anomalies.
 pub const TWO_HOLDERS: &str = "two-holders";
+/// See [`TWO_HOLDERS`].
+pub const LOST_LOCK: &str = "lost-lock";
 /// See [`TWO_HOLDERS`].
 pub const TOKEN_NOT_RISING: &str = "token-not-rising";
 
@@ -153,16 +159,28 @@ struct Pair {
     second: u32,
 }
 
+/// An acquisition that was not released.
+#[derive(Clone, Copy, Debug)]
+struct Holder {
+    at: u32,
+    process: u32,
+    /// The release that failed; until there is one, its process believes to hold the lock.
+    failed: Option<u32>,
+}
+
 /// What is found on the way through the history.
 struct Sweep<'a> {
     rows: &'a [Row],
     lease_ns: Option<u64>,
-    /// Acquisitions whose processes certainly believe to hold the lock.
-    holders: Vec<u32>,
+    /// Acquisitions that were not released.
+    holders: Vec<Holder>,
+    /// Processes that are releasing what they do not hold, and may succeed.
+    strangers: Vec<u32>,
     acquired: usize,
     fenced: usize,
     expired: usize,
     overlaps: (usize, Option<Pair>),
+    lost: (usize, Option<Pair>),
     /// The acquisition with the largest token among those that have returned.
     largest: Option<u32>,
     /// For acquisitions in flight, by process, what `largest` was when they began.
@@ -177,10 +195,12 @@ impl<'a> Sweep<'a> {
             rows: &lock.rows,
             lease_ns: lock.options.lease_ns,
             holders: Vec::new(),
+            strangers: Vec::new(),
             acquired: 0,
             fenced: 0,
             expired: 0,
             overlaps: (0, None),
+            lost: (0, None),
             largest: None,
             before: WordMap::default(),
             given: WordMap::default(),
@@ -196,16 +216,22 @@ impl<'a> Sweep<'a> {
             }
             return;
         }
-        let held = self.holders.len();
-        self.end_holds(row.span.process);
-        if self.holders.len() == held && row.fate != Fate::Fail {
-            self.holders.clear();
+        let process = row.span.process;
+        match (self.holders.iter_mut().find(|holder| holder.process == process), row.fate) {
+            (Some(own), Fate::Fail) => own.failed = Some(at),
+            (Some(_), _) => self.end_holds(process),
+            (None, Fate::Fail) => {}
+            (None, _) => {
+                self.holders.clear();
+                self.strangers.push(process);
+            }
         }
     }
 
     fn ends(&mut self, at: u32) {
         let row = self.rows[at as usize];
         let before = self.before.remove(&row.span.process);
+        self.strangers.retain(|process| *process != row.span.process);
         match row.fate {
             Fate::Unknown => self.end_holds(row.span.process),
             Fate::Ok if row.acquires => {
@@ -220,24 +246,34 @@ impl<'a> Sweep<'a> {
     }
 
     fn end_holds(&mut self, process: u32) {
-        let rows = self.rows;
-        self.holders.retain(|at| rows[*at as usize].span.process != process);
+        self.holders.retain(|holder| holder.process != process);
     }
 
     fn hold(&mut self, at: u32, row: &Row) {
         if let Some(lease_ns) = self.lease_ns {
-            let holders = self.holders.len();
-            let rows = self.rows;
+            let (rows, holders) = (self.rows, self.holders.len());
             self.holders.retain(|holder| {
-                row.span.end_ns < rows[*holder as usize].span.start_ns.saturating_add(lease_ns)
+                row.span.end_ns < rows[holder.at as usize].span.start_ns.saturating_add(lease_ns)
             });
             self.expired += holders - self.holders.len();
         }
-        if let Some(first) = self.holders.first() {
-            self.overlaps.0 += 1;
-            self.overlaps.1.get_or_insert(Pair { first: *first, second: at });
+        if !self.strangers.is_empty() {
+            return;
         }
-        self.holders.push(at);
+        let believing = self.holders.iter().find(|holder| holder.failed.is_none());
+        let (found, first) = match believing.or(self.holders.first()) {
+            Some(holder) if holder.failed.is_none() => (&mut self.overlaps, holder.at),
+            Some(holder) => (&mut self.lost, holder.at),
+            None => {
+                self.holders.push(Holder { at, process: row.span.process, failed: None });
+                return;
+            }
+        };
+        found.0 += 1;
+        found.1.get_or_insert(Pair { first, second: at });
+        // Whose release failed has it no more; it is told once.
+        self.holders.retain(|holder| holder.failed.is_none());
+        self.holders.push(Holder { at, process: row.span.process, failed: None });
     }
 
     fn token(&mut self, at: u32, token: i64, before: Option<u32>) {
@@ -260,18 +296,18 @@ impl<'a> Sweep<'a> {
         let mut told = Vec::new();
         for (name, (n, pair), what) in [
             (TWO_HOLDERS, self.overlaps, "acquired while another client held it"),
+            (LOST_LOCK, self.lost, "acquired although the release before had failed"),
             (TOKEN_NOT_RISING, self.unrisen, "returned with a token that did not rise"),
         ] {
             let Some(pair) = pair else { continue };
             told.push(format!("{n} {what}"));
             check.anomalies.push(name.into());
-            if check.evidence.is_none() {
-                check.evidence = Some(if name == TWO_HOLDERS {
-                    self.two_holders(pair)
-                } else {
-                    self.tokens(pair)
-                });
-            }
+            let tell = || match name {
+                TWO_HOLDERS => self.two_holders(pair),
+                LOST_LOCK => self.lost_lock(pair),
+                _ => self.tokens(pair),
+            };
+            check.evidence.get_or_insert_with(tell);
         }
         let acquired = count(self.acquired, "acquisition");
         let expired = match (self.expired, self.fenced) {
@@ -303,6 +339,7 @@ impl<'a> Sweep<'a> {
             ("acquired-count", self.acquired),
             ("fenced-count", self.fenced),
             ("two-holders-count", self.overlaps.0),
+            ("lost-lock-count", self.lost.0),
             ("token-not-rising-count", self.unrisen.0),
             ("expired-count", self.expired),
             ("failed-release-count", failed),
@@ -354,6 +391,27 @@ impl<'a> Sweep<'a> {
             _ => "There are no rising tokens by which a resource could refuse one of them.".into(),
         });
         tell::evidence(ops, vec![second.span.call], release.is_none(), words)
+    }
+
+    fn lost_lock(&self, pair: Pair) -> Evidence {
+        let (first, second) = (self.rows[pair.first as usize], self.rows[pair.second as usize]);
+        let (one, other) = (first.span.process, second.span.process);
+        let after = &self.rows[pair.first as usize + 1..];
+        let release = after.iter().find(|row| row.span.process == one && !row.acquires);
+        let mut ops =
+            vec![first.span.shown(Self::label(&first)), second.span.shown(Self::label(&second))];
+        ops.extend(release.map(|row| row.span.shown("release, failed")));
+        let words = vec![
+            format!(
+                "Process {one} held the lock from {} on. Its release failed, which says that it did not happen.",
+                seconds(first.span.end_ns)
+            ),
+            format!(
+                "And yet process {other} got the lock at {}: process {one} had lost it.",
+                seconds(second.span.end_ns)
+            ),
+        ];
+        tell::evidence(ops, vec![second.span.call], false, words)
     }
 
     fn tokens(&self, pair: Pair) -> Evidence {

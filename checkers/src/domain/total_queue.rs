@@ -24,7 +24,7 @@ use crate::verdict::{Check, Evidence, Verdict};
 use crate::workload::{Setting, Workload};
 
 use super::calls::{Checker, End, Keyed};
-use super::flow::{self, Call, Fate, Fault, Flow, Matched, SHOWN_MAX, Taker};
+use super::flow::{self, Call, Fate, Fault, Flow, Matched, SHOWN_MAX, Take, Taker};
 use super::tell::{self, LISTED_MAX, count};
 
 /// The workload.
@@ -133,6 +133,8 @@ struct Losses<'a> {
     dequeues: Vec<Span>,
     /// When the first drain of unknown outcome began; [`NEVER`] without any.
     crashed_drain: u32,
+    /// Whether the queue was empty at the end.
+    drained: bool,
     /// How many of the missing the queue no longer held when it was last empty.
     gone: usize,
     /// How many were lost at least, and the proof.
@@ -161,6 +163,7 @@ impl<'a> Losses<'a> {
             missing: &matched.missing,
             dequeues,
             crashed_drain: drains.min().unwrap_or(NEVER),
+            drained,
             gone: 0,
             lost: 0,
             proof: Proof::default(),
@@ -227,42 +230,70 @@ impl<'a> Losses<'a> {
         (Verdict::Valid, reason)
     }
 
+    /// When a value came out.
+    fn takes(&self, put: u32) -> Vec<Take> {
+        let value = self.flow.puts[put as usize].value;
+        self.flow.takes.iter().filter(|take| take.value == value).copied().collect()
+    }
+
     fn evidence(&self) -> Evidence {
         let Proof { by, gone, takers } = self.proof;
-        let shown = &self.missing[..(takers + 1).min(SHOWN_MAX)];
-        let put = |at: &u32| self.flow.puts[*at as usize].span;
-        let mut ops: Vec<_> =
-            shown.iter().map(|at| put(at).shown(format!("enqueue {}", self.name(*at)))).collect();
-        let mut stuck: Vec<u32> = shown.iter().map(|at| put(at).call).collect();
-        let first = self.name(shown[0]);
+        let lost = &self.missing[..gone];
+        // One that never came out at all is told more easily.
+        let whole = lost.iter().copied().find(|at| self.takes(*at).is_empty());
+        let first = if takers > 0 { None } else { whole };
+        let shown: Vec<u32> = match first {
+            Some(at) => vec![at],
+            None => lost.iter().take((takers + 1).min(SHOWN_MAX)).copied().collect(),
+        };
+        let mut ops = Vec::new();
         let mut words = Vec::new();
-        if let Some(taker) = by {
-            let label = taker.drained.map_or_else(
+        for at in &shown {
+            let (put, takes) = (&self.flow.puts[*at as usize], self.takes(*at));
+            words.push(self.tell_missing(*at, takes.len(), by));
+            let puts = self.flow.puts.iter().filter(|other| other.value == put.value);
+            let acked = puts.filter(|other| other.fate == Fate::Acked);
+            let label = format!("enqueue {}", self.name(*at));
+            ops.extend(acked.take(SHOWN_MAX).map(|other| other.span.shown(label.clone())));
+            let takes = takes.into_iter().take(SHOWN_MAX);
+            ops.extend(takes.map(|take| self.flow.span(take).shown(flow::label(self.flow, take))));
+        }
+        let mut stuck: Vec<u32> =
+            shown.iter().map(|at| self.flow.puts[*at as usize].span.call).collect();
+        if let Some(Taker { span, drained }) = by {
+            let label = drained.map_or_else(
                 || "dequeue -> null".into(),
-                |n| format!("drain -> {}, without {first}", count(n as usize, "value")),
+                |n| format!("drain -> {}", count(n as usize, "value")),
             );
-            ops.push(taker.span.shown(label));
-            stuck = vec![taker.span.call];
-            words.push(format!(
-                "{first} had been acknowledged before process {} found the queue empty, and it never came out.",
-                taker.span.process
-            ));
-        } else {
-            words.push(format!(
-                "{first} was acknowledged and never came out, though the queue was empty in the end."
-            ));
+            ops.push(span.shown(label));
+            stuck = vec![span.call];
         }
         if takers > 0 {
             words.push(format!(
-                "So it is with {}, and only {} of unknown outcome can have taken one each; {} of the values {} shown.",
+                "So it is with {}, and only {} of unknown outcome can have taken one each.",
                 count(gone, "value"),
                 count(takers, "dequeue"),
-                shown.len(),
-                if shown.len() == 1 { "is" } else { "are" }
             ));
             let takers = self.dequeues[..takers].iter().take(SHOWN_MAX);
             ops.extend(takers.map(|span| span.shown("dequeue")));
         }
-        tell::evidence(ops, stuck, takers == 0, words)
+        // If it was empty at the end, nobody need have seen it; and what was enqueued again needs no dequeue.
+        let minimal = ops.len() == 1 + usize::from(by.is_some()) && (by.is_none() || !self.drained);
+        tell::evidence(ops, stuck, minimal, words)
+    }
+
+    /// That a value is missing which came out so often.
+    fn tell_missing(&self, at: u32, takes: usize, by: Option<Taker>) -> String {
+        let name = self.name(at);
+        let empty = by.map_or_else(
+            || "the queue was empty in the end".into(),
+            |by| format!("process {} found the queue empty", by.span.process),
+        );
+        match takes {
+            0 => format!("{name} was acknowledged before {empty}, and never came out."),
+            n => format!(
+                "{name} was acknowledged more than {n} times before {empty}, and came out so often."
+            ),
+        }
     }
 }
