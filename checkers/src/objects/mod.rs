@@ -16,11 +16,12 @@ pub mod model;
 pub mod models;
 #[cfg(test)]
 mod oracle_tests;
+mod persistent;
 mod search;
 mod shrink;
 pub mod unique;
 pub mod vocabulary;
 
 pub use check::check;
-pub use model::{Model, Next, Operation, Shortcut, Witness};
+pub use model::{Guide, Model, Next, Operation, Shortcut, Taken, Witness};
 pub use vocabulary::{Misfit, Object, ObjectsBuilder, Vocabulary};

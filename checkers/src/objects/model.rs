@@ -126,8 +126,41 @@ pub trait Model: Sync {
     /// How evidence shows it, e.g. `enqueue 3`, `dequeue -> 3`.
     fn describe(&self, op: &Self::Op) -> String;
 
+    /// What looks ahead while a search goes through a history, if there is such a thing.
+    fn guide<'a>(&'a self, _ops: &'a [Operation<Self::Op>]) -> Option<Box<dyn Guide<Self::State> + 'a>> {
+        None
+    }
+
     /// Decides a history, in order of invocation, without a search, if it can.
     fn shortcut(&self, _ops: &[Operation<Self::Op>]) -> Shortcut {
         Shortcut::NotApplicable
+    }
+}
+
+/// What a search has just let take effect.
+#[derive(Debug)]
+pub struct Taken<'a, S> {
+    /// What the guide made of the state before; 0 for the initial state.
+    pub before: u32,
+    /// The state after.
+    pub state: &'a S,
+    /// The row of the operation.
+    pub row: u32,
+    /// Position of the event that comes next.
+    pub now: u32,
+    /// Rows that are pending without effect yet, this one among them.
+    pub live: &'a [u32],
+}
+
+/// Sees early what a search would find out late: a choice may turn out wrong only when a value comes out of a
+/// container, thousands of operations after it went in, and all that lies between would be tried again and again.
+pub trait Guide<S> {
+    /// A note on the state for the steps from there on; none if it is certain that no legal order goes on from here.
+    /// States with different notes are different.
+    fn follow(&self, taken: &Taken<'_, S>) -> Option<u32>;
+
+    /// Bytes held by what the notes stand for.
+    fn bytes(&self) -> usize {
+        0
     }
 }

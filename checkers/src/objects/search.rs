@@ -10,13 +10,15 @@
 //! * Of pending operations that are equal the one that returns first takes effect first, crashed ones last.
 //! * Of configurations that differ only in the crashed operations used up, the minimal ones are kept.
 //!
-//! Limits: a state is copied at every step, so an object that grows to n elements costs n a step; and the cost is
-//! exponential in the number of different operations pending together. Procedures for unique values have neither.
+//! * A [`Guide`] that knows the type says early that a choice was wrong.
+//!
+//! Limits: the cost is exponential in the number of different operations pending together. Every state met is kept once;
+//! a state should be small, or share what it has in common with the one before ([`super::persistent`]).
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault};
 
-use super::model::{Model, Next, Operation};
+use super::model::{Guide, Model, Next, Operation, Taken};
 use crate::columns::{WordHasher, WordMap};
 use crate::linearizable::cache::{Dead, Place};
 use crate::linearizable::search::{Answer, Reached, STEPS_PER_LOOK, Watch};
@@ -44,13 +46,13 @@ enum Step {
 }
 
 /// A history, ready to be searched.
-#[derive(Debug)]
 pub struct Problem<'a, M: Model> {
     model: &'a M,
     ops: &'a [Operation<M::Op>],
     items: Vec<Item>,
     steps: Vec<Step>,
     slots: usize,
+    guide: Option<Box<dyn Guide<M::State> + 'a>>,
 }
 
 /// What is pending where a search could not go on.
@@ -84,7 +86,7 @@ impl<'a, M: Model> Problem<'a, M> {
         keyed.sort_unstable_by_key(|(at, _)| *at);
         let steps: Vec<Step> = keyed.into_iter().map(|(_, step)| step).collect();
         let slots = assign_slots(&mut items, &steps);
-        Self { model, ops, items, steps, slots }
+        Self { model, ops, items, steps, slots, guide: model.guide(ops) }
     }
 
     /// What is pending before the step at which a search got stuck.
@@ -142,32 +144,44 @@ fn assign_slots(items: &mut [Item], steps: &[Step]) -> usize {
 /// Every state met, each once.
 struct States<S> {
     states: Vec<S>,
-    /// By hash, the newest state that has it.
-    heads: WordMap<u64, u32>,
+    /// What the guide noted.
+    notes: Vec<u32>,
+    /// By hash, the newest state that has it; several tables, so that growing one never doubles the memory in use.
+    heads: Vec<WordMap<u64, u32>>,
     /// The next older state with the same hash.
     older: Vec<u32>,
     bytes: usize,
 }
 
+/// How many tables of hashes there are.
+const HEADS: usize = 64;
+
+/// What a place in a table takes; the table keeps one in eight free.
+const HEAD_BYTES: usize = (size_of::<(u64, u32)>() + 1) * 8 / 7;
+
 impl<S: Eq + std::hash::Hash> States<S> {
     fn new() -> Self {
-        Self { states: Vec::new(), heads: WordMap::default(), older: Vec::new(), bytes: 0 }
+        let heads = vec![WordMap::default(); HEADS];
+        Self { states: Vec::new(), notes: Vec::new(), heads, older: Vec::new(), bytes: 0 }
     }
 
-    fn id(&mut self, state: S, heap_bytes: impl FnOnce(&S) -> usize) -> u32 {
-        let hash = BuildHasherDefault::<WordHasher>::default().hash_one(&state);
-        let head = self.heads.get(&hash).copied().unwrap_or(NONE);
+    fn id(&mut self, state: S, note: u32, heap_bytes: impl FnOnce(&S) -> usize) -> u32 {
+        let hash = BuildHasherDefault::<WordHasher>::default().hash_one((&state, note));
+        let heads = &mut self.heads[(hash >> 32) as usize % HEADS];
+        let head = heads.get(&hash).copied().unwrap_or(NONE);
         let mut at = head;
         while at != NONE {
-            if self.states[at as usize] == state {
+            if self.notes[at as usize] == note && self.states[at as usize] == state {
                 return at;
             }
             at = self.older[at as usize];
         }
         let id = self.states.len() as u32;
-        self.heads.insert(hash, id);
-        self.bytes += heap_bytes(&state);
+        let capacity = heads.capacity();
+        heads.insert(hash, id);
+        self.bytes += heap_bytes(&state) + (heads.capacity() - capacity) * HEAD_BYTES;
         self.states.push(state);
+        self.notes.push(note);
         self.older.push(head);
         id
     }
@@ -175,8 +189,7 @@ impl<S: Eq + std::hash::Hash> States<S> {
     fn bytes(&self) -> usize {
         self.bytes
             + self.states.capacity() * size_of::<S>()
-            + self.older.capacity() * size_of::<u32>()
-            + self.heads.capacity() * 20
+            + (self.older.capacity() + self.notes.capacity()) * size_of::<u32>()
     }
 }
 
@@ -211,6 +224,8 @@ struct Search<'a, M: Model, S> {
     /// What took effect, in order.
     trail: Vec<u32>,
     dead: Dead<S>,
+    /// Room for the rows that a guide is shown.
+    live: Vec<u32>,
     steps: u64,
     record: bool,
     reached: Reached,
@@ -230,6 +245,7 @@ impl<'a, M: Model, S: SlotSet> Search<'a, M, S> {
             choices: Vec::new(),
             trail: Vec::new(),
             dead: Dead::new(),
+            live: Vec::new(),
             steps: 0,
             record,
             reached: Reached::default(),
@@ -237,7 +253,7 @@ impl<'a, M: Model, S: SlotSet> Search<'a, M, S> {
     }
 
     fn run(mut self, watch: &mut dyn Watch) -> (Answer, Reached) {
-        let mut state = self.intern(self.problem.model.initial());
+        let mut state = self.intern(self.problem.model.initial(), 0);
         let mut done = S::with_room(self.problem.slots);
         loop {
             let ended = self.walk(state, &mut done);
@@ -260,14 +276,37 @@ impl<'a, M: Model, S: SlotSet> Search<'a, M, S> {
         }
     }
 
-    fn intern(&mut self, state: M::State) -> u32 {
+    fn intern(&mut self, state: M::State, note: u32) -> u32 {
         let model = self.problem.model;
-        self.states.id(state, |state| model.heap_bytes(state))
+        self.states.id(state, note, |state| model.heap_bytes(state))
+    }
+
+    /// What the guide notes on the state that `row` leads to; none if it leads nowhere. An order that is recorded is to go
+    /// on until something really cannot be placed.
+    fn note(&self, before: u32, row: u32, state: &M::State) -> Option<u32> {
+        let Some(guide) = self.problem.guide.as_deref().filter(|_| !self.record) else {
+            return Some(0);
+        };
+        let now = match self.problem.steps[self.at] {
+            Step::Call(row) => self.problem.ops[row as usize].call,
+            Step::Return(row) => self.problem.ops[row as usize].ret,
+        };
+        let before = self.states.notes[before as usize];
+        guide.follow(&Taken { before, state, row, now, live: &self.live })
+    }
+
+    /// Pushes the choice of `row`, unless it leads nowhere.
+    fn push_choice(&mut self, before: u32, row: u32, next: M::State) {
+        if let Some(note) = self.note(before, row, &next) {
+            let state = self.intern(next, note);
+            self.choices.push(Choice { row, state });
+        }
     }
 
     fn bytes(&self) -> usize {
         self.dead.bytes()
             + self.states.bytes()
+            + self.problem.guide.as_ref().map_or(0, |guide| guide.bytes())
             + self.frames.capacity() * size_of::<Frame<S>>()
             + self.frames.first().map_or(0, |f| f.done.heap_bytes()) * self.frames.len()
             + self.choices.capacity() * size_of::<Choice>()
@@ -391,9 +430,12 @@ impl<'a, M: Model, S: SlotSet> Search<'a, M, S> {
 
     /// Pushes what may take effect now, the most promising last: the one that is due, then by order of return.
     fn push_choices(&mut self, state: u32, done: &S) {
-        let mut rows: Vec<(u32, u32, u32)> = self
-            .pending
-            .minus(done)
+        let live = self.pending.minus(done);
+        if self.problem.guide.is_some() {
+            self.live.clear();
+            self.live.extend(live.iter().map(|slot| self.slot_row[slot as usize]));
+        }
+        let mut rows: Vec<(u32, u32, u32)> = live
             .minus(&self.pure)
             .iter()
             .map(|slot| {
@@ -411,15 +453,9 @@ impl<'a, M: Model, S: SlotSet> Search<'a, M, S> {
                 // A crashed operation that changes nothing need not take effect.
                 Next::Same if ret == NONE => {}
                 Next::Same => self.choices.push(Choice { row, state }),
-                Next::To(next) => {
-                    let state = self.intern(next);
-                    self.choices.push(Choice { row, state });
-                }
+                Next::To(next) => self.push_choice(state, row, next),
                 Next::OneOf(all) => {
-                    for next in all {
-                        let state = self.intern(next);
-                        self.choices.push(Choice { row, state });
-                    }
+                    all.into_iter().for_each(|next| self.push_choice(state, row, next))
                 }
             }
         }

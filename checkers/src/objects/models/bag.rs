@@ -1,6 +1,7 @@
 //! An unordered queue: what comes out was put in, once.
 
 use super::container::Discipline;
+use super::counts::Counts;
 use crate::objects::unique::unknown::Deadlines;
 use crate::objects::unique::{Conflict, Unique, bag};
 
@@ -9,28 +10,28 @@ use crate::objects::unique::{Conflict, Unique, bag};
 pub struct Unordered;
 
 impl Discipline for Unordered {
-    /// Sorted, equal values side by side.
-    type State = Vec<u32>;
+    type State = Counts;
     const NAMES: (&'static str, &'static str, &'static str) =
         ("enqueue", "dequeue", "a queue has enqueue and dequeue");
 
-    fn len(state: &Vec<u32>) -> usize {
+    fn len(state: &Counts) -> usize {
         state.len()
     }
 
-    fn put(state: &mut Vec<u32>, value: u32) {
-        state.insert(state.partition_point(|other| *other < value), value);
+    fn version_bytes(state: &Counts) -> usize {
+        state.version_bytes()
     }
 
-    fn take(state: &mut Vec<u32>, value: u32) -> bool {
-        let at = state.binary_search(&value);
-        at.is_ok_and(|at| state.remove(at) == value)
+    fn put(state: &mut Counts, value: u32) {
+        state.put(value);
     }
 
-    fn ready(state: &Vec<u32>) -> Vec<u32> {
-        let mut ready = state.clone();
-        ready.dedup();
-        ready
+    fn take(state: &mut Counts, value: u32) -> bool {
+        state.take(value)
+    }
+
+    fn ready(state: &Counts) -> Vec<u32> {
+        state.values()
     }
 
     fn decide(unique: &Unique) -> Result<(), Conflict> {

@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 use keelhaul_history::{RawValue, Value};
 
 use crate::columns::Interner;
-use crate::objects::model::{Model, Next, Operation, Shortcut};
+use crate::objects::model::{Guide, Model, Next, Operation, Shortcut};
 use crate::objects::unique::unknown::Deadlines;
 use crate::objects::unique::{self, Unique};
 use crate::objects::vocabulary::{Misfit, Vocabulary, atom};
@@ -35,6 +35,8 @@ pub trait Discipline: Sync + Send + 'static {
 
     /// How many values there are.
     fn len(state: &Self::State) -> usize;
+    /// Bytes that a state holds which one operation made of another.
+    fn version_bytes(state: &Self::State) -> usize;
     /// Puts the value in.
     fn put(state: &mut Self::State, value: u32);
     /// Takes this value out, if it may be next.
@@ -45,6 +47,10 @@ pub trait Discipline: Sync + Send + 'static {
     fn decide(unique: &Unique) -> Result<(), unique::Conflict>;
     /// When a value that nobody is known to have taken must be gone all the same.
     fn deadlines(unique: &Unique) -> Deadlines;
+    /// What looks ahead while a search goes through `ops`.
+    fn guide(_ops: &[Operation<ContainerOp>]) -> Option<Box<dyn Guide<Self::State>>> {
+        None
+    }
     /// Puts ids in the order that the discipline needs; `values` holds what they stand for.
     fn rank(_values: &[Value]) -> Option<Vec<u32>> {
         None
@@ -75,13 +81,16 @@ impl<D: Discipline> Model for Container<D> {
     }
 
     fn step(&self, state: &D::State, op: &ContainerOp) -> Next<D::State> {
-        let mut next = state.clone();
         match *op {
             ContainerOp::Put(value) => {
+                let mut next = state.clone();
                 D::put(&mut next, value);
                 Next::To(next)
             }
-            ContainerOp::Take(value) => Next::to_if(D::take(&mut next, value), || next),
+            ContainerOp::Take(value) => {
+                let mut next = state.clone();
+                Next::to_if(D::take(&mut next, value), || next)
+            }
             ContainerOp::TakeNone => Next::same_if(D::len(state) == 0),
             ContainerOp::TakeUnknown => {
                 let all = D::ready(state).into_iter().map(|value| {
@@ -124,7 +133,7 @@ impl<D: Discipline> Model for Container<D> {
     }
 
     fn heap_bytes(&self, state: &D::State) -> usize {
-        D::len(state) * size_of::<u32>()
+        D::version_bytes(state)
     }
 
     fn describe(&self, op: &ContainerOp) -> String {
@@ -135,6 +144,10 @@ impl<D: Discipline> Model for Container<D> {
             ContainerOp::TakeNone => format!("{take} -> nothing"),
             ContainerOp::TakeUnknown => take.into(),
         }
+    }
+
+    fn guide<'a>(&'a self, ops: &'a [Operation<ContainerOp>]) -> Option<Box<dyn Guide<D::State> + 'a>> {
+        D::guide(ops)
     }
 
     fn shortcut(&self, ops: &[Operation<ContainerOp>]) -> Shortcut {

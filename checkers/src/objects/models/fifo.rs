@@ -1,8 +1,9 @@
 //! A first-in, first-out queue.
 
-use std::collections::VecDeque;
-
-use super::container::Discipline;
+use super::container::{ContainerOp, Discipline};
+use super::leaving::Leaving;
+use crate::objects::model::{Guide, Operation};
+use crate::objects::persistent::Chain;
 use crate::objects::unique::unknown::Deadlines;
 use crate::objects::unique::{Conflict, Unique, queue};
 
@@ -11,24 +12,28 @@ use crate::objects::unique::{Conflict, Unique, queue};
 pub struct Fifo;
 
 impl Discipline for Fifo {
-    type State = VecDeque<u32>;
+    type State = Chain;
     const NAMES: (&'static str, &'static str, &'static str) =
         ("enqueue", "dequeue", "a queue has enqueue and dequeue");
 
-    fn len(state: &VecDeque<u32>) -> usize {
+    fn len(state: &Chain) -> usize {
         state.len()
     }
 
-    fn put(state: &mut VecDeque<u32>, value: u32) {
-        state.push_back(value);
+    fn version_bytes(_state: &Chain) -> usize {
+        Chain::LINK_BYTES
     }
 
-    fn take(state: &mut VecDeque<u32>, value: u32) -> bool {
-        state.front() == Some(&value) && state.pop_front().is_some()
+    fn put(state: &mut Chain, value: u32) {
+        state.push(value);
     }
 
-    fn ready(state: &VecDeque<u32>) -> Vec<u32> {
-        state.front().copied().into_iter().collect()
+    fn take(state: &mut Chain, value: u32) -> bool {
+        state.first() == Some(value) && state.pop_first().is_some()
+    }
+
+    fn ready(state: &Chain) -> Vec<u32> {
+        state.first().into_iter().collect()
     }
 
     fn decide(unique: &Unique) -> Result<(), Conflict> {
@@ -37,5 +42,9 @@ impl Discipline for Fifo {
 
     fn deadlines(unique: &Unique) -> Deadlines {
         queue::deadlines(unique)
+    }
+
+    fn guide(ops: &[Operation<ContainerOp>]) -> Option<Box<dyn Guide<Chain>>> {
+        Leaving::new(ops).map(|guide| Box::new(guide) as Box<dyn Guide<Chain>>)
     }
 }

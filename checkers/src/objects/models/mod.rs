@@ -3,9 +3,11 @@
 pub mod bag;
 pub mod container;
 pub mod counter;
+pub mod counts;
 pub mod fenced;
 pub mod fifo;
 pub mod kv;
+mod leaving;
 pub mod multi_register;
 pub mod mutex;
 pub mod priority;

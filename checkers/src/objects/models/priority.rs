@@ -3,6 +3,7 @@
 use keelhaul_history::Value;
 
 use super::container::Discipline;
+use super::counts::Counts;
 use crate::objects::unique::unknown::Deadlines;
 use crate::objects::unique::{Conflict, Unique, priority};
 
@@ -12,25 +13,28 @@ use crate::objects::unique::{Conflict, Unique, priority};
 pub struct SmallestFirst;
 
 impl Discipline for SmallestFirst {
-    /// Sorted, the smallest last.
-    type State = Vec<u32>;
+    type State = Counts;
     const NAMES: (&'static str, &'static str, &'static str) =
         ("insert", "delete-min", "a priority queue has insert and delete-min");
 
-    fn len(state: &Vec<u32>) -> usize {
+    fn len(state: &Counts) -> usize {
         state.len()
     }
 
-    fn put(state: &mut Vec<u32>, value: u32) {
-        state.insert(state.partition_point(|other| *other > value), value);
+    fn version_bytes(state: &Counts) -> usize {
+        state.version_bytes()
     }
 
-    fn take(state: &mut Vec<u32>, value: u32) -> bool {
-        state.last() == Some(&value) && state.pop().is_some()
+    fn put(state: &mut Counts, value: u32) {
+        state.put(value);
     }
 
-    fn ready(state: &Vec<u32>) -> Vec<u32> {
-        state.last().copied().into_iter().collect()
+    fn take(state: &mut Counts, value: u32) -> bool {
+        state.first() == Some(value) && state.take(value)
+    }
+
+    fn ready(state: &Counts) -> Vec<u32> {
+        state.first().into_iter().collect()
     }
 
     fn decide(unique: &Unique) -> Result<(), Conflict> {

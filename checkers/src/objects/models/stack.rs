@@ -1,6 +1,7 @@
 //! A stack.
 
 use super::container::Discipline;
+use crate::objects::persistent::Chain;
 use crate::objects::unique::unknown::Deadlines;
 use crate::objects::unique::{Conflict, Unique, stack};
 
@@ -9,24 +10,28 @@ use crate::objects::unique::{Conflict, Unique, stack};
 pub struct Lifo;
 
 impl Discipline for Lifo {
-    type State = Vec<u32>;
+    type State = Chain;
     const NAMES: (&'static str, &'static str, &'static str) =
         ("push", "pop", "a stack has push and pop");
 
-    fn len(state: &Vec<u32>) -> usize {
+    fn len(state: &Chain) -> usize {
         state.len()
     }
 
-    fn put(state: &mut Vec<u32>, value: u32) {
+    fn version_bytes(_state: &Chain) -> usize {
+        Chain::LINK_BYTES
+    }
+
+    fn put(state: &mut Chain, value: u32) {
         state.push(value);
     }
 
-    fn take(state: &mut Vec<u32>, value: u32) -> bool {
-        state.last() == Some(&value) && state.pop().is_some()
+    fn take(state: &mut Chain, value: u32) -> bool {
+        state.last() == Some(value) && state.pop_last().is_some()
     }
 
-    fn ready(state: &Vec<u32>) -> Vec<u32> {
-        state.last().copied().into_iter().collect()
+    fn ready(state: &Chain) -> Vec<u32> {
+        state.last().into_iter().collect()
     }
 
     fn decide(unique: &Unique) -> Result<(), Conflict> {

@@ -3,6 +3,7 @@
 use keelhaul_history::Value;
 
 use super::*;
+use crate::objects::model::Guide;
 use crate::objects::models::bag::Unordered;
 use crate::objects::models::container::{Container, ContainerOp, Discipline};
 use crate::objects::models::fifo::Fifo;
@@ -40,6 +41,12 @@ impl<D: Discipline> Model for Played<D> {
     }
     fn describe(&self, op: &ContainerOp) -> String {
         self.container.describe(op)
+    }
+    fn guide<'a>(
+        &'a self,
+        ops: &'a [Operation<ContainerOp>],
+    ) -> Option<Box<dyn Guide<D::State> + 'a>> {
+        self.container.guide(ops)
     }
     fn shortcut(&self, ops: &[Operation<ContainerOp>]) -> Shortcut {
         self.container.shortcut(ops)
@@ -95,6 +102,62 @@ fn test<D: Discipline<State: Debug>>(seeds: Range<u64>) {
 }
 
 const SEEDS: u64 = 6_000;
+
+/// As [`Played`], with two values again and again: what a guide is for.
+struct Repeated<D>(Played<D>);
+
+impl<D: Discipline> Model for Repeated<D> {
+    type State = D::State;
+    type Op = ContainerOp;
+
+    fn initial(&self) -> D::State {
+        self.0.initial()
+    }
+    fn step(&self, state: &D::State, op: &ContainerOp) -> Next<D::State> {
+        self.0.step(state, op)
+    }
+    fn forget(&self, op: &ContainerOp) -> ContainerOp {
+        self.0.forget(op)
+    }
+    fn is_pure(&self, op: &ContainerOp) -> bool {
+        self.0.is_pure(op)
+    }
+    fn describe(&self, op: &ContainerOp) -> String {
+        self.0.describe(op)
+    }
+    fn guide<'a>(
+        &'a self,
+        ops: &'a [Operation<ContainerOp>],
+    ) -> Option<Box<dyn Guide<D::State> + 'a>> {
+        self.0.guide(ops)
+    }
+}
+
+impl<D: Discipline<State: Debug>> Player for Repeated<D> {
+    fn new(rng: &mut ChaCha8Rng) -> Self {
+        Self(Played { unique: false, ..Played::new(rng) })
+    }
+    fn invoke(&self, rng: &mut ChaCha8Rng, fresh: &mut u32) -> ContainerOp {
+        self.0.invoke(rng, fresh)
+    }
+    fn resolve(
+        &self,
+        state: &D::State,
+        op: &ContainerOp,
+        rng: &mut ChaCha8Rng,
+    ) -> Option<ContainerOp> {
+        self.0.resolve(state, op, rng)
+    }
+    fn guess(&self, op: &ContainerOp, rng: &mut ChaCha8Rng, fresh: u32) -> ContainerOp {
+        self.0.guess(op, rng, fresh)
+    }
+}
+
+#[test]
+fn a_queue_of_two_values_agrees_with_the_oracle() {
+    let seen = play::<Repeated<Fifo>>(400_000..400_000 + 2 * SEEDS);
+    assert!(seen.legal > 1_000 && seen.illegal > 1_000, "both answers must be common: {seen:?}");
+}
 
 #[test]
 fn queues_agree_with_the_oracle() {
