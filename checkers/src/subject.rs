@@ -9,7 +9,7 @@ use crate::budget::Budget;
 use crate::columns::{ColumnError, RegistersBuilder};
 use crate::judge::{guard, observe_register};
 use crate::linearizable;
-use crate::objects::{self, ObjectsBuilder, Vocabulary};
+use crate::objects::{ObjectsBuilder, Vocabulary};
 use crate::registers;
 use crate::verdict::Check;
 
@@ -134,9 +134,10 @@ impl<V: Vocabulary<Model: Send> + 'static> Subject for ObjectsBuilder<V> {
 
     fn finish(self: Box<Self>, asked: &Asked<'_>) -> Judged {
         let all = Self::finish(*self);
-        let check = guard(linearizable::NAME, || objects::check(&all, asked.budget));
+        let keys = all.len();
         let operations = all.iter().map(|object| object.ops.len()).sum();
-        Judged { keys: all.len(), operations, checks: vec![check] }
+        let check = guard(linearizable::NAME, || V::check(all, asked.budget));
+        Judged { keys, operations, checks: vec![check] }
     }
 }
 

@@ -8,9 +8,27 @@ use crate::verdict::{Evidence, EvidenceOp};
 /// The name of the only anomaly that this checker knows.
 pub const ANOMALY: &str = "nonlinearizable";
 
+/// What reading and writing are called.
+#[derive(Clone, Copy, Debug)]
+pub struct Wording {
+    read: &'static str,
+    /// The past tense.
+    found: &'static str,
+    write: &'static str,
+    wrote: &'static str,
+}
+
+impl Wording {
+    /// As registers have it.
+    pub const REGISTERS: Self =
+        Self { read: "read", found: "read", write: "write", wrote: "wrote" };
+    /// As keys of a store have it.
+    pub const KEYS: Self = Self { read: "get", found: "got", write: "put", wrote: "put" };
+}
+
 /// Renders the part of `register` that cannot be ordered.
-pub fn evidence(register: &RegisterKey, shrunk: &Shrunk) -> Evidence {
-    let teller = Teller::new(register, shrunk);
+pub fn evidence(register: &RegisterKey, shrunk: &Shrunk, wording: Wording) -> Evidence {
+    let teller = Teller::new(register, shrunk, wording);
     let ops = shrunk.part.keys().map(|row| teller.shown(*row)).collect();
     let index = |row: &u32| u64::from(register.ops[*row as usize].call);
     Evidence {
@@ -26,12 +44,13 @@ pub fn evidence(register: &RegisterKey, shrunk: &Shrunk) -> Evidence {
 struct Teller<'a> {
     register: &'a RegisterKey,
     shrunk: &'a Shrunk,
+    wording: Wording,
     /// Digits after the point of a second that tell the shown times apart.
     digits: usize,
 }
 
 impl<'a> Teller<'a> {
-    fn new(register: &'a RegisterKey, shrunk: &'a Shrunk) -> Self {
+    fn new(register: &'a RegisterKey, shrunk: &'a Shrunk, wording: Wording) -> Self {
         let mut times: Vec<u64> = Vec::new();
         for row in shrunk.part.keys() {
             let op = &register.ops[*row as usize];
@@ -48,7 +67,7 @@ impl<'a> Teller<'a> {
             1_000..1_000_000 => 6,
             _ => 3,
         };
-        Self { register, shrunk, digits }
+        Self { register, shrunk, wording, digits }
     }
 
     fn op(&self, row: u32) -> &'a RegisterOp {
@@ -67,9 +86,10 @@ impl<'a> Teller<'a> {
 
     fn shown(&self, row: u32) -> EvidenceOp {
         let op = self.op(row);
+        let Wording { read, write, .. } = self.wording;
         let label = match op.f {
-            Function::Read => format!("read -> {}", self.value(op.a)),
-            Function::Write => format!("write {}", self.value(op.a)),
+            Function::Read => format!("{read} -> {}", self.value(op.a)),
+            Function::Write => format!("{write} {}", self.value(op.a)),
             Function::Cas => format!("cas {} -> {}", self.value(op.a), self.value(op.b)),
             Function::Miss => format!("cas found no {}", self.value(op.a)),
         };
@@ -88,9 +108,10 @@ impl<'a> Teller<'a> {
     fn name(&self, row: u32) -> String {
         let op = self.op(row);
         let process = op.process;
+        let Wording { read, write, .. } = self.wording;
         match op.f {
-            Function::Read => format!("process {process}'s read of {}", self.value(op.a)),
-            Function::Write => format!("process {process}'s write of {}", self.value(op.a)),
+            Function::Read => format!("process {process}'s {read} of {}", self.value(op.a)),
+            Function::Write => format!("process {process}'s {write} of {}", self.value(op.a)),
             Function::Cas => {
                 format!("process {process}'s cas from {} to {}", self.value(op.a), self.value(op.b))
             }
@@ -113,7 +134,7 @@ impl<'a> Teller<'a> {
     /// `process 3 read 7`.
     fn found(&self, row: u32) -> String {
         let op = self.op(row);
-        let verb = if op.f == Function::Read { "read" } else { "found" };
+        let verb = if op.f == Function::Read { self.wording.found } else { "found" };
         format!("process {} {verb} {}", op.process, self.value(op.a))
     }
 
@@ -170,7 +191,10 @@ impl<'a> Teller<'a> {
         if writers.is_empty() && value != INITIAL && self.shrunk.part.len() == 1 {
             return Some(vec![
                 format!("{} {read_span}.", capital(&found)),
-                format!("Nobody ever wrote {shown} to this key, and it is not the initial value."),
+                format!(
+                    "Nobody ever {} {shown} to this key, and it is not the initial value.",
+                    self.wording.wrote
+                ),
             ]);
         }
         if let [writer] = writers[..]

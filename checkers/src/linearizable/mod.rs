@@ -27,6 +27,7 @@ use rayon::prelude::*;
 use crate::budget::{Budget, Exhausted};
 use crate::columns::{RegisterKey, Registers};
 use crate::verdict::{Check, Evidence, Verdict};
+pub(crate) use explain::Wording;
 use necessary::{Producers, impossible_reader};
 use prepare::{Problem, Step};
 use search::{Answer, Reached, Stop, Watch};
@@ -56,8 +57,18 @@ enum Known {
 /// Judges all registers of a history.
 #[must_use]
 pub fn check(registers: &Registers, budget: &dyn Budget) -> Check {
-    let judge =
-        Judge { registers, budget, bytes: AtomicUsize::new(0), found: AtomicBool::new(false) };
+    check_worded(registers, Wording::REGISTERS, budget)
+}
+
+/// As [`check`], for something else that is a register, told in its own words.
+pub(crate) fn check_worded(registers: &Registers, wording: Wording, budget: &dyn Budget) -> Check {
+    let judge = Judge {
+        registers,
+        wording,
+        budget,
+        bytes: AtomicUsize::new(0),
+        found: AtomicBool::new(false),
+    };
     let known = judge.run();
     let illegal: Vec<usize> = (0..known.len())
         .filter(|key| matches!(known[*key], Known::Illegal(_) | Known::NoOrder(_)))
@@ -67,6 +78,7 @@ pub fn check(registers: &Registers, budget: &dyn Budget) -> Check {
 
 struct Judge<'a> {
     registers: &'a Registers,
+    wording: Wording,
     budget: &'a dyn Budget,
     /// Held by all searches together.
     bytes: AtomicUsize,
@@ -243,7 +255,8 @@ impl Judge<'_> {
             }
             Known::Legal | Known::Open(..) => None,
         };
-        shrunk.map_or_else(|| whole_key(key), |shrunk| explain::evidence(key, &shrunk))
+        shrunk
+            .map_or_else(|| whole_key(key), |shrunk| explain::evidence(key, &shrunk, self.wording))
     }
 
     /// The return of the operation that completes the shortest illegal prefix, as far as the budget lets it be found.

@@ -127,7 +127,10 @@ pub trait Model: Sync {
     fn describe(&self, op: &Self::Op) -> String;
 
     /// What looks ahead while a search goes through a history, if there is such a thing.
-    fn guide<'a>(&'a self, _ops: &'a [Operation<Self::Op>]) -> Option<Box<dyn Guide<Self::State> + 'a>> {
+    fn guide<'a>(
+        &'a self,
+        _ops: &'a [Operation<Self::Op>],
+    ) -> Option<Box<dyn Guide<Self::State> + 'a>> {
         None
     }
 

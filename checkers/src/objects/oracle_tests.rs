@@ -217,6 +217,7 @@ fn play<P: Player>(seeds: Range<u64>) -> Seen {
                 replay(&model, &ops, &reached.order, legal, seed);
             }
         }
+        drop(problem);
         match model.shortcut(&ops) {
             Shortcut::NotApplicable => {}
             Shortcut::Legal => {

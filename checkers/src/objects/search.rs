@@ -455,7 +455,7 @@ impl<'a, M: Model, S: SlotSet> Search<'a, M, S> {
                 Next::Same => self.choices.push(Choice { row, state }),
                 Next::To(next) => self.push_choice(state, row, next),
                 Next::OneOf(all) => {
-                    all.into_iter().for_each(|next| self.push_choice(state, row, next))
+                    all.into_iter().for_each(|next| self.push_choice(state, row, next));
                 }
             }
         }

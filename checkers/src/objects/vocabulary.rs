@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use keelhaul_history::{Kind, Process, RawOp, RawValue, Value};
 
 use super::model::{Model, Operation};
+use crate::budget::Budget;
 use crate::columns::{Atom, ColumnError, NEVER, WordMap};
+use crate::verdict::Check;
 
 /// What is wrong with an event's function or value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +48,14 @@ pub trait Vocabulary: Default {
 
     /// The object, when all events have been read.
     fn finish(self, ops: &mut [Operation<Op<Self>>]) -> Self::Model;
+
+    /// Judges all objects of a history.
+    fn check(objects: Vec<Object<Self::Model>>, budget: &dyn Budget) -> Check
+    where
+        Self::Model: Send,
+    {
+        super::check(&objects, budget)
+    }
 }
 
 /// The operations of a vocabulary's object.

@@ -146,7 +146,10 @@ impl<D: Discipline> Model for Container<D> {
         }
     }
 
-    fn guide<'a>(&'a self, ops: &'a [Operation<ContainerOp>]) -> Option<Box<dyn Guide<D::State> + 'a>> {
+    fn guide<'a>(
+        &'a self,
+        ops: &'a [Operation<ContainerOp>],
+    ) -> Option<Box<dyn Guide<D::State> + 'a>> {
         D::guide(ops)
     }
 

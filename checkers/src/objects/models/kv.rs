@@ -1,82 +1,151 @@
 //! One key of a store of texts: `put`, `get`, `append`. What was never put is the empty text, and so is null.
+//!
+//! A key that nobody appends to is a register, and judged as one. Where texts grow, a state is not the text but its
+//! place among all that was ever read ([`Tree`]): whatever is the beginning of nothing that was read is the same to every
+//! reader.
 
-use std::sync::Arc;
+use keelhaul_history::{RawValue, Value};
 
-use keelhaul_history::RawValue;
-
-use crate::objects::model::{Model, Next, Operation};
-use crate::objects::vocabulary::{Misfit, Vocabulary};
+use super::texts::{LOST, Place, Tree};
+use super::texts_ahead::Ahead;
+use crate::budget::Budget;
+use crate::columns::{Atom, Function, INITIAL, Interner, RegisterKey, RegisterOp, Registers};
+use crate::linearizable::{self, Wording};
+use crate::objects::model::{Guide, Model, Next, Operation};
+use crate::objects::vocabulary::{Misfit, Object, Vocabulary};
+use crate::verdict::Check;
 
 /// One key. Each key is an object of its own, so the key is not part of an operation.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Kv;
+#[derive(Clone, Debug)]
+pub struct Kv {
+    texts: Vec<Value>,
+    /// Absent where no text grows.
+    tree: Option<Tree>,
+}
 
-/// An operation on a key.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// An operation on a key; texts are ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum KvOp {
     /// Sets the text.
-    Put(Arc<str>),
+    Put(u32),
     /// Returned the text, if the outcome is known.
-    Get(Option<Arc<str>>),
+    Get(Option<u32>),
     /// Puts more at the end of the text.
-    Append(Arc<str>),
+    Append(u32),
+}
+
+impl Kv {
+    /// A key for texts that these ids stand for, the first of them empty; `ops` is all that was done to it.
+    #[must_use]
+    pub fn new<'a>(texts: Vec<Value>, ops: impl Iterator<Item = &'a KvOp> + Clone) -> Self {
+        let grows = ops.clone().any(|op| matches!(op, KvOp::Append(more) if *more != INITIAL));
+        let tree = grows.then(|| {
+            let read = ops.filter_map(|op| match op {
+                KvOp::Get(found) => *found,
+                _ => None,
+            });
+            Tree::new(texts.iter().map(text_of).collect(), read)
+        });
+        Self { texts, tree }
+    }
+
+    /// Where a text is among all that was read.
+    pub(super) fn place(&self, text: u32) -> Place {
+        self.tree.as_ref().map_or(Place { node: text, len: 0 }, |tree| tree.place(text))
+    }
+
+    fn text(&self, id: u32) -> String {
+        text_of(&self.texts[id as usize]).into()
+    }
 }
 
 impl Model for Kv {
-    type State = Arc<str>;
+    type State = Place;
     type Op = KvOp;
 
-    fn initial(&self) -> Arc<str> {
-        "".into()
+    fn initial(&self) -> Place {
+        self.place(INITIAL)
     }
 
-    fn step(&self, state: &Arc<str>, op: &KvOp) -> Next<Arc<str>> {
-        match op {
-            KvOp::Put(text) => Next::To(Arc::clone(text)),
-            KvOp::Get(found) => Next::same_if(found.as_ref().is_none_or(|found| found == state)),
-            KvOp::Append(more) if more.is_empty() => Next::Same,
-            KvOp::Append(more) => Next::To([&**state, &**more].concat().into()),
+    fn step(&self, state: &Place, op: &KvOp) -> Next<Place> {
+        match *op {
+            KvOp::Put(text) => Next::To(self.place(text)),
+            KvOp::Get(found) => {
+                Next::same_if(found.is_none_or(|found| self.place(found) == *state))
+            }
+            KvOp::Append(INITIAL) => Next::Same,
+            KvOp::Append(more) => {
+                Next::To(self.tree.as_ref().map_or(LOST, |tree| tree.grown(*state, more)))
+            }
         }
     }
 
     fn forget(&self, op: &KvOp) -> KvOp {
         match op {
             KvOp::Get(_) => KvOp::Get(None),
-            _ => op.clone(),
+            _ => *op,
         }
     }
 
     fn is_pure(&self, op: &KvOp) -> bool {
-        match op {
-            KvOp::Get(_) => true,
-            KvOp::Append(more) => more.is_empty(),
-            KvOp::Put(_) => false,
-        }
-    }
-
-    fn heap_bytes(&self, state: &Arc<str>) -> usize {
-        state.len() + 2 * size_of::<usize>()
+        matches!(op, KvOp::Get(_) | KvOp::Append(INITIAL))
     }
 
     fn describe(&self, op: &KvOp) -> String {
-        match op {
-            KvOp::Put(text) => format!("put {text:?}"),
-            KvOp::Get(Some(text)) => format!("get -> {text:?}"),
+        match *op {
+            KvOp::Put(text) => format!("put {:?}", self.text(text)),
+            KvOp::Get(Some(text)) => format!("get -> {:?}", self.text(text)),
             KvOp::Get(None) => "get".into(),
-            KvOp::Append(text) => format!("append {text:?}"),
+            KvOp::Append(text) => format!("append {:?}", self.text(text)),
         }
+    }
+
+    fn guide<'a>(&'a self, ops: &'a [Operation<KvOp>]) -> Option<Box<dyn Guide<Place> + 'a>> {
+        let tree = self.tree.as_ref()?;
+        Some(Box::new(Ahead::new(self, tree, ops)))
     }
 }
 
 /// The words for a key: texts, though any other value is taken for its JSON.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Words;
+#[derive(Debug)]
+pub struct Words {
+    texts: Vec<Value>,
+    interner: Interner,
+}
 
-fn text(value: RawValue<'_>) -> Arc<str> {
-    if value.is_null() {
-        return "".into();
+impl Default for Words {
+    fn default() -> Self {
+        let mut words = Self { texts: Vec::new(), interner: Interner::default() };
+        words.interner.intern(Atom::Other(Value::from("")), &mut words.texts);
+        words
     }
-    value.as_str().map_or_else(|| value.text().into(), |text| (&*text).into())
+}
+
+/// The text that a value stands for.
+fn text_of(value: &Value) -> Box<str> {
+    value.as_str().map_or_else(|| value.to_string().into(), Into::into)
+}
+
+/// The text of a value; a number and its digits are the same.
+fn atom(value: RawValue<'_>) -> Atom {
+    if let Some(number) = value.as_int() {
+        return Atom::Int(number);
+    }
+    if value.is_null() {
+        return Atom::Other(Value::from(""));
+    }
+    let text = value.as_str();
+    let text = text.as_deref().unwrap_or_else(|| value.text());
+    match text.parse::<i64>() {
+        Ok(number) if number.to_string() == text => Atom::Int(number),
+        _ => Atom::Other(Value::from(text)),
+    }
+}
+
+impl Words {
+    fn id(&mut self, value: RawValue<'_>) -> u32 {
+        self.interner.intern(atom(value), &mut self.texts)
+    }
 }
 
 impl Vocabulary for Words {
@@ -85,8 +154,8 @@ impl Vocabulary for Words {
 
     fn invoke(&mut self, f: &str, value: RawValue<'_>) -> Result<KvOp, Misfit> {
         match f {
-            "put" => Ok(KvOp::Put(text(value))),
-            "append" => Ok(KvOp::Append(text(value))),
+            "put" => Ok(KvOp::Put(self.id(value))),
+            "append" => Ok(KvOp::Append(self.id(value))),
             "get" => Ok(KvOp::Get(None)),
             _ => Err(Misfit::Function),
         }
@@ -94,12 +163,45 @@ impl Vocabulary for Words {
 
     fn complete(&mut self, op: KvOp, value: RawValue<'_>) -> Result<KvOp, Misfit> {
         match op {
-            KvOp::Get(_) => Ok(KvOp::Get(Some(text(value)))),
+            KvOp::Get(_) => Ok(KvOp::Get(Some(self.id(value)))),
             _ => Ok(op),
         }
     }
 
-    fn finish(self, _ops: &mut [Operation<KvOp>]) -> Kv {
-        Kv
+    fn finish(self, ops: &mut [Operation<KvOp>]) -> Kv {
+        drop(self.interner);
+        Kv::new(self.texts, ops.iter().map(|operation| &operation.op))
     }
+
+    fn check(keys: Vec<Object<Kv>>, budget: &dyn Budget) -> Check {
+        let (growing, plain): (Vec<_>, Vec<_>) =
+            keys.into_iter().partition(|key| key.model.tree.is_some());
+        if plain.is_empty() {
+            return crate::objects::check(&growing, budget);
+        }
+        let registers = Registers { keys: plain.into_iter().map(register).collect() };
+        let check = linearizable::check_worded(&registers, Wording::KEYS, budget);
+        if growing.is_empty() {
+            return check;
+        }
+        let other = crate::objects::check(&growing, budget);
+        let (worse, better) =
+            if check.verdict > other.verdict { (check, other) } else { (other, check) };
+        Check { reason: format!("{}; {}", worse.reason, better.reason), ..worse }
+    }
+}
+
+/// A key that nobody appends to.
+fn register(key: Object<Kv>) -> RegisterKey {
+    let Object { key, model, ops } = key;
+    let rows = ops.into_iter().filter_map(|operation| {
+        let (f, text) = match operation.op {
+            KvOp::Put(text) => (Function::Write, text),
+            KvOp::Get(found) => (Function::Read, found?),
+            KvOp::Append(_) => return None,
+        };
+        let Operation { start_ns, end_ns, call, ret, process, .. } = operation;
+        Some(RegisterOp { start_ns, end_ns, call, ret, process, a: text, b: INITIAL, f })
+    });
+    RegisterKey { key, ops: rows.collect(), values: model.texts }
 }

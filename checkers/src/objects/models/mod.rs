@@ -14,3 +14,5 @@ pub mod priority;
 pub mod register;
 pub mod set;
 pub mod stack;
+mod texts;
+mod texts_ahead;
