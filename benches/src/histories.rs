@@ -1,4 +1,4 @@
-//! Seeded histories of any size, for measuring checkers.
+//! Seeded histories of registers and keys of any size, for measuring checkers.
 //!
 //! A simulated register answers after a random latency; each operation takes effect at a random moment in between, so the
 //! history is linearizable by construction. Operations can crash (the outcome is never learnt, and the effect may
@@ -8,13 +8,25 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io::{self, Write};
 
+use keelhaul_history::import::OpSource;
 use keelhaul_history::{F, Header, Kind, Op, Process, Value, Writer};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+/// What the operations are called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Words {
+    /// `read`, `write` and `cas`; values are numbers.
+    Register,
+    /// `get`, `put` and `append`; values are texts.
+    Kv,
+}
+
 /// What to generate.
 #[derive(Clone, Debug)]
 pub struct HistoryOptions {
+    /// What the operations are called.
+    pub words: Words,
     /// Operations in all.
     pub ops: u64,
     /// Clients; each has one operation in flight and picks its key anew for each.
@@ -25,8 +37,10 @@ pub struct HistoryOptions {
     pub values: Option<u32>,
     /// Percentage of operations that are reads.
     pub reads_percent: u32,
-    /// Percentage of operations that are cas; the rest are writes.
+    /// Percentage of operations that are cas, or appends; the rest are writes.
     pub cas_percent: u32,
+    /// Whether a cas expects any value; otherwise what the register holds when it begins.
+    pub blind_cas: bool,
     /// Crashed operations in every thousand.
     pub crashed_per_mille: u32,
     /// Falsifies one read in the second half of the history.
@@ -38,12 +52,14 @@ pub struct HistoryOptions {
 impl Default for HistoryOptions {
     fn default() -> Self {
         Self {
+            words: Words::Register,
             ops: 1_000_000,
             clients: 10,
             keys: 100,
             values: None,
             reads_percent: 50,
             cas_percent: 0,
+            blind_cas: false,
             crashed_per_mille: 0,
             corrupt: false,
             seed: 1,
@@ -94,7 +110,11 @@ struct Simulation<'a, W: Write> {
 /// # Errors
 /// If `out` does.
 pub fn write_history<W: Write>(out: W, options: &HistoryOptions) -> io::Result<W> {
-    let mut header = Header::new("simulated", "register");
+    let workload = match options.words {
+        Words::Register => "register",
+        Words::Kv => "kv",
+    };
+    let mut header = Header::new("simulated", workload);
     header.seed = options.seed;
     header.model = "linearizable".into();
     let mut writer = Writer::new(out, &header)?;
@@ -165,14 +185,20 @@ impl<W: Write> Simulation<'_, W> {
     fn begin(&mut self, process: u32) -> Flight {
         let key = self.rng.random_range(0..self.options.keys);
         let dice = self.rng.random_range(0..100);
+        let kv = self.options.words == Words::Kv;
         let (f, argument) = if dice < self.options.reads_percent {
-            (F::Read, Value::Null)
+            (if kv { F::from("get") } else { F::Read }, Value::Null)
         } else if dice < self.options.reads_percent + self.options.cas_percent {
-            // What the register holds now: as good a guess as a client's that has just read.
-            let expected = self.registers[key as usize].clone();
-            (F::Cas, Value::pair(expected, self.fresh()))
+            if kv {
+                (F::from("append"), self.fresh())
+            } else {
+                // What the register holds now: as good a guess as a client's that has just read.
+                let held = self.registers[key as usize].clone();
+                let expected = if self.options.blind_cas { self.fresh() } else { held };
+                (F::Cas, Value::pair(expected, self.fresh()))
+            }
         } else {
-            (F::Write, self.fresh())
+            (if kv { F::from("put") } else { F::Write }, self.fresh())
         };
         let result = argument.clone();
         Flight { process, f, key: i64::from(key), argument, result, kind: Kind::Ok }
@@ -180,16 +206,25 @@ impl<W: Write> Simulation<'_, W> {
 
     fn fresh(&mut self) -> Value {
         self.written += 1;
-        Value::Int(match self.options.values {
+        let number = match self.options.values {
             Some(values) => i64::from(self.rng.random_range(0..values)),
             None => self.written,
-        })
+        };
+        match self.options.words {
+            Words::Register => Value::Int(number),
+            Words::Kv => Value::from(format!("x {number} y").as_str()),
+        }
     }
 
     fn take_effect(&mut self, flight: &mut Flight, begun: u64) {
         let register = &mut self.registers[usize::try_from(flight.key).unwrap_or(0)];
-        match flight.f {
-            F::Read => {
+        match flight.f.as_str() {
+            "append" => {
+                let held = register.as_str().unwrap_or("");
+                let more = flight.argument.as_str().unwrap_or("");
+                *register = Value::from(format!("{held}{more}").as_str());
+            }
+            "read" | "get" => {
                 flight.result = register.clone();
                 let due = self.options.corrupt && !self.corrupted && begun > self.options.ops / 2;
                 if due && flight.kind == Kind::Ok && *register != Value::Null {
@@ -198,7 +233,7 @@ impl<W: Write> Simulation<'_, W> {
                     self.corrupted = true;
                 }
             }
-            F::Cas => match flight.argument.as_list() {
+            "cas" => match flight.argument.as_list() {
                 Some([expected, new]) if expected == register => *register = new.clone(),
                 _ if flight.kind == Kind::Ok => flight.kind = Kind::Fail,
                 _ => {}
@@ -225,10 +260,27 @@ impl<W: Write> Simulation<'_, W> {
     }
 }
 
+/// Writes what `history`, of keys, holds as a log of Porcupine's.
+///
+/// # Errors
+/// If the history cannot be read, or `out` cannot be written.
+pub fn write_kv_log<W: Write>(mut history: impl OpSource, mut out: W) -> io::Result<W> {
+    while let Some(op) = history.next_op().map_err(io::Error::other)? {
+        let value = if op.value.is_null() { "nil" } else { op.value.text() };
+        let key = op.key.map_or_else(String::new, |key| key.text().into());
+        let (process, kind, f) = (op.process, op.kind.as_str(), op.f);
+        writeln!(
+            out,
+            "{{:process {process}, :type :{kind}, :f :{f}, :key \"{key}\", :value {value}}}"
+        )?;
+    }
+    Ok(out)
+}
+
 #[cfg(test)]
 mod tests {
     use keelhaul_checkers::{JudgeRequest, Judgement, Unlimited, Verdict, judge};
-    use keelhaul_history::Reader;
+    use keelhaul_history::{Reader, import};
 
     use super::*;
 
@@ -259,6 +311,29 @@ mod tests {
                 let evidence = judgement.checks.into_iter().find_map(|c| c.evidence).unwrap();
                 assert!(evidence.minimal && evidence.ops.len() <= 3, "{evidence:?}");
             }
+        }
+    }
+
+    #[test]
+    fn keys_with_appends_and_logs_of_them_are_judged_alike() {
+        for corrupt in [false, true] {
+            let options = HistoryOptions {
+                words: Words::Kv,
+                ops: 2_000,
+                keys: 3,
+                cas_percent: 30,
+                corrupt,
+                ..HistoryOptions::default()
+            };
+            let history = write_history(Vec::new(), &options).unwrap();
+            let log = write_kv_log(Reader::new(&history[..]).unwrap(), Vec::new()).unwrap();
+            let verdict = |file: &[u8]| {
+                let source = import::open(file, None, import::Options::default()).unwrap();
+                let request = JudgeRequest { workload: "kv".into(), ..JudgeRequest::default() };
+                judge(source, &request, &Unlimited).unwrap().verdict
+            };
+            let expected = if corrupt { Verdict::Invalid } else { Verdict::Valid };
+            assert_eq!((verdict(&history), verdict(&log)), (expected, expected));
         }
     }
 

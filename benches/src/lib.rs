@@ -1,5 +1,6 @@
 //! Benchmarks and seeded history generators.
 
 pub mod histories;
+pub mod inputs;
 pub mod noop;
 pub mod objects;

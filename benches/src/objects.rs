@@ -5,7 +5,7 @@
 //! can be falsified.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::io::{self, Write};
 
 use keelhaul_history::{F, Header, Kind, Op, Process, Value, Writer};
@@ -27,6 +27,8 @@ pub enum Shape {
     Counter,
     /// Acquired and released in turn by each client.
     Mutex,
+    /// Several registers, two of them read or written at a time.
+    Registers,
 }
 
 impl Shape {
@@ -40,6 +42,7 @@ impl Shape {
             "set" => Self::Set,
             "counter" => Self::Counter,
             "mutex" => Self::Mutex,
+            "multi-register" => Self::Registers,
             _ => return None,
         })
     }
@@ -90,6 +93,9 @@ const PAUSE_NS: std::ops::Range<u64> = 1_000..200_000;
 /// A client waits this long before it tries again to take effect, nanoseconds.
 const RETRY_NS: u64 = 50_000;
 
+/// How many registers are touched together.
+const REGISTERS: i64 = 10;
+
 /// Reads of a set in a whole history: each returns all of it.
 const SET_READS: u64 = 20;
 
@@ -97,8 +103,11 @@ const SET_READS: u64 = 20;
 #[derive(Default)]
 struct Simulated {
     queue: VecDeque<i64>,
-    ordered: BTreeSet<i64>,
+    /// How often each value is there.
+    ordered: BTreeMap<i64, usize>,
+    waiting: usize,
     grown: Vec<Value>,
+    registers: Vec<Value>,
     sum: i64,
     held: bool,
 }
@@ -116,10 +125,19 @@ impl Simulated {
             Shape::Fifo => self.queue.pop_front().into(),
             Shape::Stack => self.queue.pop_back().into(),
             Shape::Priority if put => {
-                self.ordered.insert(number);
+                *self.ordered.entry(number).or_default() += 1;
+                self.waiting += 1;
                 argument.clone()
             }
-            Shape::Priority => self.ordered.pop_first().into(),
+            Shape::Priority => {
+                let first = self.ordered.first_entry().map(|mut entry| {
+                    *entry.get_mut() -= 1;
+                    if *entry.get() == 0 { entry.remove_entry().0 } else { *entry.key() }
+                });
+                self.waiting -= usize::from(first.is_some());
+                first.into()
+            }
+            Shape::Registers => self.transact(argument),
             Shape::Set if put => {
                 self.grown.push(argument.clone());
                 argument.clone()
@@ -138,6 +156,22 @@ impl Simulated {
                 Value::Null
             }
         })
+    }
+}
+
+impl Simulated {
+    /// Lets a transaction take effect; its result.
+    fn transact(&mut self, accesses: &Value) -> Value {
+        let done = accesses.as_list().unwrap_or_default().iter().map(|access| {
+            let Some([f, Value::Int(key), value]) = access.as_list() else { return Value::Null };
+            let at = usize::try_from(*key).unwrap_or(0);
+            self.registers.resize(self.registers.len().max(at + 1), Value::Null);
+            if *value != Value::Null {
+                self.registers[at] = value.clone();
+            }
+            Value::List([f.clone(), Value::Int(*key), self.registers[at].clone()].into())
+        });
+        Value::List(done.collect())
     }
 }
 
@@ -266,12 +300,23 @@ impl<W: Write> Simulation<'_, W> {
             (Shape::Set, true) => ("add", self.fresh()),
             (Shape::Counter, true) => ("add", Value::Int(self.rng.random_range(1..4))),
             (Shape::Set | Shape::Counter, false) => ("read", Value::Null),
+            (Shape::Registers, write) => ("txn", self.transaction(write)),
             (Shape::Mutex, _) if client.f == "acquire" => ("release", Value::Null),
             (Shape::Mutex, _) => ("acquire", Value::Null),
         };
         let crashes = self.rng.random_range(0..1000) < self.options.crashed_per_mille;
         let kind = if crashes { Kind::Info } else { Kind::Ok };
         *client = Client { f, argument, kind, begun: self.begun, ..client.clone() };
+    }
+
+    /// Two accesses to registers of which there are a few.
+    fn transaction(&mut self, write: bool) -> Value {
+        let accesses = (0..2).map(|_| {
+            let key = Value::Int(self.rng.random_range(0..REGISTERS));
+            let value = if write { self.fresh() } else { Value::Null };
+            Value::List([Value::from(if write { "w" } else { "r" }), key, value].into())
+        });
+        Value::List(accesses.collect())
     }
 
     /// A new value; in a priority queue one that lies anywhere among the others.
@@ -293,13 +338,17 @@ impl<W: Write> Simulation<'_, W> {
             && self.begun > self.options.ops / 2
             && client.kind == Kind::Ok
             && client.begun > 1;
-        if !due || client.argument != Value::Null || client.f == "acquire" {
+        if !due
+            || self.shape == Shape::Registers
+            || client.argument != Value::Null
+            || client.f == "acquire"
+        {
             return;
         }
         match &mut client.result {
             // As if there had been nothing, though something had been there all the while.
             Value::Int(n) if self.shape == Shape::Counter => *n -= 1_000_000,
-            result @ Value::Int(_) if self.object.queue.len() + self.object.ordered.len() > 50 => {
+            result @ Value::Int(_) if self.object.queue.len() + self.object.waiting > 50 => {
                 *result = Value::Null;
             }
             Value::List(items) if !items.is_empty() => {
@@ -344,9 +393,16 @@ mod tests {
 
     #[test]
     fn histories_are_linearizable_unless_corrupted() {
-        for workload in
-            ["fifo-queue", "queue", "stack", "priority-queue", "set", "counter", "mutex"]
-        {
+        for workload in [
+            "fifo-queue",
+            "queue",
+            "stack",
+            "priority-queue",
+            "set",
+            "counter",
+            "mutex",
+            "multi-register",
+        ] {
             let mut options = ObjectOptions {
                 workload: workload.into(),
                 ops: 3_000,
@@ -355,7 +411,7 @@ mod tests {
             };
             let judgement = judged(&options);
             assert_eq!(judgement.verdict, Verdict::Valid, "{options:?} {judgement:?}");
-            if workload == "mutex" {
+            if ["mutex", "multi-register"].contains(&workload) {
                 continue;
             }
             options.corrupt = true;

@@ -2,7 +2,7 @@
 //! outside.
 //!
 //! `cargo run --release -p keelhaul-benches --bin checker -- write FILE [--ops N] [--clients N] [--keys N]
-//! [--values N] [--reads PERCENT] [--cas PERCENT] [--crashed PER_MILLE] [--corrupt] [--seed N]`
+//! [--values N] [--reads PERCENT] [--cas PERCENT] [--crashed PER_MILLE] [--kv] [--blind] [--corrupt] [--seed N]`
 //!
 //! `cargo run --release -p keelhaul-benches --bin checker -- judge FILE [SECONDS [MEGABYTES]]`
 
@@ -10,19 +10,30 @@ use std::fs::File;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use keelhaul_benches::histories::{HistoryOptions, write_history};
+use keelhaul_benches::histories::{HistoryOptions, Words, write_history};
 use keelhaul_checkers::{Exhausted, JudgeRequest, judge};
 use keelhaul_history::Reader;
 
 const USAGE: &str = "usage: checker write FILE [--ops N] [--clients N] [--keys N] [--values N] \
-    [--reads PERCENT] [--cas PERCENT] [--crashed PER_MILLE] [--corrupt] [--seed N] | checker judge FILE [SECONDS [MEGABYTES]]";
+    [--reads PERCENT] [--cas PERCENT] [--crashed PER_MILLE] [--kv] [--blind] [--corrupt] [--seed N] | checker judge FILE [SECONDS [MEGABYTES]]";
 
 fn options(mut words: impl Iterator<Item = String>) -> Result<HistoryOptions, String> {
     let mut options = HistoryOptions::default();
     while let Some(flag) = words.next() {
-        if flag == "--corrupt" {
-            options.corrupt = true;
-            continue;
+        match flag.as_str() {
+            "--corrupt" => {
+                options.corrupt = true;
+                continue;
+            }
+            "--blind" => {
+                options.blind_cas = true;
+                continue;
+            }
+            "--kv" => {
+                options.words = Words::Kv;
+                continue;
+            }
+            _ => {}
         }
         let value = words.next().ok_or_else(|| format!("{flag} needs a value; {USAGE}"))?;
         let wrong = |e| format!("{flag} {value}: {e}");
@@ -56,7 +67,10 @@ fn run() -> Result<(), String> {
             let begun = Instant::now();
             let file = File::open(&path).map_err(|e| format!("{path}: {e}"))?;
             let reader = Reader::new(file).map_err(|e| format!("{path}: {e}"))?;
-            let request = JudgeRequest { workload: "register".into(), ..JudgeRequest::default() };
+            let request = JudgeRequest {
+                workload: reader.header().workload.clone(),
+                ..JudgeRequest::default()
+            };
             let mut limit = || -> Result<f64, String> {
                 let Some(word) = words.next() else { return Ok(f64::INFINITY) };
                 word.parse().map_err(|e| format!("{word}: {e}; {USAGE}"))

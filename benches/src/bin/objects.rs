@@ -14,7 +14,7 @@ use keelhaul_checkers::objects::models::container;
 use keelhaul_checkers::objects::models::fifo::Fifo;
 use keelhaul_checkers::objects::models::priority::SmallestFirst;
 use keelhaul_checkers::objects::models::stack::Lifo;
-use keelhaul_checkers::objects::models::{counter, mutex, set};
+use keelhaul_checkers::objects::models::{counter, multi_register, mutex, set};
 use keelhaul_checkers::objects::{ObjectsBuilder, Vocabulary, check};
 use keelhaul_checkers::{Check, Exhausted};
 use keelhaul_history::Reader;
@@ -78,6 +78,7 @@ fn run() -> Result<(), String> {
         "set" => measure::<set::Words>(&history),
         "counter" => measure::<counter::Words>(&history),
         "mutex" => measure::<mutex::Words>(&history),
+        "multi-register" => measure::<multi_register::Words>(&history),
         other => Err(format!("{other} is not a workload; {USAGE}")),
     }?;
     let ms = |time: Duration| time.as_secs_f64() * 1e3;
