@@ -5,6 +5,7 @@
 mod domain;
 mod in_flight;
 mod judge;
+mod kafka;
 mod registers;
 mod subject;
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use crate::columns::RegistersBuilder;
 use crate::domain;
+use crate::kafka;
 use crate::linearizable;
 use crate::objects::models::bag::Unordered;
 use crate::objects::models::container;
@@ -40,7 +41,7 @@ pub struct Setting {
 
 /// All workloads, in the order in which they are shown.
 pub fn workloads() -> impl Iterator<Item = &'static Workload> {
-    [OBJECTS, domain::WORKLOADS].into_iter().flatten()
+    [OBJECTS, domain::WORKLOADS, kafka::WORKLOADS].into_iter().flatten()
 }
 
 /// The workload of that name.

@@ -3,6 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic, as tests do")]
 
+mod edn;
+mod kafka;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
