@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use keelhaul_cluster::ssh::Transport;
 use keelhaul_history::import;
 use keelhaul_results::Format;
 
@@ -19,6 +20,11 @@ pub struct Cli {
 fn formats() -> impl TypedValueParser<Value = Format> {
     PossibleValuesParser::new(["human", "json", "ndjson", "junit", "github"])
         .try_map(|name| name.parse())
+}
+
+fn transports() -> impl TypedValueParser<Value = Transport> {
+    PossibleValuesParser::new(Transport::ALL.map(Transport::as_str))
+        .try_map(|name| name.parse().map_err(|()| "no such way"))
 }
 
 fn inputs() -> impl TypedValueParser<Value = import::Format> {
@@ -102,6 +108,9 @@ pub struct RunArgs {
     /// Hosts to be nodes: one a line, or an inventory in TOML with [[node]] tables
     #[arg(long, value_name = "FILE", conflicts_with = "nodes")]
     pub nodes_file: Option<PathBuf>,
+    /// How hosts are reached: the system's `ssh` with its configuration, or `libssh2` where it is built in
+    #[arg(long, default_value = "ssh", value_name = "WAY", value_parser = transports())]
+    pub transport: Transport,
     /// Faults to inject, separated by commas, or `none`; see `list faults`
     #[arg(long, default_value = "partition,kill,pause")]
     pub nemesis: String,
@@ -159,6 +168,9 @@ pub struct CleanArgs {
     /// The hosts: one a line, or an inventory in TOML with [[node]] tables
     #[arg(long, value_name = "FILE", conflicts_with = "nodes")]
     pub nodes_file: Option<PathBuf>,
+    /// How hosts are reached: the system's `ssh` with its configuration, or `libssh2` where it is built in
+    #[arg(long, default_value = "ssh", value_name = "WAY", value_parser = transports())]
+    pub transport: Transport,
 }
 
 /// Flags of `check`.

@@ -10,13 +10,14 @@ use crate::run;
 /// Cleans every host and says what was found there.
 pub fn clean(args: &CleanArgs) -> Result<Exit, Failure> {
     let hosts = inventory(args.nodes.as_deref(), args.nodes_file.as_deref())?;
-    let cleaned = run::runtime()?.block_on(Ssh::clean(&hosts)).map_err(|error| {
-        let exit = match error {
-            SshError::Clean { .. } => Exit::CleanupIncomplete,
-            _ => Exit::Infrastructure,
-        };
-        Failure::new(exit, error)
-    })?;
+    let cleaned =
+        run::runtime()?.block_on(Ssh::clean(&hosts, args.transport)).map_err(|error| {
+            let exit = match error {
+                SshError::Clean { .. } => Exit::CleanupIncomplete,
+                _ => Exit::Infrastructure,
+            };
+            Failure::new(exit, error)
+        })?;
     for sentence in cleaned {
         println!("{sentence}");
     }

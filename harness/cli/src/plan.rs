@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context;
-use keelhaul_cluster::ssh::Host;
+use keelhaul_cluster::ssh::{Host, Transport};
 use keelhaul_nemesis::{KINDS, Schedule, ScheduleOptions};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -36,6 +36,9 @@ pub struct Plan {
     /// The hosts that are the nodes, where the environment has any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<Host>,
+    /// How they are reached.
+    #[serde(default)]
+    pub transport: Transport,
     /// How many operations may be in flight.
     pub concurrency: u32,
     /// Operations a second over all clients.
@@ -105,6 +108,7 @@ impl Plan {
             env: env.into(),
             nodes,
             hosts,
+            transport: args.transport,
             concurrency: units::concurrency(&args.concurrency, nodes)?,
             rate: units::rate("--rate", &args.rate)?,
             time_limit_ms,
@@ -144,7 +148,7 @@ impl Plan {
                     plan.nodes
                 )));
             }
-            (plan.env, plan.hosts) = (env.into(), hosts);
+            (plan.env, plan.hosts, plan.transport) = (env.into(), hosts, args.transport);
         }
         Ok(plan)
     }

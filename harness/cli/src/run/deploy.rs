@@ -62,7 +62,10 @@ fn store(plan: &Plan) -> Result<Rc<dyn Store>, Failure> {
 pub async fn deploy(plan: &Plan, run_dir: &Path) -> Result<Deployed, Failure> {
     let store = store(plan)?;
     let cluster = match plan.env.as_str() {
-        "ssh" => Ssh::start(&plan.hosts, run_dir).await.map_err(anyhow::Error::new),
+        "ssh" => {
+            let started = Ssh::start(&plan.hosts, plan.transport, run_dir).await;
+            started.map_err(anyhow::Error::new)
+        }
         _ => Local::start(plan.nodes, run_dir).await.map_err(anyhow::Error::new),
     };
     let cluster = cluster

@@ -5,15 +5,19 @@
 //! ([`keelhaul_agent::host`]), as root, if need be by `sudo`, and from then on everything travels over one channel a host.
 //! Stores' data are in `/var/lib/keelhaul`, their logs in `/var/log/keelhaul`; logs are fetched at the end.
 //!
-//! The transport is the system's `ssh` program, so that `~/.ssh/config`, jump hosts and agents do what the user is used to
-//! ([`program`]). Host keys are checked; one that is not known is refused, with the line to add.
+//! The [`Transport`] is the system's `ssh` program, so that `~/.ssh/config`, jump hosts and agents do what the user is used
+//! to, or libssh2, which needs no program. Host keys are checked; one that is not known is refused, with the line to add.
 //!
 //! Limits: Linux hosts of this machine's architecture; IPv4; nodes reach each other on stores' usual ports.
 
 mod bundle;
 mod host;
+#[cfg(feature = "ssh2")]
+mod libssh2;
 mod program;
 mod start;
+mod transport;
 
 pub use host::{Host, InventoryError};
 pub use start::{Ssh, SshError};
+pub use transport::Transport;

@@ -3,14 +3,16 @@
 //! It is asked for nothing interactively, holds no shared connection (one that ends would take other runs with it), and notices
 //! within a quarter of a minute that a host does not answer any more.
 
+use std::fs::File;
 use std::io;
-use std::process::{Output, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 
 use super::host::Host;
+use super::transport::{Opened, Said, Trouble};
 
 /// Seconds that connecting may take.
 const CONNECT_SECONDS: u32 = 10;
@@ -18,23 +20,6 @@ const CONNECT_SECONDS: u32 = 10;
 const PATIENCE: Duration = Duration::from_secs(120);
 /// What `ssh` itself ends with when it could not do its work.
 const FAILED: i32 = 255;
-
-/// Why nothing came of a command.
-#[derive(Debug)]
-pub(super) enum Trouble {
-    /// There is no `ssh` here, or it cannot be started.
-    NoProgram(io::Error),
-    /// The key that the host showed is not among the known ones.
-    UnknownKey,
-    /// It is known by another key.
-    ChangedKey,
-    /// It let nobody in.
-    Denied(String),
-    /// It was not reached.
-    Unreachable(String),
-    /// It took too long.
-    Slow,
-}
 
 fn command(host: &Host, line: &str) -> Command {
     let mut ssh = Command::new("ssh");
@@ -60,10 +45,10 @@ fn command(host: &Host, line: &str) -> Command {
 }
 
 /// Runs a line of shell to its end.
-pub(super) async fn run(host: &Host, line: &str, input: &[u8]) -> Result<Output, Trouble> {
+pub(super) async fn run(host: &Host, line: &str, input: &[u8]) -> Result<Said, Trouble> {
     let mut ssh = command(host, line);
     ssh.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = ssh.spawn().map_err(Trouble::NoProgram)?;
+    let mut child = ssh.spawn().map_err(Trouble::NoTransport)?;
     let stdin = child.stdin.take();
     let feed = async {
         if let Some(mut stdin) = stdin {
@@ -73,22 +58,32 @@ pub(super) async fn run(host: &Host, line: &str, input: &[u8]) -> Result<Output,
     };
     let both = async { tokio::join!(feed, child.wait_with_output()).1 };
     let output = tokio::time::timeout(PATIENCE, both).await.map_err(|_| Trouble::Slow)?;
-    let output = output.map_err(Trouble::NoProgram)?;
+    let output = output.map_err(Trouble::NoTransport)?;
     match output.status.code() {
-        Some(FAILED) => Err(trouble(&String::from_utf8_lossy(&output.stderr))),
-        _ => Ok(output),
+        Some(FAILED) => match trouble(&String::from_utf8_lossy(&output.stderr)) {
+            Trouble::UnknownKey(_) => Err(Trouble::UnknownKey(keys(host).await)),
+            other => Err(other),
+        },
+        _ => {
+            let success = output.status.success();
+            Ok(Said { success, stdout: output.stdout, stderr: output.stderr })
+        }
     }
 }
 
-/// Starts a line of shell whose input and output stay open.
-pub(super) fn open(host: &Host, line: &str, errors: std::fs::File) -> io::Result<Child> {
+/// Starts a line of shell whose streams stay open.
+pub(super) fn open(host: &Host, line: &str, errors: File) -> Result<Opened, Trouble> {
     let mut ssh = command(host, line);
     ssh.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(errors);
-    ssh.spawn()
+    let mut child = ssh.spawn().map_err(Trouble::NoTransport)?;
+    let gone = || Trouble::NoTransport(io::Error::other("its streams are gone"));
+    let (output, input) = child.stdout.take().zip(child.stdin.take()).ok_or_else(gone)?;
+    let ended = async move { child.wait().await.map(|status| status.success()) };
+    Ok(Opened { output: Box::new(output), input: Box::new(input), ended: Box::pin(ended) })
 }
 
-/// The lines that would make the host known, as it shows itself now.
-pub(super) async fn keys(host: &Host) -> Option<String> {
+/// The line that would make the host known, as it shows itself now.
+async fn keys(host: &Host) -> Option<String> {
     let mut scan = Command::new("ssh-keyscan");
     scan.args(["-T", "5", "-p", &host.port.unwrap_or(22).to_string(), "-t", "ed25519"]);
     let output = scan.arg(&host.host).stderr(Stdio::null()).output().await.ok()?;
@@ -97,13 +92,13 @@ pub(super) async fn keys(host: &Host) -> Option<String> {
 }
 
 /// Understands what `ssh` said before it gave up.
-pub(super) fn trouble(said: &str) -> Trouble {
+fn trouble(said: &str) -> Trouble {
     let last =
         said.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("it said nothing");
     if said.contains("REMOTE HOST IDENTIFICATION HAS CHANGED") {
         Trouble::ChangedKey
     } else if said.contains("Host key verification failed") {
-        Trouble::UnknownKey
+        Trouble::UnknownKey(None)
     } else if said.contains("Permission denied")
         || said.contains("Too many authentication failures")
     {
@@ -125,11 +120,11 @@ mod tests {
     #[test]
     fn troubles_are_told_apart() {
         let kind = |said: &str| match trouble(said) {
-            Trouble::UnknownKey => "unknown key",
+            Trouble::UnknownKey(_) => "unknown key",
             Trouble::ChangedKey => "changed key",
             Trouble::Denied(_) => "denied",
             Trouble::Unreachable(_) => "unreachable",
-            Trouble::NoProgram(_) | Trouble::Slow => "other",
+            Trouble::NoTransport(_) | Trouble::Slow => "other",
         };
         assert_eq!(
             kind("No ED25519 host key is known for x.\nHost key verification failed.\n"),

@@ -4,18 +4,18 @@ use std::fs::{self, File};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::pin::Pin;
 use std::time::Duration;
 
 use keelhaul_agent::wire::WireError;
 use keelhaul_agent::{Command, LOG_DIR, Request};
 use keelhaul_history::NodeId;
-use tokio::process::Child;
 use tokio::task::JoinSet;
 
 use super::bundle::Bundle;
 use super::host::Host;
-use super::program::{self, Trouble, quoted};
+use super::program::quoted;
+use super::transport::{Opened, Said, Transport, Trouble};
 use crate::cluster::{CloseError, Closing, Cluster, Environment};
 use crate::node::{Node, NodeError};
 use crate::stream::AgentStream;
@@ -134,7 +134,11 @@ pub struct Ssh;
 impl Ssh {
     /// Makes nodes `n1`, `n2`, … of the hosts, in their order. In `run_dir/nodes/nX` are `agent.log` and, after the end, the
     /// logs of the node's daemons.
-    pub async fn start(hosts: &[Host], run_dir: &Path) -> Result<Cluster, SshError> {
+    pub async fn start(
+        hosts: &[Host],
+        transport: Transport,
+        run_dir: &Path,
+    ) -> Result<Cluster, SshError> {
         let here = |what: &str| {
             let what = what.to_owned();
             move |source| SshError::Here { what, source }
@@ -143,7 +147,9 @@ impl Ssh {
         let mut preparing = JoinSet::new();
         for (i, host) in hosts.iter().cloned().enumerate() {
             let bundle = bundle.clone();
-            preparing.spawn(async move { prepare(&host, &bundle).await.map(|found| (i, found)) });
+            preparing.spawn(async move {
+                prepare(&host, transport, &bundle).await.map(|found| (i, found))
+            });
         }
         let mut prepared = Vec::new();
         while let Some(done) = preparing.join_next().await {
@@ -151,7 +157,8 @@ impl Ssh {
             prepared.push(done?);
         }
         prepared.sort_unstable_by_key(|(i, _)| *i);
-        let mut connected = Connected { nodes_dir: run_dir.join("nodes"), children: Vec::new() };
+        let mut connected =
+            Connected { transport, nodes_dir: run_dir.join("nodes"), commands: Vec::new() };
         let mut nodes = Vec::new();
         for (id, (i, Prepared { address, program, words })) in (1..).map(NodeId).zip(prepared) {
             let line = format!("exec {program} agent host {} {words}", LEASE.as_millis());
@@ -165,16 +172,16 @@ impl Ssh {
     }
 
     /// Undoes on every host what an agent left there that was killed together with its guard; answers a sentence a host.
-    pub async fn clean(hosts: &[Host]) -> Result<Vec<String>, SshError> {
+    pub async fn clean(hosts: &[Host], transport: Transport) -> Result<Vec<String>, SshError> {
         let bundle = Bundle::of_this_program().map_err(|source| {
             let what = "read this program".into();
             SshError::Here { what, source }
         })?;
         let mut sentences = Vec::new();
         for host in hosts {
-            let Prepared { program, .. } = prepare(host, &bundle).await?;
-            let output = run(host, &format!("exec {program} agent clean"), &[]).await?;
-            if !output.status.success() {
+            let Prepared { program, .. } = prepare(host, transport, &bundle).await?;
+            let output = run(host, transport, &format!("exec {program} agent clean"), &[]).await?;
+            if !output.success {
                 let said = last_line(&output.stderr);
                 return Err(SshError::Clean { host: host.shown(), said });
             }
@@ -194,13 +201,13 @@ struct Prepared {
 }
 
 /// Looks at a host and brings the program there, unless it is there.
-async fn prepare(host: &Host, bundle: &Bundle) -> Result<Prepared, SshError> {
+async fn prepare(host: &Host, transport: Transport, bundle: &Bundle) -> Result<Prepared, SshError> {
     let dir = format!("{CACHE}/{}", bundle.hash);
     let question = format!(
         "uname -sm; id -u; sudo -n true 2>/dev/null && echo sudo || echo none; \
          echo \"$SSH_CONNECTION\"; echo \"$HOME\"; test -e \"{dir}/ready\" && echo there || echo absent"
     );
-    let output = run(host, &question, &[]).await?;
+    let output = run(host, transport, &question, &[]).await?;
     let text = String::from_utf8_lossy(&output.stdout);
     let answers: Vec<&str> = text.lines().collect();
     let &[system, user, sudo, connection, home, copy] = answers.as_slice() else {
@@ -221,7 +228,7 @@ async fn prepare(host: &Host, bundle: &Bundle) -> Result<Prepared, SshError> {
         None => reached(connection).ok_or_else(|| SshError::NoAddress(host.shown()))?,
     };
     if copy != "there" {
-        bring(host, bundle, &dir).await?;
+        bring(host, transport, bundle, &dir).await?;
     }
     // The remote user's home, spelt out: under sudo it would be root's.
     let words = bundle.words(&dir.replace("$HOME", home));
@@ -231,7 +238,12 @@ async fn prepare(host: &Host, bundle: &Bundle) -> Result<Prepared, SshError> {
 }
 
 /// Copies the program, so that it is there as a whole or not at all, and removes copies that nobody has used for long.
-async fn bring(host: &Host, bundle: &Bundle, dir: &str) -> Result<(), SshError> {
+async fn bring(
+    host: &Host,
+    transport: Transport,
+    bundle: &Bundle,
+    dir: &str,
+) -> Result<(), SshError> {
     let line = format!(
         "umask 077; mkdir -p \"{CACHE}\" && new=$(mktemp -d \"{CACHE}/new.XXXXXX\") && \
          if tar -x -C \"$new\" && touch \"$new/ready\"; \
@@ -239,8 +251,8 @@ async fn bring(host: &Host, bundle: &Bundle, dir: &str) -> Result<(), SshError> 
          else rm -rf \"$new\"; false; fi && \
          find \"{CACHE}\" -mindepth 1 -maxdepth 1 ! -path \"{dir}\" -mtime +30 -exec rm -rf {{}} +"
     );
-    let output = run(host, &line, &bundle.tar()).await?;
-    if output.status.success() {
+    let output = run(host, transport, &line, &bundle.tar()).await?;
+    if output.success {
         return Ok(());
     }
     Err(SshError::Copy { host: host.shown(), said: last_line(&output.stderr) })
@@ -259,22 +271,29 @@ fn last_line(text: &[u8]) -> String {
     text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it said nothing").to_owned()
 }
 
-/// Runs a line of shell on a host, whatever the user's own shell is.
-async fn run(host: &Host, line: &str, input: &[u8]) -> Result<Output, SshError> {
-    match program::run(host, &format!("exec sh -c {}", quoted(line)), input).await {
-        Ok(output) => Ok(output),
-        Err(trouble) => Err(explain(host, trouble).await),
-    }
+/// A line for a shell of ours, whatever the user's own shell is.
+fn for_sh(line: &str) -> String {
+    format!("exec sh -c {}", quoted(line))
 }
 
-async fn explain(host: &Host, trouble: Trouble) -> SshError {
+/// Runs a line of shell on a host.
+async fn run(
+    host: &Host,
+    transport: Transport,
+    line: &str,
+    input: &[u8],
+) -> Result<Said, SshError> {
+    transport.run(host, &for_sh(line), input).await.map_err(|trouble| explain(host, trouble))
+}
+
+fn explain(host: &Host, trouble: Trouble) -> SshError {
     let name = host.shown();
     match trouble {
-        Trouble::NoProgram(source) => {
-            SshError::Here { what: "run `ssh`: is openssh-client installed?".into(), source }
-        }
-        Trouble::UnknownKey => {
-            let line = program::keys(host).await;
+        Trouble::NoTransport(source) => SshError::Here {
+            what: "reach hosts by SSH (is openssh-client installed?)".into(),
+            source,
+        },
+        Trouble::UnknownKey(line) => {
             let line = line.unwrap_or_else(|| "(it does not show its key)".into());
             SshError::UnknownKey { host: name, line }
         }
@@ -293,10 +312,23 @@ async fn clear(node: &Node) -> Result<(), NodeError> {
 }
 
 /// The connections to all hosts.
-#[derive(Debug)]
 struct Connected {
+    transport: Transport,
     nodes_dir: PathBuf,
-    children: Vec<(NodeId, Child)>,
+    /// What waits for the end of each agent.
+    commands: Vec<(NodeId, Ended)>,
+}
+
+type Ended = Pin<Box<dyn Future<Output = io::Result<bool>> + Send>>;
+
+impl std::fmt::Debug for Connected {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let nodes: Vec<NodeId> = self.commands.iter().map(|(node, _)| *node).collect();
+        f.debug_struct("Connected")
+            .field("transport", &self.transport)
+            .field("nodes", &nodes)
+            .finish()
+    }
 }
 
 impl Connected {
@@ -312,12 +344,9 @@ impl Connected {
         let here = |what: String| move |source| SshError::Here { what, source };
         fs::create_dir_all(&dir).map_err(here(format!("make {}", dir.display())))?;
         let errors = File::create(&log).map_err(here(format!("make {}", log.display())))?;
-        let line = format!("exec sh -c {}", quoted(line));
-        let mut child = program::open(host, &line, errors).map_err(here("run `ssh`".into()))?;
-        let streams = child.stdout.take().zip(child.stdin.take());
-        self.children.push((id, child));
-        let (output, input) = streams
-            .ok_or_else(|| here("hold on to ssh's streams".into())(io::Error::other("gone")))?;
+        let opened = self.transport.open(host, &for_sh(line), errors).await;
+        let Opened { output, input, ended } = opened.map_err(|trouble| explain(host, trouble))?;
+        self.commands.push((id, ended));
         let agent = AgentStream::open(output, input).await.map_err(|source| {
             let said = last_line(&fs::read(&log).unwrap_or_default());
             SshError::Agent { host: host.shown(), said, source }
@@ -350,13 +379,10 @@ impl Environment for Connected {
                 });
             }
             let mut result = fetching.join_all().await.into_iter().collect::<Result<(), _>>();
-            for (node, child) in &mut self.children {
-                let ended = tokio::time::timeout(CLOSE_PATIENCE, child.wait()).await;
-                let source = match ended {
-                    Ok(Ok(status)) if status.success() => continue,
-                    Ok(Ok(status)) => {
-                        io::Error::other(format!("its agent ended with {status}, see agent.log"))
-                    }
+            for (node, ended) in &mut self.commands {
+                let source = match tokio::time::timeout(CLOSE_PATIENCE, ended).await {
+                    Ok(Ok(true)) => continue,
+                    Ok(Ok(false)) => io::Error::other("its agent did not end well, see agent.log"),
                     Ok(Err(error)) => error,
                     Err(_) => io::Error::new(io::ErrorKind::TimedOut, "its agent does not end"),
                 };

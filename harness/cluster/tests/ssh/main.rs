@@ -12,6 +12,7 @@ use std::io::Write;
 use std::process::{Command, ExitCode};
 
 use keelhaul_cluster::local;
+use keelhaul_cluster::ssh::Transport;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -47,8 +48,17 @@ fn runner(args: &[String]) -> u8 {
         return 0;
     }
     let filters = args.iter().filter(|arg| !arg.starts_with('-'));
-    let dir = tempfile::tempdir().unwrap();
-    let me = std::env::current_exe().unwrap();
-    let status = Command::new(me).arg("inside").arg(dir.path()).args(filters).status().unwrap();
-    u8::from(!status.success())
+    let filters: Vec<&String> = filters.collect();
+    let built_in = |transport: &Transport| cfg!(feature = "ssh2") || *transport == Transport::Ssh;
+    let passes = Transport::ALL.into_iter().filter(built_in).map(|transport| {
+        println!("by {}", transport.as_str());
+        let dir = tempfile::tempdir().unwrap();
+        let mut me = Command::new(std::env::current_exe().unwrap());
+        me.arg("inside").arg(dir.path()).args(&filters).env(TRANSPORT, transport.as_str());
+        me.status().unwrap().success()
+    });
+    u8::from(!passes.fold(true, |all, one| all & one))
 }
+
+/// The variable that names the transport to test.
+const TRANSPORT: &str = "KH_TRANSPORT";
