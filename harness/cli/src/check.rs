@@ -160,12 +160,13 @@ const ENDINGS: [&str; 5] = ["jsonl", "edn", "json", "log", "txt"];
 
 /// The files that the paths name, each once, folders in the order of their names.
 fn histories(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+    if paths.iter().filter(|path| *path == Path::new(judge::STANDARD_INPUT)).count() > 1 {
+        return Err(Failure::usage("standard input holds one history: `-` can be named once"));
+    }
     let mut files = Vec::new();
     for path in paths {
         if is_folder(path) {
-            let found = files_under(path)
-                .with_context(|| format!("failed to list {}", path.display()))
-                .map_err(|error| Failure::new(Exit::Usage, error))?;
+            let found = files_under(path)?;
             if found.is_empty() {
                 return Err(Failure::usage(format!(
                     "{} holds no history: no file in it ends in {}",
@@ -183,14 +184,22 @@ fn histories(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     Ok(files)
 }
 
-fn files_under(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
+/// Regular files, by name. Links to folders are not followed, since they can lead back.
+fn files_under(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let list = || -> std::io::Result<Vec<(PathBuf, bool)>> {
+        std::fs::read_dir(dir)?
+            .map(|entry| entry.and_then(|entry| Ok((entry.path(), entry.file_type()?.is_dir()))))
+            .collect()
+    };
+    let entries = list()
+        .with_context(|| format!("failed to list {}", dir.display()))
+        .map_err(|error| Failure::new(Exit::Usage, error))?;
     let mut files = Vec::new();
-    for entry in std::fs::read_dir(dir)? {
-        let path = entry?.path();
+    for (path, is_dir) in entries {
         let ending = path.extension().and_then(|ending| ending.to_str());
-        if path.is_dir() {
+        if is_dir {
             files.extend(files_under(&path)?);
-        } else if ending.is_some_and(|ending| ENDINGS.contains(&ending)) {
+        } else if ending.is_some_and(|ending| ENDINGS.contains(&ending)) && path.is_file() {
             files.push(path);
         }
     }

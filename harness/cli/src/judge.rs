@@ -2,7 +2,7 @@
 //! from years ago.
 
 use std::fs::File;
-use std::io::{IsTerminal, Read};
+use std::io::{self, IsTerminal, Read};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -47,16 +47,27 @@ pub struct Judged {
     pub notes: Vec<String>,
 }
 
+/// The path that means standard input.
+pub const STANDARD_INPUT: &str = "-";
+
+/// What can be read at a path, with its name in messages.
+fn open(path: &Path) -> anyhow::Result<(String, Box<dyn Read>)> {
+    if path == Path::new(STANDARD_INPUT) {
+        return Ok(("standard input".into(), Box::new(io::stdin().lock())));
+    }
+    let name = path.display().to_string();
+    let file = File::open(path).with_context(|| format!("failed to open {name}"))?;
+    Ok((name, Box::new(file)))
+}
+
 /// Judges one file of any kind.
 pub fn judge_file(path: &Path, wish: &Wish) -> Result<Judged, Failure> {
     let started = Instant::now();
     let usage = |error: anyhow::Error| Failure::new(Exit::Usage, error);
-    let file = File::open(path)
-        .with_context(|| format!("failed to open {}", path.display()))
-        .map_err(usage)?;
-    let in_file = |error: anyhow::Error| usage(error.context(format!("{}", path.display())));
+    let (file, input) = open(path).map_err(usage)?;
+    let in_file = |error: anyhow::Error| usage(error.context(file.clone()));
     let mut source =
-        import::open(file, wish.format, wish.import).map_err(|error| in_file(error.into()))?;
+        import::open(input, wish.format, wish.import).map_err(|error| in_file(error.into()))?;
     let header = source.header().clone();
     let models = wish.model.iter().flat_map(|models| models.split(','));
     let request = JudgeRequest {
@@ -69,13 +80,12 @@ pub fn judge_file(path: &Path, wish: &Wish) -> Result<Judged, Failure> {
     let mut answer =
         keelhaul_checkers::judge(&mut source, &request, &limits).map_err(|error| match error {
             JudgeError::Workload(name) if name.is_empty() => Failure::usage(format!(
-                "{} does not say what its operations mean: name it with --workload {}",
-                path.display(),
+                "{file} does not say what its operations mean: name it with --workload {}",
                 keelhaul_checkers::workloads().map(|w| w.name).collect::<Vec<_>>().join("|")
             )),
             other => in_file(other.into()),
         })?;
-    if answer.verdict == Verdict::Invalid && path.is_file() {
+    if answer.verdict == Verdict::Invalid && path != Path::new(STANDARD_INPUT) && path.is_file() {
         // Without it the evidence is only poorer by the names.
         let again =
             File::open(path).ok().and_then(|f| import::open(f, wish.format, wish.import).ok());
@@ -149,7 +159,7 @@ fn write_report(dir: &RunDir, judged: &Judged, plan: &Plan) {
 
 /// Prints a judgement on standard output.
 pub fn print(judgement: &Judgement, format: Format, subject: &str) {
-    let colour = std::io::stdout().is_terminal()
+    let colour = io::stdout().is_terminal()
         && std::env::var_os("NO_COLOR").is_none()
         && std::env::var_os("CI").is_none();
     let columns =

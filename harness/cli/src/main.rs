@@ -3,6 +3,9 @@
 //! `main` must not start a thread before `run` has entered its namespaces: the kernel moves only single-threaded
 //! programs.
 
+#[macro_use]
+mod out;
+
 mod args;
 mod budget;
 mod check;
@@ -26,7 +29,9 @@ use args::{Cli, Command};
 use exit::{Exit, Failure};
 
 fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args().collect();
+    // What is no UTF-8 can only be the path of a history; no word that matters here is one.
+    let words: Vec<String> =
+        std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
     if let Some(code) = hidden::dispatch(&words) {
         return code;
     }
@@ -34,13 +39,10 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
-    match perform(cli.command) {
-        Ok(exit) => exit.into(),
-        Err(failure) => {
-            eprintln!("error: {failure}");
-            failure.exit.into()
-        }
-    }
+    out::end(perform(cli.command).unwrap_or_else(|failure| {
+        eprintln!("error: {failure}");
+        failure.exit
+    }))
 }
 
 fn perform(command: Command) -> Result<Exit, Failure> {
@@ -52,7 +54,9 @@ fn perform(command: Command) -> Result<Exit, Failure> {
         Command::Doctor => Ok(list::doctor()),
         Command::Clean(args) => clean::clean(&args),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "keelhaul", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "keelhaul", &mut script);
+            print!("{}", String::from_utf8_lossy(&script));
             Ok(Exit::Valid)
         }
     }
@@ -64,7 +68,7 @@ fn usage(error: &clap::Error) -> ExitCode {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             print!("{}", error.render());
-            Exit::Valid.into()
+            out::end(Exit::Valid)
         }
         _ => {
             eprint!("{}", error.render());

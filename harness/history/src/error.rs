@@ -170,6 +170,21 @@ pub enum Problem {
         "neither a keelhaul history, nor Jepsen's EDN, JSON or log lines: the first bytes fit none of them, so name the kind"
     )]
     Unrecognised,
+    /// An imported file is compressed.
+    #[error(
+        "compressed with {with}: decompress it first, as in `{command} FILE | keelhaul check -`"
+    )]
+    Compressed {
+        /// The program that did it.
+        with: &'static str,
+        /// What undoes it.
+        command: &'static str,
+    },
+    /// An imported file is text of another encoding.
+    #[error(
+        "text in UTF-16, which must be UTF-8: convert it first, as in `iconv -f UTF-16 -t UTF-8`"
+    )]
+    Utf16,
     /// The text is not EDN at a column.
     #[error("not EDN at column {column}: {expected}")]
     NotEdn {

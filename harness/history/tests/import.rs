@@ -85,6 +85,17 @@ fn shapes_of_logs() {
 }
 
 #[test]
+fn a_line_of_a_log_may_be_longer_than_what_is_read_at_once() {
+    // The text begins long before the end of the first part that is read, and ends behind it.
+    let text = "x".repeat(300 * 1024);
+    for prefix in ["", "INFO - "] {
+        let log = format!("{prefix}0 :invoke :write \"{text}\"\n{prefix}0 :ok :write \"{text}\"\n");
+        let imported = import(&log).map_err(|error| error.to_string());
+        assert_eq!(imported.map(|imported| imported.ops.len()), Ok(2));
+    }
+}
+
+#[test]
 fn values_of_any_kind() {
     let value = |edn: &str| {
         let text = format!("{{:process 0 :type :invoke :f :x :value {edn}}}");

@@ -371,6 +371,7 @@ impl<'a> Edn<'a> {
     /// Goes to the next op of a file: its brace is stepped on. False at the end. `open` is the bracket that closes the
     /// vector or list that the ops are in.
     pub fn next_op(&mut self, open: &mut Option<u8>) -> Parsed<bool> {
+        let mut tagged = false;
         loop {
             self.blank(0)?;
             match self.peek() {
@@ -379,7 +380,11 @@ impl<'a> Edn<'a> {
                 Some(b'(') if open.is_none() => *open = Some(b')'),
                 Some(b'#') => {
                     self.tag()?;
+                    tagged = true;
                     continue;
+                }
+                None | Some(b']' | b')') if tagged => {
+                    return self.error("an operation must follow its tag");
                 }
                 None if open.is_none() => return Ok(false),
                 None => return self.error("the bracket around the operations is never closed"),
@@ -388,6 +393,7 @@ impl<'a> Edn<'a> {
                     return self.error("an operation must stand here, such as {:process 0, …}");
                 }
             }
+            tagged = false;
             self.at += 1;
         }
     }

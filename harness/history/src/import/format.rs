@@ -4,6 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::log;
+use crate::error::Problem;
+
+/// What some programs put before UTF-8, in UTF-8.
+pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// A kind of history file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,7 +45,7 @@ impl Format {
     /// without ops.
     #[must_use]
     pub fn recognise(head: &[u8]) -> Option<Self> {
-        let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
+        let head = head.strip_prefix(BYTE_ORDER_MARK).unwrap_or(head);
         let head = head.trim_ascii_start();
         match head.first() {
             None | Some(b'#' | b'(' | b';' | b',') => Some(Self::Edn),
@@ -57,6 +61,22 @@ impl Format {
             Some(_) => log_kind(head),
         }
     }
+}
+
+/// What a file is instead of a history, where its first bytes tell.
+pub(super) fn mistaken(head: &[u8]) -> Option<Problem> {
+    const COMPRESSED: [(&[u8], &str, &str); 5] = [
+        (b"\x1f\x8b", "gzip", "zcat"),
+        (b"\x28\xb5\x2f\xfd", "zstd", "zstdcat"),
+        (b"\xfd7zXZ\x00", "xz", "xzcat"),
+        (b"BZh", "bzip2", "bzcat"),
+        (b"PK\x03\x04", "zip", "unzip -p"),
+    ];
+    if head.starts_with(b"\xff\xfe") || head.starts_with(b"\xfe\xff") {
+        return Some(Problem::Utf16);
+    }
+    let (_, with, command) = COMPRESSED.iter().find(|(magic, ..)| head.starts_with(magic))?;
+    Some(Problem::Compressed { with, command })
 }
 
 impl fmt::Display for Format {

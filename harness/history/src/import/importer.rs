@@ -123,9 +123,6 @@ impl<R: Read> Importer<R> {
         let mut importer = Self::with(Window::new(input, 1), syntax(format), header);
         importer.misses = misses;
         importer.window.fill()?;
-        if let Some(rest) = importer.window.text.strip_prefix('\u{feff}') {
-            importer.window.start = importer.window.text.len() - rest.len();
-        }
         importer.independent = match independent {
             Independent::No => false,
             Independent::Yes => true,

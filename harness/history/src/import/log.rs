@@ -41,12 +41,16 @@ pub(super) fn next_op(
     if begin == text.len() {
         return Ok(None);
     }
-    let end = memchr::memchr(b'\n', &text.as_bytes()[begin..]).map_or(text.len(), |n| begin + n);
+    let newline = memchr::memchr(b'\n', &text.as_bytes()[begin..]);
+    let end = newline.map_or(text.len(), |n| begin + n);
     let line = &text[begin..end];
     let body = if prefixed { behind_prefix(line) } else { Some(line) };
-    let body = body.ok_or_else(|| Fault::new(begin, Problem::NotALogLine { column: 0 }))?;
-    let offset = end - body.len();
-    parts(body, record).map_err(|fault| Fault::new(offset + fault.at, fault.problem))?;
+    let not_an_op = || Fault::new(0, Problem::NotALogLine { column: 0 });
+    let offset = end - body.map_or(line.len(), str::len);
+    let parsed = body.ok_or_else(not_an_op).and_then(|body| parts(body, record));
+    // Of a line whose end was not yet read nothing is certain.
+    let at = |fault: Fault| Fault { at: offset + fault.at, cut: newline.is_none(), ..fault };
+    parsed.map_err(at)?;
     Ok(Some((begin, end)))
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::{self, Cursor, Read};
 
-use super::format::Format;
+use super::format::{BYTE_ORDER_MARK, Format, mistaken};
 use super::importer::{Importer, Options};
 use super::repair::{Mended, repair};
 use crate::error::{Problem, ReadError};
@@ -192,8 +192,15 @@ pub fn open<R: Read>(
     let mut head = Vec::new();
     let read = input.by_ref().take(HEAD_BYTES).read_to_end(&mut head);
     read.map_err(|source| ReadError::Io { line: 1, source })?;
-    let unrecognised = ReadError::Malformed { line: 1, problem: Problem::Unrecognised };
-    let format = format.or_else(|| Format::recognise(&head)).ok_or(unrecognised)?;
+    let malformed = |problem| ReadError::Malformed { line: 1, problem };
+    if let Some(problem) = mistaken(&head) {
+        return Err(malformed(problem));
+    }
+    if head.starts_with(BYTE_ORDER_MARK) {
+        head.drain(..BYTE_ORDER_MARK.len());
+    }
+    let recognised = format.or_else(|| Format::recognise(&head));
+    let format = recognised.ok_or_else(|| malformed(Problem::Unrecognised))?;
     let rest = Cursor::new(head).chain(input);
     let importer = match format {
         Format::Keelhaul if options.repair => own_importer(rest)?,
