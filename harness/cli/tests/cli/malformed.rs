@@ -308,7 +308,7 @@ fn what_may_not_be_read() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("secret.edn");
     fs::write(&path, "").unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o0)).unwrap();
     if fs::read(&path).is_ok() {
         return skipped("root may read everything");
     }
