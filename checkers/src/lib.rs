@@ -14,12 +14,14 @@ mod verdict;
 mod whereabouts;
 mod workload;
 
+pub mod causal;
 pub mod graph;
 pub mod linearizable;
 pub mod models;
 pub mod objects;
 pub mod progress;
 pub mod sequential;
+pub mod sessions;
 pub mod stats;
 
 pub mod budget;

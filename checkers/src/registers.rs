@@ -1,19 +1,31 @@
 //! Which models a history of registers can be judged by, and what decides each.
 
 use crate::budget::Budget;
+use crate::causal;
 use crate::columns::Registers;
 use crate::judge::guard;
 use crate::linearizable;
 use crate::models::Model;
 use crate::sequential;
+use crate::sessions;
 use crate::verdict::Check;
 
 /// Decides one model; the check bears the model's name.
 pub type Decide = fn(&Registers, &dyn Budget) -> Check;
 
 /// Every model that can be decided, strongest first.
-pub const DECIDABLE: &[(Model, Decide)] =
-    &[(Model::Linearizable, linearizable::check), (Model::Sequential, sequential::check)];
+pub const DECIDABLE: &[(Model, Decide)] = &[
+    (Model::Linearizable, linearizable::check),
+    (Model::Sequential, sequential::check),
+    (Model::CausalMemory, causal::check_memory),
+    (Model::CausalConvergence, causal::check_convergence),
+    (Model::Causal, causal::check),
+    (Model::Pram, sessions::check_pram),
+    (Model::WritesFollowReads, sessions::check_writes_follow_reads),
+    (Model::MonotonicReads, sessions::check_monotonic_reads),
+    (Model::MonotonicWrites, sessions::check_monotonic_writes),
+    (Model::ReadYourWrites, sessions::check_read_your_writes),
+];
 
 /// Their names, strongest first.
 pub const NAMES: &[&str] = &{

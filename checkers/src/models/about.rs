@@ -220,8 +220,8 @@ const WRITES_FOLLOW_READS: About = About {
     meaning: &[
         "A write comes after the writes that its process had read when it issued it, for everybody. An answer is never seen \
          by somebody who then fails to see the question.",
-        "Here: a process that has read a write w does not later read, on another key or the same, a value older \
-         than one that w's process had read before w.",
+        "Here: a process that has read a write w of another process does not later read the initial value of a key of \
+         which w's process had read a written one before w, nor a value that happened before that one.",
     ],
     allowed: Example {
         drawing: "\
@@ -240,8 +240,8 @@ const MONOTONIC_READS: About = About {
     meaning: &[
         "What a process has seen it goes on seeing, or something newer. A session that moves from a fresh replica to one \
          that lags behind breaks this.",
-        "Here: of each key a process does not read a value again after it has read another one in between, nor the initial value \
-         after any written one.",
+        "Here: of each key a process does not read the initial value after any written one, nor a value again after it has read \
+         another one in between, nor one that its writer had overwritten before it wrote one that was read earlier.",
     ],
     allowed: Example {
         drawing: "\
@@ -261,8 +261,8 @@ const MONOTONIC_WRITES: About = About {
     line: "writes of a process are seen in the order in which it issued them",
     meaning: &[
         "Who sees a write of some process sees its earlier writes too, unless they have been overwritten.",
-        "Here: a process that has read a write w does not later read, on another key or the same, a value older \
-         than one that w's process had written before w.",
+        "Here: a process that has read a write w of another process does not later read a value that w's process had \
+         overwritten before w, nor the initial value of a key that it had written before w.",
     ],
     allowed: Example {
         drawing: "\
