@@ -78,7 +78,7 @@ const OBJECTS: &[Workload] = &[
         "acquire and release of a lock whose holders get rising tokens",
         objects_of::<fenced::Words>,
     ),
-    object("set", "add, remove, contains and read of a set", objects_of::<set::Words>),
+    object("set", "add and read of a set that only grows", objects_of::<set::Words>),
     object("counter", "add and read of a counter", objects_of::<counter::Words>),
     object("queue", "enqueue and dequeue in any order", objects_of::<container::Words<Unordered>>),
     object(
@@ -89,7 +89,7 @@ const OBJECTS: &[Workload] = &[
     object("stack", "push and pop, last in, first out", objects_of::<container::Words<Lifo>>),
     object(
         "priority-queue",
-        "insert and remove the smallest",
+        "insert and delete-min: the smallest comes out first",
         objects_of::<container::Words<SmallestFirst>>,
     ),
 ];
