@@ -2,12 +2,16 @@
 //!
 //! A history in which nothing of some kind ever succeeded proves nothing about that kind, so it is vacuous. Where a
 //! failed cas promises that the store compared and found another value, it is an answer as good as success.
+//!
+//! Jepsen's checker `stats` calls the same invalid, though its documentation says unknown. It is neither: no promise is broken
+//! where a store refuses or times out, and nothing was left undecided; there is just nothing that proves anything.
 
 use std::collections::BTreeMap;
 
 use keelhaul_history::import::CAS_MISMATCH;
 use keelhaul_history::{Kind, Process, RawOp};
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::verdict::{Check, Verdict};
 
@@ -97,6 +101,38 @@ impl Stats {
         } else {
             (Verdict::Vacuous, never.join("; "))
         };
-        Check::new(NAME, verdict, reason)
+        Check { details: details(&counts), ..Check::new(NAME, verdict, reason) }
     }
+}
+
+/// The counters under Jepsen's names, of all operations and of each function.
+fn details(counts: &BTreeMap<String, Outcomes>) -> Map<String, Value> {
+    let put = |map: &mut Map<String, Value>, o: &Outcomes| {
+        for (name, n) in [
+            ("count", o.invoked),
+            ("ok-count", o.ok),
+            ("fail-count", o.fail),
+            ("info-count", o.info),
+        ] {
+            map.insert(name.into(), n.into());
+        }
+        // Of one in a million a reader still sees that there was one.
+        let fraction = if o.invoked == 0 { 0.0 } else { o.ok as f64 / o.invoked as f64 };
+        map.insert("ok-fraction".into(), ((fraction * 1e6).round() / 1e6).into());
+    };
+    let mut all = Outcomes::default();
+    let mut by_f = Map::new();
+    for (f, outcomes) in counts {
+        all.invoked += outcomes.invoked;
+        all.ok += outcomes.ok;
+        all.fail += outcomes.fail;
+        all.info += outcomes.info;
+        let mut of_f = Map::new();
+        put(&mut of_f, outcomes);
+        by_f.insert(f.clone(), of_f.into());
+    }
+    let mut details = Map::new();
+    put(&mut details, &all);
+    details.insert("by-f".into(), by_f.into());
+    details
 }

@@ -375,6 +375,10 @@ fn unknown_outcomes_are_counted_by_what_they_report() {
     let stats = judged("stats", "", &history).unwrap();
     assert_eq!((stats.name.as_str(), stats.verdict), ("stats", Verdict::Vacuous));
     assert_eq!(stats.reason, "none of 2 foo operations succeeded");
+    let all =
+        json!({"count": 4, "ok-count": 1, "fail-count": 0, "info-count": 3, "ok-fraction": 0.25});
+    counts(&stats, &all);
+    assert_eq!(stats.details["by-f"]["bar"]["ok-fraction"], json!(0.5));
 }
 
 #[test]
