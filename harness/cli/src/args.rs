@@ -153,6 +153,9 @@ pub struct RunArgs {
     /// How to print the verdict
     #[arg(long, default_value = "human", value_parser = formats())]
     pub format: Format,
+    /// A regular expression that no line of the nodes' logs may match, e.g. `panic|fatal error`
+    #[arg(long, value_name = "REGEX")]
+    pub log_pattern: Option<String>,
     /// Print the plan and stop
     #[arg(long)]
     pub dry_run: bool,
@@ -206,6 +209,9 @@ pub struct CheckArgs {
     /// Says more of the workload's objects, e.g. `total=100`; see `list workloads`. May be repeated
     #[arg(long, value_name = "NAME=VALUE")]
     pub option: Vec<String>,
+    /// A regular expression that no line of the nodes' logs may match; of run directories
+    #[arg(long, value_name = "REGEX")]
+    pub log_pattern: Option<String>,
     /// Seconds that judging may take
     #[arg(long, default_value = "120", value_name = "SECONDS")]
     pub time_budget: String,

@@ -13,6 +13,7 @@ use crate::args::CheckArgs;
 use crate::exit::{Exit, Failure};
 use crate::expect;
 use crate::judge::{self, Judged, Wish};
+use crate::logs;
 use crate::plan::Plan;
 use crate::units;
 
@@ -41,6 +42,7 @@ pub fn wish(args: &CheckArgs) -> Result<Wish, Failure> {
         bytes: units::bytes("--memory", &args.memory)?,
         format: args.input,
         import: import::Options { independent: args.independent, repair: args.repair },
+        log_pattern: logs::pattern(args.log_pattern.as_deref())?,
     })
 }
 

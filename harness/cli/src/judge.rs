@@ -11,9 +11,11 @@ use keelhaul_checkers::{JudgeError, JudgeRequest, Settings, Verdict};
 use keelhaul_history::Header;
 use keelhaul_history::import::{self, OpSource};
 use keelhaul_results::{Format, Judgement, Report, RunDir, Style};
+use regex::bytes::Regex;
 
 use crate::budget::Limits;
 use crate::exit::{Exit, Failure};
+use crate::logs;
 use crate::plan::Plan;
 use crate::registry;
 use crate::run::to_json;
@@ -35,6 +37,8 @@ pub struct Wish {
     pub format: Option<import::Format>,
     /// How it is imported.
     pub import: import::Options,
+    /// What no line of the nodes' logs may match.
+    pub log_pattern: Option<Regex>,
 }
 
 /// A judged history.
@@ -92,6 +96,8 @@ pub fn judge_file(path: &Path, wish: &Wish) -> Result<Judged, Failure> {
         let named = again.map(|history| keelhaul_checkers::name_nodes(&mut answer.checks, history));
         named.transpose().map_err(|error| in_file(error.into()))?;
     }
+    let logs = wish.log_pattern.as_ref().map(|pattern| logs::check(path, pattern)).transpose()?;
+    answer.checks.extend(logs);
     let mut judgement = Judgement::new(answer.checks);
     judgement.not = answer.not;
     judgement.operations = answer.operations;
@@ -119,6 +125,7 @@ pub fn judge_run(plan: &Plan, dir: &RunDir, format: Format) -> Result<Exit, Fail
         bytes: plan.check_memory_bytes,
         format: Some(import::Format::Keelhaul),
         import: import::Options::default(),
+        log_pattern: logs::pattern(plan.log_pattern.as_deref())?,
     };
     let mut judged = judge_file(&dir.history(), &wish).map_err(|failure| {
         // What we wrote ourselves must be readable.

@@ -15,6 +15,7 @@ mod expect;
 mod hidden;
 mod judge;
 mod list;
+mod logs;
 mod plan;
 mod progress;
 mod registry;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::args::RunArgs;
 use crate::exit::{Exit, Failure};
+use crate::logs;
 use crate::registry::{self, Choice};
 use crate::units;
 
@@ -55,6 +56,9 @@ pub struct Plan {
     pub schedule: Schedule,
     /// Decides the order of operations and faults.
     pub seed: u64,
+    /// What no line of the nodes' logs may match.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_pattern: Option<String>,
     /// How long judging may take, milliseconds.
     pub check_time_ms: u64,
     /// How much memory judging may take.
@@ -117,6 +121,7 @@ impl Plan {
             nemesis_interval_ms,
             schedule: Schedule::draw(&options, &mut stream(seed, "schedule")),
             seed,
+            log_pattern: logs::pattern(args.log_pattern.as_deref())?.map(|p| p.as_str().into()),
             check_time_ms: millis(units::duration("--check-time", &args.check_time)?),
             check_memory_bytes: units::bytes("--check-memory", &args.check_memory)?,
             reproducible: REPRODUCIBLE.map(String::from).to_vec(),
@@ -178,6 +183,9 @@ impl Plan {
         ];
         words.extend(self.read.iter().map(|read| format!("--read {read}")));
         words.extend(self.mutant.iter().map(|mutant| format!("--mutant {mutant}")));
+        // Quoted for a shell.
+        let quoted = |text: &String| format!("'{}'", text.replace('\'', r"'\''"));
+        words.extend(self.log_pattern.iter().map(|text| format!("--log-pattern {}", quoted(text))));
         words.join(" ")
     }
 }

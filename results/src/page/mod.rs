@@ -278,6 +278,8 @@ fn figure(title: &str, svg: &Svg, caption: &str) -> String {
 fn evidence_body(evidence: &Evidence, summary: Option<&Summary>) -> String {
     let mut body = String::new();
     match draw(|| plot::evidence(evidence, summary)) {
+        // What is no operation, such as a line of a log, is told and not drawn.
+        _ if evidence.ops.is_empty() => {}
         Some((svg, left)) => {
             // Wider than the page: scrolled, not shrunk until nobody can read it.
             let class = if svg.width() <= 1080.0 { "fit" } else { "scroll" };

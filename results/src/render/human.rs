@@ -111,7 +111,9 @@ fn push_evidence(lines: &mut Vec<String>, evidence: &Evidence, style: Style<'_>)
     let scale = (room / layout.width).min(1.0);
     let title =
         format!("    order  {:<process_width$}  {:<label_width$}  time →", "process", "operation");
-    lines.push(style.paint(Paint::Dim, &title));
+    if !ops.is_empty() {
+        lines.push(style.paint(Paint::Dim, &title));
+    }
     for (op, place) in ops.iter().zip(&layout.places) {
         let (from, to) = ((place.from * scale) as usize, (place.to * scale) as usize);
         let to = to.max(from + 1);
@@ -132,7 +134,9 @@ fn push_evidence(lines: &mut Vec<String>, evidence: &Evidence, style: Style<'_>)
     if left > 0 {
         lines.push(format!("    … and {left} more operations"));
     }
-    lines.push(String::new());
+    if !ops.is_empty() {
+        lines.push(String::new());
+    }
     lines.extend(evidence.explanation.iter().map(|sentence| format!("    {sentence}")));
 }
 

@@ -6,5 +6,6 @@ mod bad_input;
 mod check;
 mod common;
 mod expect;
+mod logs;
 mod malformed;
 mod run;
