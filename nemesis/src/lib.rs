@@ -9,15 +9,18 @@
 //! the last one it waits until the store is well (`await-healthy`).
 
 mod cuts;
+mod disk;
 mod env;
 mod generator;
 mod kill;
 mod nemesis;
 mod partition;
 mod pause;
+mod power;
 mod schedule;
 mod target;
 
+pub use disk::Trouble;
 pub use env::Env;
 pub use generator::{generator, recovery};
 pub use nemesis::Nemesis;
@@ -33,4 +36,17 @@ pub const KINDS: &[(&str, &str)] = &[
     ),
     ("kill", "ends the store's process on some nodes with SIGKILL, and starts it again"),
     ("pause", "stops every process of the store on some nodes with SIGSTOP, and lets them go on"),
+    (
+        "power",
+        "kills the store on some nodes and takes from their disks what was not synced: contents, and names in directories",
+    ),
+    ("disk-slow", "lets every sync on some nodes take longer"),
+    ("disk-error", "lets every write, or every sync, on some nodes fail with EIO"),
+    ("disk-full", "lets every write on some nodes fail with ENOSPC"),
 ];
+
+/// Whether a kind of fault needs the store's data to be on a disk of ours.
+#[must_use]
+pub fn needs_disk(kind: &str) -> bool {
+    kind == "power" || kind.starts_with("disk-")
+}

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::env::{Env, FaultError};
 use crate::schedule::{Schedule, ScheduledFault, Spec};
-use crate::{kill, partition, pause};
+use crate::{disk, kill, partition, pause, power};
 
 /// How long the store may take to become well once everything is healed.
 const RECOVERY_LIMIT: Duration = Duration::from_secs(30);
@@ -73,6 +73,13 @@ impl Nemesis {
             }
             Spec::Kill { target } => kill::inject(env, fault.id, *target, &order).await,
             Spec::Pause { target } => pause::inject(env, fault.id, *target, &order).await,
+            Spec::Power { target, torn } => {
+                power::inject(env, fault.id, *target, *torn, &order).await
+            }
+            Spec::DiskSlow { .. } | Spec::DiskError { .. } | Spec::DiskFull { .. } => {
+                let (target, trouble) = fault.spec.trouble().expect("it is a fault of a disk");
+                disk::inject(env, fault.id, target, trouble, &order).await
+            }
         };
         match injected {
             Ok(injected) => Outcome::Ok(Value::map([
@@ -94,6 +101,11 @@ impl Nemesis {
             Spec::Partition { .. } => partition::verify(&self.env, fault.id).await,
             Spec::Kill { .. } => kill::verify(&self.env, fault.id).await,
             Spec::Pause { .. } => pause::verify(&self.env, fault.id).await,
+            Spec::Power { .. } => power::verify(&self.env, fault.id).await,
+            Spec::DiskSlow { .. } | Spec::DiskError { .. } | Spec::DiskFull { .. } => {
+                let (_, trouble) = fault.spec.trouble().expect("it is a fault of a disk");
+                disk::verify(&self.env, fault.id, trouble).await
+            }
         }
     }
 
@@ -102,6 +114,10 @@ impl Nemesis {
             Spec::Partition { .. } => partition::heal(&self.env, fault.id).await,
             Spec::Kill { .. } => kill::heal(&self.env, fault.id).await,
             Spec::Pause { .. } => pause::heal(&self.env, fault.id).await,
+            Spec::Power { .. } => power::heal(&self.env, fault.id).await,
+            Spec::DiskSlow { .. } | Spec::DiskError { .. } | Spec::DiskFull { .. } => {
+                disk::heal(&self.env, fault.id).await
+            }
         }
     }
 
@@ -110,6 +126,10 @@ impl Nemesis {
             Spec::Partition { .. } => partition::verify_healed(&self.env).await,
             Spec::Kill { .. } => kill::verify_healed(&self.env, fault.id).await,
             Spec::Pause { .. } => pause::verify_healed(&self.env, fault.id).await,
+            Spec::Power { .. } => power::verify_healed(&self.env, fault.id).await,
+            Spec::DiskSlow { .. } | Spec::DiskError { .. } | Spec::DiskFull { .. } => {
+                disk::verify_healed(&self.env, fault.id).await
+            }
         }
     }
 

@@ -12,6 +12,7 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+use crate::disk::Trouble;
 use crate::partition::{Direction, Shape};
 use crate::target::Target;
 
@@ -72,6 +73,32 @@ pub enum Spec {
         /// Where.
         target: Target,
     },
+    /// Kill the daemon, lose what it had not synced, and restart it.
+    Power {
+        /// Where.
+        target: Target,
+        /// Some of what was not synced is kept: what this seed says had reached the disk by chance.
+        torn: Option<u64>,
+    },
+    /// Let syncs take longer.
+    DiskSlow {
+        /// Where.
+        target: Target,
+        /// By how much.
+        trouble: Trouble,
+    },
+    /// Let operations on files fail.
+    DiskError {
+        /// Where.
+        target: Target,
+        /// Which operations.
+        trouble: Trouble,
+    },
+    /// Let there be no space left.
+    DiskFull {
+        /// Where.
+        target: Target,
+    },
 }
 
 impl Spec {
@@ -82,6 +109,21 @@ impl Spec {
             Self::Partition { .. } => "partition",
             Self::Kill { .. } => "kill",
             Self::Pause { .. } => "pause",
+            Self::Power { .. } => "power",
+            Self::DiskSlow { .. } => "disk-slow",
+            Self::DiskError { .. } => "disk-error",
+            Self::DiskFull { .. } => "disk-full",
+        }
+    }
+
+    /// What a fault of a disk does to it.
+    pub(crate) const fn trouble(&self) -> Option<(Target, Trouble)> {
+        match *self {
+            Self::DiskSlow { target, trouble } | Self::DiskError { target, trouble } => {
+                Some((target, trouble))
+            }
+            Self::DiskFull { target } => Some((target, Trouble::Full)),
+            _ => None,
         }
     }
 
@@ -91,6 +133,14 @@ impl Spec {
             "partition" => Self::Partition { shape: Shape::Followers, direction: Direction::Both },
             "kill" => Self::Kill { target: Target::Followers },
             "pause" => Self::Pause { target: Target::Followers },
+            "power" => Self::Power { target: Target::Followers, torn: None },
+            "disk-slow" => {
+                Self::DiskSlow { target: Target::Followers, trouble: Trouble::SLOW[1].0 }
+            }
+            "disk-error" => {
+                Self::DiskError { target: Target::Followers, trouble: Trouble::ERRORS[0].0 }
+            }
+            "disk-full" => Self::DiskFull { target: Target::Followers },
             _ => return None,
         })
     }
@@ -103,6 +153,19 @@ impl Spec {
             },
             "kill" => Self::Kill { target: weighted(&Target::WEIGHTED, rng) },
             "pause" => Self::Pause { target: weighted(&Target::WEIGHTED, rng) },
+            "power" => Self::Power {
+                target: weighted(&Target::WEIGHTED_POWER, rng),
+                torn: rng.random_bool(0.4).then(|| rng.random()),
+            },
+            "disk-slow" => Self::DiskSlow {
+                target: weighted(&Target::WEIGHTED, rng),
+                trouble: weighted(&Trouble::SLOW, rng),
+            },
+            "disk-error" => Self::DiskError {
+                target: weighted(&Target::WEIGHTED, rng),
+                trouble: weighted(&Trouble::ERRORS, rng),
+            },
+            "disk-full" => Self::DiskFull { target: weighted(&Target::WEIGHTED, rng) },
             _ => return None,
         })
     }
@@ -237,6 +300,20 @@ mod tests {
         for (fault, next) in schedule.faults.iter().zip(&schedule.faults[1..]).take(3) {
             assert!(fault.until_ms < next.at_ms, "{fault:?} overlaps {next:?}");
         }
+    }
+
+    #[test]
+    fn every_kind_is_drawn_and_survives_in_a_plan() {
+        let kinds: Vec<String> = crate::KINDS.iter().map(|kind| kind.0.into()).collect();
+        let options =
+            ScheduleOptions { kinds, nodes: 5, time_limit_ms: 60_000, interval_ms: 5_000 };
+        let schedule = Schedule::draw(&options, &mut ChaCha8Rng::seed_from_u64(1));
+        for kind in &options.kinds {
+            let count = schedule.faults.iter().filter(|f| f.spec.kind() == kind).count();
+            assert!(count >= 2, "{count} faults of kind {kind}");
+        }
+        let text = serde_json::to_string(&schedule).unwrap();
+        assert_eq!(serde_json::from_str::<Schedule>(&text).unwrap(), schedule);
     }
 
     #[test]

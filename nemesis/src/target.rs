@@ -27,6 +27,10 @@ impl Target {
     pub(crate) const WEIGHTED: [(Self, u32); 5] =
         [(Self::One, 4), (Self::Some, 3), (Self::Leader, 5), (Self::Majority, 2), (Self::All, 1)];
 
+    /// The weights for a loss of power: what one node loses the others still have, so most strike enough to make it show.
+    pub(crate) const WEIGHTED_POWER: [(Self, u32); 5] =
+        [(Self::One, 2), (Self::Some, 2), (Self::Leader, 2), (Self::Majority, 4), (Self::All, 4)];
+
     /// The nodes struck: the first of `order` (a permutation of the cluster that the schedule drew) as the target
     /// says, leaving out those in `busy`, which another fault already struck.
     pub(crate) fn pick(

@@ -67,6 +67,9 @@ pub trait Store {
     /// The name of its daemon on a node, for [`Node::kill`], [`Node::pause`] and the like.
     fn daemon(&self) -> &'static str;
 
+    /// The directory that holds all that it must not forget, on every node; there once [`Store::setup`] is done.
+    fn data_dir(&self) -> &'static str;
+
     /// What it can serve.
     fn families(&self) -> &'static [Family];
 

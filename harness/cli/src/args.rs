@@ -69,7 +69,7 @@ pub enum Command {
 }
 
 /// Flags that a plan leaves no room for.
-const DECIDED_BY_PLAN: [&str; 14] = [
+const DECIDED_BY_PLAN: [&str; 15] = [
     "store",
     "workload",
     "nemesis",
@@ -79,6 +79,7 @@ const DECIDED_BY_PLAN: [&str; 14] = [
     "rate",
     "op_timeout",
     "read",
+    "disk",
     "mutant",
     "seed",
     "test_count",
@@ -132,6 +133,9 @@ pub struct RunArgs {
     /// How reads are done, where the store offers several ways: `linearizable` or `serializable`
     #[arg(long, value_name = "KIND")]
     pub read: Option<String>,
+    /// What the store's data are on, see `list disks`; by default `journaled` if a fault needs a disk that can lose, else `plain`
+    #[arg(long, value_name = "KIND")]
+    pub disk: Option<String>,
     /// Seed a mistake into our own nodes; see `list mutants`
     #[arg(long, value_name = "NAME")]
     pub mutant: Option<String>,
@@ -232,6 +236,8 @@ pub enum Listing {
     Workloads,
     /// Faults
     Faults,
+    /// What a store's data can be on
+    Disks,
     /// Consistency models
     Models,
     /// Mistakes that can be seeded into our own nodes

@@ -131,7 +131,7 @@ pub fn judge_run(plan: &Plan, dir: &RunDir, format: Format) -> Result<Exit, Fail
         // What we wrote ourselves must be readable.
         Failure { exit: Exit::Internal, ..failure }
     })?;
-    judged.judgement.not_tested.extend(registry::not_testable(&plan.env));
+    judged.judgement.not_tested.extend(registry::not_testable(&plan.env, &plan.disk));
     let infrastructure = |error| Failure::new(Exit::Infrastructure, error);
     dir.write(&dir.verdict(), judged.judgement.to_json().as_bytes()).map_err(infrastructure)?;
     write_report(dir, &judged, plan);

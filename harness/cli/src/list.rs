@@ -12,6 +12,7 @@ pub fn list(what: Listing) -> Exit {
     match what {
         Listing::Stores => choices(registry::STORES),
         Listing::Workloads => workloads(),
+        Listing::Disks => choices(registry::DISKS),
         Listing::Models => choices(registry::MODELS),
         Listing::Faults => {
             let kinds: Vec<Choice> =

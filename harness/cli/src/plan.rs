@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use keelhaul_cluster::ssh::{Host, Transport};
-use keelhaul_nemesis::{KINDS, Schedule, ScheduleOptions};
+use keelhaul_nemesis::{KINDS, Schedule, ScheduleOptions, needs_disk};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,9 @@ pub struct Plan {
     pub store: String,
     /// How the store serves reads, where it offers a choice.
     pub read: Option<String>,
+    /// What the store's data are on.
+    #[serde(default = "plain")]
+    pub disk: String,
     /// The mistake seeded into our own nodes.
     pub mutant: Option<String>,
     /// What the clients do.
@@ -106,6 +109,7 @@ impl Plan {
             keelhaul_plan: PLAN_VERSION,
             store: store.into(),
             read: read(args, store)?,
+            disk: disk(args, &faults)?,
             mutant: mutant(args, store)?,
             workload: workload.into(),
             model: "linearizable".into(),
@@ -182,6 +186,7 @@ impl Plan {
             format!("--concurrency {} --rate {} --seed {}", self.concurrency, self.rate, self.seed),
         ];
         words.extend(self.read.iter().map(|read| format!("--read {read}")));
+        words.push(format!("--disk {}", self.disk));
         words.extend(self.mutant.iter().map(|mutant| format!("--mutant {mutant}")));
         // Quoted for a shell.
         let quoted = |text: &String| format!("'{}'", text.replace('\'', r"'\''"));
@@ -281,6 +286,30 @@ fn read(args: &RunArgs, store: &str) -> Result<Option<String>, Failure> {
         _ => {
             Err(Failure::usage(format!("--read takes linearizable or serializable, not {read:?}")))
         }
+    }
+}
+
+/// What the store's data were on before there was a choice.
+fn plain() -> String {
+    "plain".into()
+}
+
+fn disk(args: &RunArgs, faults: &[String]) -> Result<String, Failure> {
+    // Those of the disk itself first: they are the more particular ones.
+    let needing = faults.iter().filter(|kind| needs_disk(kind)).min();
+    let Some(asked) = &args.disk else {
+        return Ok(if needing.is_some() { "journaled".into() } else { plain() });
+    };
+    let disk = registry::choose("--disk", registry::DISKS, asked)?;
+    match needing {
+        Some(kind) if disk == "plain" => Err(Failure::usage(format!(
+            "the fault {kind} needs a disk that can lose and fail: leave --disk out, or see `list disks`"
+        ))),
+        // Healing such a fault would let syncs work again.
+        Some(kind) if disk == "volatile" && kind != "power" => Err(Failure::usage(format!(
+            "a volatile disk goes with the fault power only, not with {kind}"
+        ))),
+        _ => Ok(disk.into()),
     }
 }
 

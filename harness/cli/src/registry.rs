@@ -39,20 +39,34 @@ pub const ENVIRONMENTS: &[Choice] = &[
     ),
 ];
 
-/// What no run in an environment can say anything about, whatever its faults.
-pub fn not_testable(env: &str) -> Vec<String> {
+/// What the store's data can be on. All but the first can lose and fail.
+pub const DISKS: &[Choice] = &[
+    choice("plain", "a directory of the node"),
+    choice(
+        "journaled",
+        "a name in a directory is durable with the next sync of anything, as on ext4, XFS and btrfs",
+    ),
+    choice(
+        "strict",
+        "a name in a directory is durable with a sync of that directory only, which is all that POSIX promises",
+    ),
+    choice(
+        "volatile",
+        "syncs succeed and make nothing durable; no store can keep its promises on it",
+    ),
+];
+
+/// What a run cannot say anything about: in its environment, whatever its faults; and without a disk that can lose.
+pub fn not_testable(env: &str, disk: &str) -> Vec<String> {
     let reasons: &[&str] = match env {
-        "local" => &[
-            "clock faults: the nodes share this machine's clock",
-            "power loss: what a killed process wrote survives in the machine's cache, synced or not",
-        ],
-        "ssh" => &[
-            "clock faults: none are injected on hosts",
-            "power loss: what a killed process wrote survives in the host's cache, synced or not",
-        ],
+        "local" => &["clock faults: the nodes share this machine's clock"],
+        "ssh" => &["clock faults: none are injected on hosts"],
         _ => &[],
     };
-    reasons.iter().map(ToString::to_string).collect()
+    let power = (disk == "plain").then_some(
+        "power loss: what a killed process wrote survives in the system's cache, synced or not",
+    );
+    reasons.iter().copied().chain(power).map(ToString::to_string).collect()
 }
 
 /// Promises that can be checked.

@@ -79,6 +79,10 @@ impl Store for Etcd {
         DAEMON
     }
 
+    fn data_dir(&self) -> &'static str {
+        DATA_DIR
+    }
+
     fn families(&self) -> &'static [Family] {
         &[Family::Register]
     }

@@ -75,6 +75,10 @@ impl Store for Raft {
         DAEMON
     }
 
+    fn data_dir(&self) -> &'static str {
+        DATA_DIR
+    }
+
     fn families(&self) -> &'static [Family] {
         &[Family::Register]
     }

@@ -5,9 +5,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::Context;
-use keelhaul_cluster::Cluster;
 use keelhaul_cluster::local::Local;
 use keelhaul_cluster::ssh::Ssh;
+use keelhaul_cluster::{Cluster, DiskEffect, DiskFault, DiskOp, Naming, Node, NodeError};
 use keelhaul_stores::etcd::{Etcd, Reads};
 use keelhaul_stores::raft::Raft;
 use keelhaul_stores::{Store, StoreError};
@@ -73,11 +73,36 @@ pub async fn deploy(plan: &Plan, run_dir: &Path) -> Result<Deployed, Failure> {
         .map_err(|error| Failure::new(Exit::Infrastructure, error))?;
     let nodes = cluster.nodes();
     let version = store.setup(nodes).await.map_err(|error| failure(error, &plan.store))?;
+    mount_disks(plan, &*store, nodes).await?;
     for node in nodes {
         store.start(node, nodes).await.map_err(|error| failure(error, &plan.store))?;
     }
     await_ready(&*store, &cluster).await.map_err(|error| failure(error, &plan.store))?;
     Ok(Deployed { cluster: Rc::new(cluster), store, version })
+}
+
+/// Puts the store's data on disks that can lose and fail, if the plan says so. What is there already is durable.
+async fn mount_disks(plan: &Plan, store: &dyn Store, nodes: &[Node]) -> Result<(), Failure> {
+    let naming = match plan.disk.as_str() {
+        "journaled" => Naming::Journaled,
+        "strict" | "volatile" => Naming::Strict,
+        _ => return Ok(()),
+    };
+    for node in nodes {
+        let mounted = async {
+            node.mount_disk(store.data_dir(), naming).await?;
+            if plan.disk == "volatile" {
+                let fault = DiskFault::always(DiskOp::Sync, DiskEffect::IgnoreSync);
+                node.disk_faults(store.data_dir(), vec![fault], plan.seed).await?;
+            }
+            Ok::<_, NodeError>(())
+        };
+        mounted
+            .await
+            .context("failed to mount a disk (every node needs FUSE: load the kernel's module fuse, or leave faults of power and disk out)")
+            .map_err(|error| Failure::new(Exit::Infrastructure, error))?;
+    }
+    Ok(())
 }
 
 async fn await_ready(store: &dyn Store, cluster: &Cluster) -> Result<(), StoreError> {

@@ -28,6 +28,12 @@ pub enum Mutant {
     KeepTail,
     /// R13.
     CommitUnverified,
+    /// R17.
+    AckUnsynced,
+    /// R18.
+    CountUnsynced,
+    /// R21.
+    ForgetDirectory,
     /// R28.
     NoDedupe,
     /// R32.
@@ -65,6 +71,8 @@ pub struct Info {
     pub without_check_quorum: bool,
     /// Whether nodes with this mistake take no snapshots: one that is installed repairs a replica that has diverged.
     pub without_snapshots: bool,
+    /// Whether the mistake is in what is below the protocol, where no simulation of the protocol alone can show it.
+    pub in_storage: bool,
 }
 
 /// No such mutant.
@@ -84,7 +92,7 @@ const BUSY: &str = "--nemesis-interval 2 --concurrency 10n --op-timeout 0.3";
 const PATIENT: &str = "--nemesis-interval 2 --concurrency 10n --op-timeout 3";
 
 /// In the order of the enum, so that a mutant is its own index.
-const TABLE: [Info; 12] = [
+const TABLE: [Info; 15] = [
     Info {
         mutant: Mutant::CommitOldTerm,
         name: "commit-old-term",
@@ -98,6 +106,7 @@ const TABLE: [Info; 12] = [
         without_pre_vote: false,
         without_check_quorum: false,
         without_snapshots: false,
+        in_storage: false,
     },
     Info {
         mutant: Mutant::ForgetVote,
@@ -112,6 +121,7 @@ const TABLE: [Info; 12] = [
         without_pre_vote: false,
         without_check_quorum: false,
         without_snapshots: false,
+        in_storage: false,
     },
     Info {
         mutant: Mutant::CompareLength,
@@ -126,6 +136,7 @@ const TABLE: [Info; 12] = [
         without_pre_vote: true,
         without_check_quorum: true,
         without_snapshots: false,
+        in_storage: false,
     },
     Info {
         mutant: Mutant::QuorumOffByOne,
@@ -140,6 +151,7 @@ const TABLE: [Info; 12] = [
         without_pre_vote: false,
         without_check_quorum: false,
         without_snapshots: false,
+        in_storage: false,
     },
     Info {
         mutant: Mutant::IgnoreHigherTerm,
@@ -154,6 +166,7 @@ const TABLE: [Info; 12] = [
         without_pre_vote: false,
         without_check_quorum: true,
         without_snapshots: false,
+        in_storage: false,
     },
     Info {
         mutant: Mutant::TruncateAlways,
@@ -168,6 +181,7 @@ const TABLE: [Info; 12] = [
         without_pre_vote: false,
         without_check_quorum: false,
         without_snapshots: false,
+        in_storage: false,
     },
     Info {
         mutant: Mutant::KeepTail,
@@ -182,6 +196,7 @@ const TABLE: [Info; 12] = [
         without_pre_vote: true,
         without_check_quorum: true,
         without_snapshots: true,
+        in_storage: false,
     },
     Info {
         mutant: Mutant::CommitUnverified,
@@ -196,6 +211,52 @@ const TABLE: [Info; 12] = [
         without_pre_vote: true,
         without_check_quorum: true,
         without_snapshots: true,
+        in_storage: false,
+    },
+    Info {
+        mutant: Mutant::AckUnsynced,
+        name: "ack-unsynced",
+        id: "R17",
+        rule: "a follower acknowledges entries that it has written and not synced, and leaves the sync for later; an entry must be durable before it is acknowledged",
+        source: "paper figure 2, persistent state; NATS#7564",
+        evidence: "an acknowledged write is lost with the power of a majority",
+        class: 2,
+        nemesis: "power",
+        flags: BUSY,
+        without_pre_vote: false,
+        without_check_quorum: false,
+        without_snapshots: false,
+        in_storage: false,
+    },
+    Info {
+        mutant: Mutant::CountUnsynced,
+        name: "count-unsynced",
+        id: "R18",
+        rule: "a leader counts its own copy of an entry towards the quorum before it is synced, and leaves the sync for later; only a durable copy counts. A cluster of one shows it at once",
+        source: "dissertation §10.2.1; etcd#14370",
+        evidence: "an acknowledged write is lost with the leader's power",
+        class: 2,
+        nemesis: "power",
+        flags: "--nodes 1 --nemesis-interval 2 --concurrency 10n --op-timeout 0.3",
+        without_pre_vote: false,
+        without_check_quorum: false,
+        without_snapshots: false,
+        in_storage: false,
+    },
+    Info {
+        mutant: Mutant::ForgetDirectory,
+        name: "forget-directory",
+        id: "R21",
+        rule: "syncs files and never the directory that a new or renamed one is in; POSIX makes a name durable by a sync of its directory only",
+        source: "fsync(2); fluree#1459, marble#12",
+        evidence: "a node comes back from a loss of power with its log gone; an acknowledged write is lost",
+        class: 2,
+        nemesis: "power",
+        flags: "--disk strict --nemesis-interval 2 --concurrency 10n --op-timeout 0.3",
+        without_pre_vote: false,
+        without_check_quorum: false,
+        without_snapshots: false,
+        in_storage: true,
     },
     Info {
         mutant: Mutant::NoDedupe,
@@ -210,6 +271,7 @@ const TABLE: [Info; 12] = [
         without_pre_vote: false,
         without_check_quorum: false,
         without_snapshots: false,
+        in_storage: false,
     },
     Info {
         mutant: Mutant::LocalRead,
@@ -224,6 +286,7 @@ const TABLE: [Info; 12] = [
         without_pre_vote: false,
         without_check_quorum: true,
         without_snapshots: false,
+        in_storage: false,
     },
     Info {
         mutant: Mutant::VoteForAnyone,
@@ -238,6 +301,7 @@ const TABLE: [Info; 12] = [
         without_pre_vote: true,
         without_check_quorum: false,
         without_snapshots: false,
+        in_storage: false,
     },
     Info {
         mutant: Mutant::AppendUnchecked,
@@ -252,6 +316,7 @@ const TABLE: [Info; 12] = [
         without_pre_vote: false,
         without_check_quorum: false,
         without_snapshots: false,
+        in_storage: false,
     },
 ];
 

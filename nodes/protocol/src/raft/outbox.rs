@@ -82,6 +82,16 @@ impl Outbox {
         self.stored_log(before, last);
     }
 
+    /// What mutants do in place of [`Outbox::append`]: nothing asks for a sync, and nothing waits for one.
+    pub(super) fn append_unsynced(&mut self, entries: Vec<Entry>) {
+        let Some(last) = entries.last().map(|entry| entry.index) else { return };
+        self.effects.push(Effect::Append(entries));
+        self.durable = last;
+        for (_, reached) in &mut self.unsynced {
+            *reached = last;
+        }
+    }
+
     /// The snapshot replaces the log up to its end, and all of it unless `keep_log`.
     pub(super) fn save_snapshot(&mut self, snapshot: Snapshot, log_from: LogIndex, keep_log: bool) {
         let last = snapshot.last_index;

@@ -20,7 +20,11 @@ impl Replica {
     pub(super) fn append_own(&mut self, payload: Payload) -> Position {
         let index = LogIndex(self.log.last().index.0 + 1);
         let entry = Entry { index, term: self.hard_state.term, payload };
-        self.outbox.append(vec![entry.clone()]);
+        if self.config.is(Mutant::CountUnsynced) {
+            self.outbox.append_unsynced(vec![entry.clone()]);
+        } else {
+            self.outbox.append(vec![entry.clone()]);
+        }
         self.log.push(Arc::new(entry));
         self.log.last()
     }
@@ -119,7 +123,12 @@ impl Replica {
                 stored.push(entry);
             }
         }
-        self.outbox.append(stored.iter().map(|entry| Entry::clone(entry)).collect());
+        let stored = stored.iter().map(|entry| Entry::clone(entry)).collect();
+        if self.config.is(Mutant::AckUnsynced) {
+            self.outbox.append_unsynced(stored);
+        } else {
+            self.outbox.append(stored);
+        }
         matched
     }
 

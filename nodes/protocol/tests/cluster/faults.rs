@@ -27,7 +27,9 @@ impl Kinds {
 
     pub fn named(names: &str) -> Kinds {
         let has = |name| names.split(',').any(|n| n == name);
-        Kinds { partition: has("partition"), kill: has("kill"), pause: has("pause") }
+        // A crash loses what was not synced here, so every kill is a loss of power.
+        let kill = has("kill") || has("power");
+        Kinds { partition: has("partition"), kill, pause: has("pause") }
     }
 }
 

@@ -91,7 +91,7 @@ fn mutants_are_caught() {
     println!(
         "first of {FIRST:?}; of {table:?}: timed and seen by clients, or inside; without a clock"
     );
-    for mutant in Mutant::all() {
+    for mutant in Mutant::all().filter(|mutant| !mutant.info().in_storage) {
         let first = FIRST.into_iter().find(|seed| kills(mutant, *seed, true));
         // The run of the paper's figure 8 is too long a coincidence; a golden script plays it.
         assert!(first.is_some() || mutant == Mutant::CommitOldTerm, "{mutant} lives");

@@ -8,6 +8,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::StorageError;
 
@@ -31,8 +32,19 @@ pub(super) fn create_directory(path: &Path) -> Result<(), StorageError> {
     }
 }
 
+/// Whether this process makes the mistake R21.
+static FORGETS_DIRECTORIES: AtomicBool = AtomicBool::new(false);
+
+/// From now on this process syncs no directory: the mutant R21. A process is one node, and a node is a mutant for life.
+pub(crate) fn forget_directories() {
+    FORGETS_DIRECTORIES.store(true, Ordering::Relaxed);
+}
+
 /// Makes the names in a directory durable.
 pub(super) fn sync_directory(path: &Path) -> Result<(), StorageError> {
+    if FORGETS_DIRECTORIES.load(Ordering::Relaxed) {
+        return Ok(());
+    }
     File::open(path)
         .and_then(|directory| directory.sync_all())
         .map_err(failed("sync directory", path))

@@ -26,6 +26,7 @@ use std::path::{Path, PathBuf};
 use keelhaul_protocol::api::{Entry, HardState, LogIndex, Snapshot, Stored, SyncTicket};
 
 pub use error::StorageError;
+pub(crate) use files::forget_directories;
 pub(crate) use worker::{Report, Worker};
 
 use segment::Marker;
@@ -141,6 +142,11 @@ impl Storage {
             }
             Command::Sync(_) => Ok(()),
         }
+    }
+
+    /// Hands everything to the operating system, which outlives this process.
+    pub(crate) fn flush(&mut self) -> Result<(), StorageError> {
+        self.wal.flush()
     }
 
     /// Makes everything durable, and then, not before, drops what a snapshot has replaced.

@@ -195,7 +195,7 @@ impl Wal {
         if self.buffer.len() >= BUFFER_BYTES_MAX { self.flush() } else { Ok(()) }
     }
 
-    fn flush(&mut self) -> Result<(), StorageError> {
+    pub(super) fn flush(&mut self) -> Result<(), StorageError> {
         if !self.buffer.is_empty() {
             self.file.append(&self.buffer)?;
             self.written += self.buffer.len() as u64;

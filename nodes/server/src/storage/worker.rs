@@ -85,6 +85,9 @@ fn batch(
     }
     if ticket.is_some() {
         storage.sync()?;
+    } else {
+        // What nobody waits for need not be durable, but a process that ends must not take it along.
+        storage.flush()?;
     }
     Ok(ticket)
 }
