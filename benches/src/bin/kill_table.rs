@@ -13,10 +13,14 @@ use keelhaul_protocol::raft::Mutant;
 /// Tries a mutant, unless the command line says otherwise.
 const TRIES: u64 = 5;
 
+/// The exit code of a run whose store never became well again.
+const EXIT_STORE_UNHEALTHY: i32 = 11;
+
 /// How a mutant fell.
 struct Kill {
     tries: u64,
-    seconds: f64,
+    /// When the history had no legal order any more; `None` when the store itself did not recover.
+    seconds: Option<f64>,
     evidence: String,
 }
 
@@ -35,7 +39,10 @@ fn main() -> ExitCode {
     {
         let info = mutant.info();
         let row = match hunt(&program, mutant, tries) {
-            Ok(Some(kill)) => format!("{} | {:.1} | {}", kill.tries, kill.seconds, kill.evidence),
+            Ok(Some(kill)) => {
+                let seconds = kill.seconds.map_or("–".into(), |seconds| format!("{seconds:.1}"));
+                format!("{} | {seconds} | {}", kill.tries, kill.evidence)
+            }
             Ok(None) => format!("{tries} | did not fall | –"),
             Err(sentence) => {
                 eprintln!("error: {}: {sentence}", info.name);
@@ -62,6 +69,10 @@ fn hunt(program: &str, mutant: Mutant, tries: u64) -> Result<Option<Kill>, Strin
         match output.status.code() {
             Some(0) => {}
             Some(1) => return kill(seed, &output.stdout).map(Some),
+            Some(EXIT_STORE_UNHEALTHY) => {
+                let evidence = "nodes do not start again".to_owned();
+                return Ok(Some(Kill { tries: seed, seconds: None, evidence }));
+            }
             code => {
                 return Err(format!(
                     "seed {seed} ended with {code:?}: {}",
@@ -89,7 +100,7 @@ fn kill(tries: u64, verdict: &[u8]) -> Result<Kill, String> {
         .collect();
     Ok(Kill {
         tries,
-        seconds: last_ns as f64 / 1e9,
+        seconds: Some(last_ns as f64 / 1e9),
         evidence: format!("{}, {} operations", anomalies.join(", "), ops.len()),
     })
 }

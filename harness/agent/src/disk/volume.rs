@@ -61,6 +61,8 @@ struct State {
 struct Open {
     file: Arc<File>,
     count: u64,
+    /// The last write was synced with it, and nothing came after it.
+    synced_by_write: bool,
 }
 
 /// Attributes of an inode: its number, and what the backing file has.
@@ -136,6 +138,7 @@ impl Volume {
             let content_end = state.content_length(ino);
             state.save(ino, &file, length..content_end.max(length))?;
             file.set_len(length)?;
+            state.mark_synced(ino, false);
             if let Some(content) = state.model()?.content(ino) {
                 content.resized(length);
             }
@@ -230,7 +233,7 @@ impl Volume {
             return Ok(());
         }
         let file = Arc::new(self.backing.file(&state.path(ino)?)?);
-        state.open.insert(ino, Open { file, count: 1 });
+        state.open.insert(ino, Open { file, count: 1, synced_by_write: false });
         Ok(())
     }
 
@@ -281,9 +284,14 @@ impl Volume {
         if let Some(content) = state.model()?.content(ino) {
             content.written(end);
         }
+        state.mark_synced(ino, false);
         drop(state);
         written?;
-        if sync { self.sync_file(ino, true) } else { Ok(()) }
+        if sync {
+            self.sync_now(ino, true)?;
+            self.lock().mark_synced(ino, true);
+        }
+        Ok(())
     }
 
     /// Reserves, zeroes or frees a range, as `fallocate(2)`.
@@ -303,6 +311,7 @@ impl Volume {
         let signed = |n: u64| i64::try_from(n).map_err(|_| errno(libc::EFBIG));
         let (offset, length) = (signed(range.start)?, signed(range.end - range.start)?);
         nix::fcntl::fallocate(&*file, flags, offset, length)?;
+        state.mark_synced(ino, false);
         if !flags.contains(keeps)
             && let Some(content) = state.model()?.content(ino)
         {
@@ -311,7 +320,15 @@ impl Volume {
         Ok(())
     }
 
+    /// A program syncs a file. After a write that was synced with it the kernel asks for the same again, if it is a recent one.
     pub fn sync_file(&self, ino: Ino, data_only: bool) -> io::Result<()> {
+        if self.lock().mark_synced(ino, false) {
+            return Ok(());
+        }
+        self.sync_now(ino, data_only)
+    }
+
+    fn sync_now(&self, ino: Ino, data_only: bool) -> io::Result<()> {
         self.counters.syncs.fetch_add(1, Ordering::Relaxed);
         if self.strike(DiskOp::Sync, ino)?.ignore_sync {
             return Ok(());
@@ -497,6 +514,12 @@ impl State {
 
     fn path(&mut self, ino: Ino) -> io::Result<PathBuf> {
         self.model()?.path(ino).ok_or_else(|| errno(libc::ESTALE))
+    }
+
+    /// Notes whether the last write to an open file was synced with it; answers whether that was so until now.
+    fn mark_synced(&mut self, ino: Ino, synced: bool) -> bool {
+        let open = self.open.get_mut(&ino);
+        open.is_some_and(|open| std::mem::replace(&mut open.synced_by_write, synced))
     }
 
     fn content_length(&mut self, ino: Ino) -> u64 {

@@ -35,6 +35,9 @@ fn flags() {
     check("run --mutant nobody", 64, &["--mutant", "nobody"]);
     check("run --store etcd --mutant local-read", 64, &["--mutant", "etcd"]);
     check("run --read serializable", 64, &["--read", "raft"]);
+    check("run --disk floppy", 64, &["--disk", "floppy", "journaled, strict"]);
+    check("run --nemesis kill,power --disk plain", 64, &["power", "list disks"]);
+    check("run --nemesis power,disk-full --disk volatile", 64, &["volatile", "disk-full"]);
     check("run --format xml", 64, &["--format", "xml"]);
     check("run --env cloud", 64, &["--env", "cloud", "local"]);
     check("run --no-such-flag", 64, &["--no-such-flag"]);

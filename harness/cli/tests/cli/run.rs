@@ -85,6 +85,21 @@ fn etcd_is_valid_and_its_serializable_reads_are_not() {
     assert_code(&keelhaul(dir.path(), stale), 1);
 }
 
+#[test]
+fn a_loss_of_power_shows_who_does_not_sync() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(_alone) = cluster_allowed(dir.path()) else { return };
+    let power =
+        "run --nemesis power --nemesis-interval 2 --time-limit 12 --op-timeout 0.3 --seed 1";
+    let correct = keelhaul(dir.path(), &format!("{power} --disk strict --nodes 3"));
+    if correct.code == 10 && correct.stderr.contains("FUSE") {
+        skipped("no FUSE in a user namespace");
+        return;
+    }
+    assert!([0, 3].contains(&correct.code), "{correct:?}");
+    assert_code(&keelhaul(dir.path(), &format!("{power} --mutant count-unsynced --nodes 1")), 1);
+}
+
 /// Function and key of each operation that clients began, and what the nemesis began, in order.
 fn asked_for(dir: &Path) -> (Vec<String>, Vec<String>) {
     let text = std::fs::read_to_string(dir.join("runs/latest/history.jsonl")).unwrap();
