@@ -1,6 +1,7 @@
 //! Limits on a search, brought in by the caller because this crate has no clock.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Why a search had to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +31,30 @@ pub trait Budget: Sync {
     /// does not know the time.
     fn share(&self, _parts: u32) -> Option<Box<dyn Budget + '_>> {
         None
+    }
+}
+
+/// A budget that may also be asked only so often: a bound on the effort that no clock can change.
+pub struct Bounded<'a> {
+    budget: &'a dyn Budget,
+    looks: AtomicU64,
+}
+
+impl<'a> Bounded<'a> {
+    /// `looks` is how often it may be asked before it ends, at the latest with `budget`.
+    #[must_use]
+    pub const fn new(budget: &'a dyn Budget, looks: u64) -> Self {
+        Self { budget, looks: AtomicU64::new(looks) }
+    }
+}
+
+impl Budget for Bounded<'_> {
+    fn spent(&self, bytes: usize) -> Option<Exhausted> {
+        let less = |looks: u64| looks.checked_sub(1);
+        match self.looks.try_update(Ordering::Relaxed, Ordering::Relaxed, less) {
+            Ok(_) => self.budget.spent(bytes),
+            Err(_) => Some(Exhausted::Time),
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::budget::Budget;
 use crate::columns::{Atom, Call, ColumnError, Outcome, RegistersBuilder};
+use crate::lattice::{Place, Standing};
 use crate::models::Model;
 use crate::progress::{FaultSummary, Progress};
 use crate::stats::{Outcomes, Stats};
@@ -114,8 +115,14 @@ pub struct Judgement {
     pub keys: usize,
     /// Names of all anomalies found.
     pub anomalies: Vec<String>,
-    /// Models that were refuted.
+    /// The strongest models that the history is proved to have.
+    pub strongest: Vec<String>,
+    /// The weakest models that it is proved not to have.
     pub not: Vec<String>,
+    /// Stronger models that it cannot have either.
+    pub also_not: Vec<String>,
+    /// What is known of models that nobody asked for; it has no part in the verdict.
+    pub standing: Vec<Standing>,
     /// Whether the history is whole.
     pub ending: Sealed,
     /// What was seen of each kind of fault.
@@ -220,9 +227,11 @@ impl Pass {
         let Timeline { faults: windows, .. } = self.faults.finish(end_ns);
         let faults = self.progress.summarize(&windows, &request.requested_faults);
         drop(self.progress);
-        let Judged { keys, operations, mut checks } =
+        let Judged { keys, operations, mut checks, standing } =
             self.subject.finish(&Asked { models, budget });
         let own = checks.len();
+        let Place { strongest, mut not, also_not } = Place::new(&checks, &standing);
+        not.extend(refuted(&checks, workload.models));
         checks.push(guard(stats::NAME, || self.stats.check()));
         checks.push(guard(progress::NAME, || Progress::check(&faults, &request.requested_faults)));
         let outcomes = self.stats.counts();
@@ -232,7 +241,10 @@ impl Pass {
             outcomes,
             keys,
             anomalies: checks.iter().flat_map(|check| check.anomalies.clone()).collect(),
-            not: refuted(&checks, workload.models),
+            strongest,
+            not,
+            also_not,
+            standing,
             ending,
             faults,
             duration_ns: end_ns,
@@ -280,11 +292,13 @@ impl Judgement {
     }
 }
 
-/// Models that a check refuted.
+/// Models of other kinds that a check refuted.
 fn refuted(checks: &[Check], models: &[&str]) -> Vec<String> {
-    let refuted = checks
-        .iter()
-        .filter(|c| c.verdict == Verdict::Invalid && models.contains(&c.name.as_str()));
+    let refuted = checks.iter().filter(|check| {
+        let name = check.name.as_str();
+        let other = models.contains(&name) && Model::by_name(name).is_none();
+        other && check.verdict == Verdict::Invalid
+    });
     refuted.map(|check| check.name.clone()).collect()
 }
 

@@ -6,6 +6,7 @@ mod domain;
 mod in_flight;
 mod judge;
 mod kafka;
+mod lattice;
 mod registers;
 mod subject;
 #[cfg(test)]
@@ -30,6 +31,7 @@ pub mod columns;
 pub use budget::{Budget, Exhausted, Unlimited};
 pub use domain::LogLines;
 pub use judge::{JudgeError, JudgeRequest, Judgement, Sealed, judge};
+pub use lattice::Standing;
 pub use subject::{OptionError, Settings};
 pub use verdict::{Check, Evidence, EvidenceOp, Verdict};
 pub use whereabouts::name_nodes;

@@ -1,20 +1,15 @@
 //! Which models a history of registers can be judged by, and what decides each.
 
-use crate::budget::Budget;
 use crate::causal;
 use crate::columns::Registers;
-use crate::judge::guard;
+use crate::lattice::Table;
 use crate::linearizable;
 use crate::models::Model;
 use crate::sequential;
 use crate::sessions;
-use crate::verdict::Check;
-
-/// Decides one model; the check bears the model's name.
-pub type Decide = fn(&Registers, &dyn Budget) -> Check;
 
 /// Every model that can be decided, strongest first.
-pub const DECIDABLE: &[(Model, Decide)] = &[
+pub const DECIDABLE: &Table<Registers> = &[
     (Model::Linearizable, linearizable::check),
     (Model::Sequential, sequential::check),
     (Model::CausalMemory, causal::check_memory),
@@ -37,16 +32,6 @@ pub const NAMES: &[&str] = &{
     }
     names
 };
-
-/// Decides these models, by name; none: the strongest.
-pub fn decide(registers: &Registers, names: &[&str], budget: &dyn Budget) -> Vec<Check> {
-    let asked = |name: &str| names.contains(&name);
-    let default = DECIDABLE[0].0.name();
-    let chosen = DECIDABLE
-        .iter()
-        .filter(|(model, _)| asked(model.name()) || (names.is_empty() && model.name() == default));
-    chosen.map(|(model, check)| guard(model.name(), || check(registers, budget))).collect()
-}
 
 #[cfg(test)]
 mod tests {

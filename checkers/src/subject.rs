@@ -7,10 +7,11 @@ use keelhaul_history::{Header, RawOp, Value};
 
 use crate::budget::Budget;
 use crate::columns::{ColumnError, RegistersBuilder};
-use crate::judge::{guard, observe_register};
-use crate::linearizable;
+use crate::judge::observe_register;
+use crate::lattice::{Answers, Question, Standing};
 use crate::objects::{ObjectsBuilder, Vocabulary};
 use crate::registers;
+use crate::sequential;
 use crate::verdict::Check;
 
 /// Reads the history of the workload's objects and judges it.
@@ -44,6 +45,8 @@ pub struct Judged {
     pub operations: usize,
     /// The answers, the one that matters most first.
     pub checks: Vec<Check>,
+    /// What is known of models that nobody asked for.
+    pub standing: Vec<Standing>,
 }
 
 /// What the user says of a workload's objects.
@@ -122,8 +125,12 @@ impl Subject for RegistersBuilder {
 
     fn finish(self: Box<Self>, asked: &Asked<'_>) -> Judged {
         let registers = Self::finish(*self);
-        let checks = registers::decide(&registers, asked.models, asked.budget);
-        Judged { keys: registers.keys.len(), operations: registers.op_count(), checks }
+        let Asked { models, budget } = *asked;
+        let operations = registers.op_count();
+        let question =
+            Question { table: registers::DECIDABLE, history: &registers, operations, budget };
+        let Answers { checks, standing } = question.answer(models, sequential::finds_garbage);
+        Judged { keys: registers.keys.len(), operations, checks, standing }
     }
 }
 
@@ -136,8 +143,8 @@ impl<V: Vocabulary<Model: Send> + 'static> Subject for ObjectsBuilder<V> {
         let all = Self::finish(*self);
         let keys = all.len();
         let operations = all.iter().map(|object| object.ops.len()).sum();
-        let check = guard(linearizable::NAME, || V::check(all, asked.budget));
-        Judged { keys, operations, checks: vec![check] }
+        let Answers { checks, standing } = V::answer(all, asked.models, asked.budget);
+        Judged { keys, operations, checks, standing }
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::columns::RegistersBuilder;
 use crate::domain;
 use crate::kafka;
-use crate::linearizable;
+use crate::models::Model;
 use crate::objects::models::bag::Unordered;
 use crate::objects::models::container;
 use crate::objects::models::fifo::Fifo;
@@ -50,11 +50,12 @@ pub fn workload(name: &str) -> Option<&'static Workload> {
     workloads().find(|workload| workload.name == name)
 }
 
-const LINEARIZABLE: &[&str] = &[linearizable::NAME];
+/// What can be decided of any object.
+const ORDERED: &[&str] = &[Model::Linearizable.name(), Model::Sequential.name()];
 
-/// An object that promises to be linearizable, and takes no options.
+/// An object that usually promises to be linearizable, and takes no options.
 const fn object(name: &'static str, what: &'static str, subject: MakeSubject) -> Workload {
-    Workload { name, what, models: LINEARIZABLE, options: &[], subject }
+    Workload { name, what, models: ORDERED, options: &[], subject }
 }
 
 /// Registers, which may promise less than to be linearizable.

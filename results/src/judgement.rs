@@ -1,6 +1,6 @@
 //! What all checks together say of a history.
 
-use keelhaul_checkers::{Check, Verdict};
+use keelhaul_checkers::{Check, Standing, Verdict};
 use serde::Serialize;
 
 /// Version of `verdict.json`; raised when a field changes its meaning or goes away.
@@ -15,10 +15,14 @@ pub struct Judgement {
     pub verdict: Verdict,
     /// Names of all anomalies found, each once, in the order found.
     pub anomalies: Vec<String>,
+    /// The strongest models that the history is proved to have.
+    pub strongest: Vec<String>,
     /// The weakest models that the history is proved not to have.
     pub not: Vec<String>,
     /// Stronger models that it cannot have either.
     pub also_not: Vec<String>,
+    /// What is known of models that nobody asked for. It has no part in the verdict.
+    pub standing: Vec<Standing>,
     /// Operations that clients invoked.
     pub operations: u64,
     /// How long judging took, milliseconds.
@@ -49,8 +53,10 @@ impl Judgement {
             version: VERDICT_VERSION,
             verdict,
             anomalies,
+            strongest: Vec::new(),
             not: Vec::new(),
             also_not: Vec::new(),
+            standing: Vec::new(),
             operations: 0,
             elapsed_ms: 0,
             peak_bytes: None,
@@ -114,7 +120,16 @@ mod tests {
         assert_eq!(json["verdict"], "invalid");
         assert_eq!(json["anomalies"], serde_json::json!(["stale-read"]));
         assert_eq!(json["checks"][1]["name"], "linearizable");
-        for field in ["not", "also_not", "operations", "elapsed_ms", "tested", "not_tested"] {
+        for field in [
+            "strongest",
+            "not",
+            "also_not",
+            "standing",
+            "operations",
+            "elapsed_ms",
+            "tested",
+            "not_tested",
+        ] {
             assert!(json.get(field).is_some(), "{field}");
         }
     }

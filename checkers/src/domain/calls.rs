@@ -157,7 +157,7 @@ impl<C: Checker> Subject for Keyed<C> {
             (key, check)
         });
         let check = together(C::NAME, answers.collect());
-        Judged { keys, operations: self.operations, checks: vec![check] }
+        Judged { keys, operations: self.operations, checks: vec![check], standing: Vec::new() }
     }
 }
 

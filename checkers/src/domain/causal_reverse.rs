@@ -109,7 +109,12 @@ impl Subject for CausalReverse {
         }
         let count = |key: &Key| key.reads.len() + key.writes.iter().flatten().count();
         let operations = self.keys.iter().map(count).sum();
-        Judged { keys: self.keys.len(), operations, checks: vec![guard(NAME, || self.check())] }
+        Judged {
+            keys: self.keys.len(),
+            operations,
+            checks: vec![guard(NAME, || self.check())],
+            standing: Vec::new(),
+        }
     }
 }
 

@@ -62,7 +62,7 @@ impl Subject for Exceptions {
 
     fn finish(self: Box<Self>, _asked: &Asked<'_>) -> Judged {
         let check = guard(NAME, || self.check());
-        Judged { keys: 0, operations: self.invoked, checks: vec![check] }
+        Judged { keys: 0, operations: self.invoked, checks: vec![check], standing: Vec::new() }
     }
 }
 

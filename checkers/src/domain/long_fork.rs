@@ -128,7 +128,12 @@ impl Subject for LongFork {
             }
         }
         let (keys, operations) = (self.keys.len(), self.writes.len() + self.reads.len());
-        Judged { keys, operations, checks: vec![guard(NAME, || self.check())] }
+        Judged {
+            keys,
+            operations,
+            checks: vec![guard(NAME, || self.check())],
+            standing: Vec::new(),
+        }
     }
 }
 

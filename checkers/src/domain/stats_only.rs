@@ -26,6 +26,6 @@ impl Subject for Anything {
     }
 
     fn finish(self: Box<Self>, _asked: &Asked<'_>) -> Judged {
-        Judged { keys: 0, operations: 0, checks: Vec::new() }
+        Judged { keys: 0, operations: 0, checks: Vec::new(), standing: Vec::new() }
     }
 }

@@ -97,7 +97,7 @@ impl Subject for Kafka {
         let log = self.reading.finish();
         let check = guard(NAME, || check(&log, &self.options, asked.budget));
         let operations = log.ops.iter().filter(|op| op.what == What::Txn).count();
-        Judged { keys: log.keys.len(), operations, checks: vec![check] }
+        Judged { keys: log.keys.len(), operations, checks: vec![check], standing: Vec::new() }
     }
 }
 

@@ -8,6 +8,7 @@
 //! otherwise, so that a read names the write that it returned; this is what "reads from" means below.
 
 mod about;
+mod anomalies;
 #[cfg(test)]
 pub(crate) mod drawing;
 #[cfg(test)]
@@ -16,6 +17,7 @@ mod edges;
 use std::fmt;
 
 pub use about::{About, Example};
+pub use anomalies::{ANOMALIES, Anomaly, anomaly};
 
 /// A consistency model, strongest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

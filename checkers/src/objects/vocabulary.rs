@@ -7,7 +7,9 @@ use keelhaul_history::{Kind, Process, RawOp, RawValue, Value};
 use super::model::{Model, Operation};
 use crate::budget::Budget;
 use crate::columns::{Atom, ColumnError, NEVER, WordMap};
-use crate::verdict::Check;
+use crate::lattice::{Answers, Question, Table};
+use crate::models::Model as Consistency;
+use crate::sequential;
 
 /// What is wrong with an event's function or value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,12 +51,18 @@ pub trait Vocabulary: Default {
     /// The object, when all events have been read.
     fn finish(self, ops: &mut [Operation<Op<Self>>]) -> Self::Model;
 
-    /// Judges all objects of a history.
-    fn check(objects: Vec<Object<Self::Model>>, budget: &dyn Budget) -> Check
+    /// Judges all objects of a history by the models of these names; none: what is usual.
+    fn answer(objects: Vec<Object<Self::Model>>, names: &[&str], budget: &dyn Budget) -> Answers
     where
         Self::Model: Send,
     {
-        super::check(&objects, budget)
+        let table: &Table<Vec<Object<Self::Model>>> = &[
+            (Consistency::Linearizable, |objects, budget| super::check(objects, budget)),
+            (Consistency::Sequential, |objects, budget| {
+                sequential::objects::check(objects, budget)
+            }),
+        ];
+        Question::of_objects(table, &objects, budget).answer(names, |_| false)
     }
 }
 

@@ -9,8 +9,7 @@
 //! 1. a read of a value that nobody wrote settles it;
 //! 2. where each value was written once ([`problem`]), [`order`] decides; where some were written more often it may still
 //!    find that there is no order;
-//! 3. otherwise a history that is linearizable is sequential too, and [`linearizable`] may be able to say so;
-//! 4. otherwise [`fronts`] decides by search, as it does for all other objects ([`objects`]).
+//! 3. otherwise [`fronts`] decides by search, as it does for all other objects ([`objects`]).
 //!
 //! A violation is reduced by [`shrink`] and put in words by [`explain`].
 
@@ -28,9 +27,8 @@ mod shrink;
 
 use std::collections::BTreeSet;
 
-use crate::budget::{Budget, Exhausted, share};
+use crate::budget::{Budget, Exhausted};
 use crate::columns::{RegisterOp, Registers};
-use crate::linearizable;
 use crate::linearizable::search::{Stop, Watch};
 use crate::models::Model;
 use crate::verdict::{Check, Evidence, Verdict};
@@ -39,9 +37,6 @@ use shrink::Shrinker;
 
 /// The checker's name in reports.
 pub const NAME: &str = Model::Sequential.name();
-
-/// Of the time that is left, what the attempt to prove more than is asked may take: one part in so many.
-const LINEARIZABLE_SHARE: u32 = 3;
 
 /// Operations that are looked at, at most, when a search found no order and it is not known which ones are to blame.
 const SEED_MAX: usize = 1 << 11;
@@ -66,18 +61,13 @@ pub fn check(registers: &Registers, budget: &dyn Budget) -> Check {
     if let Some(decided) = by_versions(registers, false, &mut watch) {
         return judged(registers, &decided, budget);
     }
-    let stronger =
-        share(budget, LINEARIZABLE_SHARE, |budget| linearizable::check(registers, budget));
-    if stronger.verdict == Verdict::Valid {
-        return follows(&stronger);
-    }
     judged(registers, &by_search(registers, &mut watch), budget)
 }
 
-/// What holds since something stronger does.
-fn follows(stronger: &Check) -> Check {
-    let reason = format!("it is {}, which says more: {}", stronger.name, stronger.reason);
-    Check::new(NAME, Verdict::Valid, reason)
+/// Whether an operation found a value that nobody ever wrote: then no model holds.
+#[must_use]
+pub fn finds_garbage(registers: &Registers) -> bool {
+    phantom(registers).is_some()
 }
 
 fn judged(registers: &Registers, decided: &Decided, budget: &dyn Budget) -> Check {

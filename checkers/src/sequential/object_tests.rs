@@ -4,7 +4,7 @@ use keelhaul_history::Value;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::objects::by_search;
+use super::objects::check;
 use crate::budget::Unlimited;
 use crate::columns::NEVER;
 use crate::objects::models::container::{Container, ContainerOp};
@@ -93,7 +93,7 @@ fn queues_agree_with_the_oracle() {
     for seed in 0..4_000 {
         let objects = history(&mut ChaCha8Rng::seed_from_u64(seed));
         let legal = oracle(&objects);
-        let check = by_search(&objects, &Unlimited);
+        let check = check(&objects, &Unlimited);
         assert_eq!(check.verdict == Verdict::Valid, legal, "seed {seed}: {check:?} {objects:?}");
         if let Some(evidence) = check.evidence {
             assert!(!evidence.ops.is_empty() && !evidence.stuck.is_empty(), "seed {seed}");

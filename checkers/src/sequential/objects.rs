@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::fronts::{Entry, Fronts};
-use super::{LINEARIZABLE_SHARE, NAME, Watched, count, follows, stopped, violation};
-use crate::budget::{Budget, share};
+use super::{NAME, Watched, count, stopped, violation};
+use crate::budget::Budget;
 use crate::linearizable::search::{Answer, Reached, STEPS_PER_LOOK, Stop, Watch};
-use crate::objects::{self, Model, Object, Operation};
+use crate::objects::{Model, Object, Operation};
 use crate::verdict::{Check, Evidence, EvidenceOp, Verdict};
 
 /// Operations that evidence shows: so many that found a place, the last ones, and so many that found none.
@@ -23,16 +23,7 @@ type On<M> = (u32, Operation<<M as Model>::Op>);
 
 /// Judges all objects of a history together.
 #[must_use]
-pub fn check<M: Model + Send>(objects: &[Object<M>], budget: &dyn Budget) -> Check {
-    let stronger = share(budget, LINEARIZABLE_SHARE, |budget| objects::check(objects, budget));
-    if stronger.verdict == Verdict::Valid {
-        return follows(&stronger);
-    }
-    by_search(objects, budget)
-}
-
-/// Judges by trying orders.
-pub fn by_search<M: Model>(objects: &[Object<M>], budget: &dyn Budget) -> Check {
+pub fn check<M: Model>(objects: &[Object<M>], budget: &dyn Budget) -> Check {
     let mut all: Vec<On<M>> = Vec::new();
     for (at, object) in objects.iter().enumerate() {
         all.extend(object.ops.iter().map(|op| (at as u32, op.clone())));

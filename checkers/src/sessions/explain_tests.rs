@@ -3,12 +3,19 @@
 use super::*;
 use crate::budget::Unlimited;
 use crate::causal;
+use crate::columns::Registers;
+use crate::lattice::Decide;
 use crate::models::drawing::registers;
-use crate::registers::Decide;
 use crate::verdict::Verdict;
 
 #[track_caller]
-fn told(check: Decide, drawing: &str, anomaly: &str, labels: &[&str], explanation: &[&str]) {
+fn told(
+    check: Decide<Registers>,
+    drawing: &str,
+    anomaly: &str,
+    labels: &[&str],
+    explanation: &[&str],
+) {
     let check = check(&registers(drawing), &Unlimited);
     assert_eq!(check.verdict, Verdict::Invalid, "{check:#?}");
     assert_eq!(check.anomalies, [anomaly]);

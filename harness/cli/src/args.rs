@@ -57,6 +57,11 @@ pub enum Command {
         /// What to list
         what: Listing,
     },
+    /// Tell what a consistency model or an anomaly is, with examples and sources
+    Explain {
+        /// Its name; all are listed without one
+        name: Option<String>,
+    },
     /// Show what this machine can do, and how to mend what it cannot
     Doctor,
     /// Undo on hosts what a run left there that was killed together with its agents

@@ -99,7 +99,10 @@ pub fn judge_file(path: &Path, wish: &Wish) -> Result<Judged, Failure> {
     let logs = wish.log_pattern.as_ref().map(|pattern| logs::check(path, pattern)).transpose()?;
     answer.checks.extend(logs);
     let mut judgement = Judgement::new(answer.checks);
+    judgement.strongest = answer.strongest;
     judgement.not = answer.not;
+    judgement.also_not = answer.also_not;
+    judgement.standing = answer.standing;
     judgement.operations = answer.operations;
     judgement.tested = answer.tested;
     judgement.not_tested = answer.not_tested;

@@ -5,6 +5,7 @@ use keelhaul_protocol::raft::Mutant;
 
 use crate::args::Listing;
 use crate::exit::Exit;
+use crate::explain;
 use crate::registry::{self, Choice};
 
 /// Prints a list for people, a name a line.
@@ -13,7 +14,7 @@ pub fn list(what: Listing) -> Exit {
         Listing::Stores => choices(registry::STORES),
         Listing::Workloads => workloads(),
         Listing::Disks => choices(registry::DISKS),
-        Listing::Models => choices(registry::MODELS),
+        Listing::Models => explain::models(),
         Listing::Faults => {
             let kinds: Vec<Choice> =
                 KINDS.iter().map(|&(name, what)| Choice { name, what }).collect();

@@ -12,6 +12,7 @@ mod check;
 mod clean;
 mod exit;
 mod expect;
+mod explain;
 mod hidden;
 mod judge;
 mod list;
@@ -52,6 +53,7 @@ fn perform(command: Command) -> Result<Exit, Failure> {
         Command::Check(args) => check::check(&args),
         Command::Report { run } => check::report(&run),
         Command::List { what } => Ok(list::list(what)),
+        Command::Explain { name } => explain::explain(name.as_deref()),
         Command::Doctor => Ok(list::doctor()),
         Command::Clean(args) => clean::clean(&args),
         Command::Completions { shell } => {

@@ -69,12 +69,6 @@ pub fn not_testable(env: &str, disk: &str) -> Vec<String> {
     reasons.iter().copied().chain(power).map(ToString::to_string).collect()
 }
 
-/// Promises that can be checked.
-pub const MODELS: &[Choice] = &[choice(
-    "linearizable",
-    "every operation takes effect at one moment between its invocation and its completion, per key",
-)];
-
 /// The mistakes that can be seeded.
 pub fn mutants() -> Vec<Choice> {
     Mutant::all().map(|mutant| choice(mutant.info().name, mutant.info().rule)).collect()

@@ -92,6 +92,7 @@ pub fn render_report(
     page.verdict(report, summary);
     page.evidences(&judgement.checks, known);
     page.checks(&judgement.checks);
+    page.models(judgement);
     if let Some(summary) = known {
         page.plots(summary, span, rate.as_ref(), latency.as_ref());
         page.section("Faults", &tables::faults(summary));
@@ -194,6 +195,25 @@ impl Page {
             body = "<p>No check was made, so nothing was proved.</p>\n".into();
         }
         self.section("Checks", &body);
+    }
+
+    /// What is known of models besides those that were asked for.
+    fn models(&mut self, judgement: &Judgement) {
+        if judgement.standing.is_empty() {
+            return;
+        }
+        let mut body =
+            String::from("<table>\n<tr><th>Model</th><th>Verdict</th><th>Why</th></tr>\n");
+        for standing in &judgement.standing {
+            let verdict = standing.verdict.as_str();
+            body += &format!(
+                "<tr><td class=\"w\">{}</td><td class=\"v {verdict}\">{verdict}</td><td>{}</td></tr>\n",
+                escape(&standing.model),
+                escape(&standing.reason),
+            );
+        }
+        body += "</table>\n<p class=\"soft\">Nobody asked for these: they have no part in the verdict.</p>\n";
+        self.section("Weaker promises", &body);
     }
 
     fn evidences(&mut self, checks: &[Check], summary: Option<&Summary>) {

@@ -63,15 +63,37 @@ pub(super) fn render(judgement: &Judgement, style: Style<'_>) -> String {
     if judgement.checks.is_empty() {
         lines.push("  no check was made, so nothing was proved".into());
     }
-    if !judgement.not.is_empty() {
-        lines.push(format!("  not {}", judgement.not.join(", ")));
-    }
-    if !judgement.also_not.is_empty() {
-        lines.push(format!("  so not {} either", judgement.also_not.join(", ")));
-    }
+    push_models(&mut lines, judgement, style);
     push_sentences(&mut lines, "tested", &judgement.tested, style);
     push_sentences(&mut lines, "not tested", &judgement.not_tested, style);
     lines.join("\n") + "\n"
+}
+
+/// The strongest models that stand and the weakest that fell, where that is more than the checks say.
+fn push_models(lines: &mut Vec<String>, judgement: &Judgement, style: Style<'_>) {
+    let mut push = |title: &str, models: &[String], either: &[String]| {
+        if models.is_empty() {
+            return;
+        }
+        let also = if either.is_empty() {
+            String::new()
+        } else {
+            format!(", and so not {}", either.join(", "))
+        };
+        let title = style.paint(Paint::Bold, &format!("{title:<11}"));
+        lines.push(format!("  {title} {}{also}", models.join(", ")));
+    };
+    if !judgement.standing.is_empty() {
+        push("still:", &judgement.strongest, &[]);
+    }
+    push("not:", &judgement.not, &judgement.also_not);
+    let open: Vec<String> = judgement
+        .standing
+        .iter()
+        .filter(|standing| standing.verdict == Verdict::Unknown)
+        .map(|standing| standing.model.clone())
+        .collect();
+    push("undecided:", &open, &[]);
 }
 
 fn push_sentences(lines: &mut Vec<String>, title: &str, sentences: &[String], style: Style<'_>) {

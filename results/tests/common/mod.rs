@@ -250,7 +250,10 @@ pub fn judged(history: &[u8]) -> Judgement {
     let mut judgement = Judgement::new(answer.checks);
     judgement.operations = answer.operations;
     judgement.elapsed_ms = 212;
+    judgement.strongest = answer.strongest;
     judgement.not = answer.not;
+    judgement.also_not = answer.also_not;
+    judgement.standing = answer.standing;
     judgement.tested = answer.tested;
     judgement.not_tested = answer.not_tested;
     judgement

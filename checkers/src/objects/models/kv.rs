@@ -10,9 +10,12 @@ use super::texts::{LOST, Place, Tree};
 use super::texts_ahead::Ahead;
 use crate::budget::Budget;
 use crate::columns::{Atom, Function, INITIAL, Interner, RegisterKey, RegisterOp, Registers};
+use crate::lattice::{Answers, Question, Table};
 use crate::linearizable::{self, Wording};
+use crate::models::Model as Consistency;
 use crate::objects::model::{Guide, Model, Next, Operation};
 use crate::objects::vocabulary::{Misfit, Object, Vocabulary};
+use crate::sequential;
 use crate::verdict::Check;
 
 /// One key. Each key is an object of its own, so the key is not part of an operation.
@@ -173,35 +176,60 @@ impl Vocabulary for Words {
         Kv::new(self.texts, ops.iter().map(|operation| &operation.op))
     }
 
-    fn check(keys: Vec<Object<Kv>>, budget: &dyn Budget) -> Check {
-        let (growing, plain): (Vec<_>, Vec<_>) =
-            keys.into_iter().partition(|key| key.model.tree.is_some());
-        if plain.is_empty() {
-            return crate::objects::check(&growing, budget);
+    fn answer(mut keys: Vec<Object<Kv>>, names: &[&str], budget: &dyn Budget) -> Answers {
+        keys.sort_by_key(|key| key.model.tree.is_none());
+        if keys.first().is_some_and(|key| key.model.tree.is_some()) {
+            return Question::of_objects(GROWING, &keys, budget).answer(names, |_| false);
         }
-        let registers = Registers { keys: plain.into_iter().map(register).collect() };
-        let check = linearizable::check_worded(&registers, Wording::KEYS, budget);
-        if growing.is_empty() {
-            return check;
-        }
-        let other = crate::objects::check(&growing, budget);
-        let (worse, better) =
-            if check.verdict > other.verdict { (check, other) } else { (other, check) };
-        Check { reason: format!("{}; {}", worse.reason, better.reason), ..worse }
+        let registers =
+            keys.into_iter().map(|Object { key, model, ops }| register(key, model.texts, &ops));
+        let registers = Registers { keys: registers.collect() };
+        let operations = registers.op_count();
+        let question = Question { table: PLAIN, history: &registers, operations, budget };
+        question.answer(names, sequential::finds_garbage)
     }
 }
 
+/// What decides a history of keys that nobody appends to: they are registers.
+const PLAIN: &Table<Registers> = &[
+    (Consistency::Linearizable, |registers, budget| {
+        linearizable::check_worded(registers, Wording::KEYS, budget)
+    }),
+    (Consistency::Sequential, sequential::check),
+];
+
+/// What decides any other; keys that somebody appends to come first.
+const GROWING: &Table<Vec<Object<Kv>>> = &[
+    (Consistency::Linearizable, |keys, budget| check(keys, budget)),
+    (Consistency::Sequential, |keys, budget| sequential::objects::check(keys, budget)),
+];
+
+fn check(keys: &[Object<Kv>], budget: &dyn Budget) -> Check {
+    let (growing, plain) = keys.split_at(keys.partition_point(|key| key.model.tree.is_some()));
+    let other = crate::objects::check(growing, budget);
+    if plain.is_empty() {
+        return other;
+    }
+    let plain = plain
+        .iter()
+        .map(|Object { key, model, ops }| register(key.clone(), model.texts.clone(), ops));
+    let registers = Registers { keys: plain.collect() };
+    let check = linearizable::check_worded(&registers, Wording::KEYS, budget);
+    let (worse, better) =
+        if check.verdict > other.verdict { (check, other) } else { (other, check) };
+    Check { reason: format!("{}; {}", worse.reason, better.reason), ..worse }
+}
+
 /// A key that nobody appends to.
-fn register(key: Object<Kv>) -> RegisterKey {
-    let Object { key, model, ops } = key;
-    let rows = ops.into_iter().filter_map(|operation| {
+fn register(key: Option<Value>, values: Vec<Value>, ops: &[Operation<KvOp>]) -> RegisterKey {
+    let rows = ops.iter().filter_map(|operation| {
         let (f, text) = match operation.op {
             KvOp::Put(text) => (Function::Write, text),
             KvOp::Get(found) => (Function::Read, found?),
             KvOp::Append(_) => return None,
         };
-        let Operation { start_ns, end_ns, call, ret, process, .. } = operation;
+        let Operation { start_ns, end_ns, call, ret, process, .. } = *operation;
         Some(RegisterOp { start_ns, end_ns, call, ret, process, a: text, b: INITIAL, f })
     });
-    RegisterKey { key, ops: rows.collect(), values: model.texts }
+    RegisterKey { key, ops: rows.collect(), values }
 }

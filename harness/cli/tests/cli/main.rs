@@ -6,6 +6,7 @@ mod bad_input;
 mod check;
 mod common;
 mod expect;
+mod explain;
 mod logs;
 mod malformed;
 mod run;

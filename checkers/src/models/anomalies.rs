@@ -1,0 +1,310 @@
+//! Every anomaly that a checker names, with what it means and which promises it breaks.
+//!
+//! A name may stand for related things in several workloads; then it is listed once, with all of them.
+
+use super::Model;
+
+/// Something that must not happen.
+#[derive(Clone, Copy, Debug)]
+pub struct Anomaly {
+    /// As checkers and `verdict.json` name it.
+    pub name: &'static str,
+    /// What happened, in a sentence or two.
+    pub meaning: &'static str,
+    /// Where it is looked for: models and workloads.
+    pub found_by: &'static str,
+    /// The weakest models of single objects that it refutes; empty if it breaks a promise of the workload's own.
+    pub refutes: &'static [Model],
+}
+
+/// The anomaly of that name, in any case.
+#[must_use]
+pub fn anomaly(name: &str) -> Option<&'static Anomaly> {
+    ANOMALIES.iter().find(|anomaly| anomaly.name.eq_ignore_ascii_case(name))
+}
+
+/// Of a single object, or of all objects of a kind together.
+const fn of_objects(
+    name: &'static str,
+    meaning: &'static str,
+    found_by: &'static str,
+    refutes: &'static [Model],
+) -> Anomaly {
+    Anomaly { name, meaning, found_by, refutes }
+}
+
+/// Of a workload that has a promise of its own.
+const fn of_workload(name: &'static str, found_by: &'static str, meaning: &'static str) -> Anomaly {
+    Anomaly { name, meaning, found_by, refutes: &[] }
+}
+
+/// The models that no read of a value which nobody wrote leaves standing.
+const WEAKEST: &[Model] = &[
+    Model::WritesFollowReads,
+    Model::MonotonicReads,
+    Model::MonotonicWrites,
+    Model::ReadYourWrites,
+];
+
+/// All of them, in the order in which they are listed.
+pub const ANOMALIES: &[Anomaly] = &[
+    of_objects(
+        "nonlinearizable",
+        "No order of the operations on a key fits between their invocations and completions and explains all results: a stale \
+         read, a lost update, two winners of one compare-and-set.",
+        "linearizable",
+        &[Model::Linearizable],
+    ),
+    of_objects(
+        "nonsequential",
+        "No order of all operations on all keys keeps each process' own order and explains all results.",
+        "sequential",
+        &[Model::Sequential],
+    ),
+    of_objects(
+        "CyclicCO",
+        "Operations cause each other in a circle: by the orders of processes and by who read whose write each of them comes \
+         before itself.",
+        "causal models",
+        &[Model::Causal],
+    ),
+    of_objects(
+        "WriteCORead",
+        "A read returns a write although another write to the key lies between the two: caused by the first, and a cause of \
+         the read.",
+        "causal models",
+        &[Model::Causal],
+    ),
+    of_objects(
+        "WriteCOInitRead",
+        "A read returns the initial value although some write to the key is among its causes.",
+        "causal models",
+        &[Model::Causal],
+    ),
+    of_objects(
+        "CyclicCF",
+        "Reads order concurrent writes in a circle: each process' view is causal, but no one order of the writes fits all of \
+         them.",
+        "causal-convergence",
+        &[Model::CausalConvergence],
+    ),
+    of_objects(
+        "CyclicHB",
+        "What one process saw orders writes in a circle: no one order of all writes explains all its reads.",
+        "causal-memory, pram",
+        &[Model::CausalMemory],
+    ),
+    of_objects(
+        "WriteHBInitRead",
+        "A read returns the initial value although, by all that its process saw, some write to the key comes before it.",
+        "causal-memory, pram",
+        &[Model::CausalMemory],
+    ),
+    of_objects(
+        "cause-missed",
+        "A process saw a write, and then missed one that this write's process had read before it.",
+        "writes-follow-reads",
+        &[Model::WritesFollowReads],
+    ),
+    of_objects(
+        "read-went-back",
+        "A process read something older than what it had read before.",
+        "monotonic-reads",
+        &[Model::MonotonicReads],
+    ),
+    of_objects(
+        "write-overtaken",
+        "A process saw a write, and then missed an earlier one of the same process.",
+        "monotonic-writes",
+        &[Model::MonotonicWrites],
+    ),
+    of_objects(
+        "own-write-missed",
+        "A process read something older than what it had itself written.",
+        "read-your-writes",
+        &[Model::ReadYourWrites],
+    ),
+    of_objects(
+        "thin-air-read",
+        "A read returned a value that nobody ever wrote.",
+        "causal models and session guarantees",
+        WEAKEST,
+    ),
+    of_objects(
+        "no-source-fits",
+        "Values were written more than once, and whichever write each read is taken to have found, the promise is broken.",
+        "causal models and session guarantees",
+        &[],
+    ),
+    of_workload(
+        "lost",
+        "set, set-full",
+        "An element whose addition was acknowledged is missing from a read that began later, or from the final one.",
+    ),
+    of_workload(
+        "stale",
+        "set-full",
+        "A read that began after an element was known to be in the set does not show it, though a later one does.",
+    ),
+    of_workload(
+        "unexpected",
+        "set, set-full, queues",
+        "Something was read that nobody ever tried to put in.",
+    ),
+    of_workload(
+        "aborted-read",
+        "sets, queues",
+        "Something was read whose addition had certainly failed.",
+    ),
+    of_workload(
+        "aborted",
+        "queues",
+        "Something was taken out whose enqueueing had certainly failed.",
+    ),
+    of_workload(
+        "duplicate",
+        "unique-ids, sets, queues, kafka",
+        "One thing was seen twice: an id generated, an element read, a message at two offsets.",
+    ),
+    of_workload("duplicated", "queues", "Something was taken out more often than it was put in."),
+    of_workload(
+        "out-of-bounds",
+        "counter",
+        "A read lies outside what the additions that had begun or completed by then allow.",
+    ),
+    of_workload(
+        "two-holders",
+        "lock-safety",
+        "Two clients held a lock at the same time, both having been told so.",
+    ),
+    of_workload(
+        "lost-lock",
+        "lock-safety",
+        "A client was told that it does not hold a lock which nothing had taken from it.",
+    ),
+    of_workload(
+        "token-not-rising",
+        "lock-safety",
+        "A fencing token is not larger than one that was handed out before.",
+    ),
+    of_workload("unexpected-key", "bank", "A read shows an account that does not exist."),
+    of_workload("nil-balance", "bank", "A read shows an account without a balance."),
+    of_workload(
+        "wrong-total",
+        "bank",
+        "The balances of one read do not add up to what the bank holds: a transfer was seen in part.",
+    ),
+    of_workload(
+        "negative-value",
+        "bank",
+        "A read shows an account overdrawn, though the bank forbids it.",
+    ),
+    of_workload(
+        "long-fork",
+        "long-fork",
+        "Two reads saw two writes in opposite orders: each saw the one that the other missed. Parallel snapshot isolation allows it, snapshot isolation does not.",
+    ),
+    of_workload(
+        "causal-reverse",
+        "causal-reverse",
+        "A write is seen, and one that had completed before it began is not. Strict serializability forbids it, serializability does not.",
+    ),
+    of_workload(
+        "garbage-read",
+        "kafka, long-fork, causal-reverse",
+        "Something was read that nobody ever wrote.",
+    ),
+    of_workload(
+        "G1a",
+        "kafka, long-fork, causal-reverse",
+        "An aborted read: something was read that a failed transaction had written (Adya 1999, section 3).",
+    ),
+    of_workload(
+        "G1c",
+        "kafka",
+        "Circular information flow: transactions precede each other in a circle of writes and reads of one another's writes (Adya 1999, section 3).",
+    ),
+    of_workload(
+        "G1c-realtime",
+        "kafka",
+        "As G1c, with some edge that is there only since one transaction completed before the other began.",
+    ),
+    of_workload(
+        "G0",
+        "kafka",
+        "A write cycle: transactions' writes overwrite each other in a circle (Adya 1999, section 3).",
+    ),
+    of_workload(
+        "G0-realtime",
+        "kafka",
+        "As G0, with some edge that is there only since one transaction completed before the other began.",
+    ),
+    of_workload(
+        "PL-1-cycle-exists",
+        "kafka",
+        "A cycle of writes exists that was not told in full.",
+    ),
+    of_workload("strong-PL-1-cycle-exists", "kafka", "As PL-1-cycle-exists, with real-time edges."),
+    of_workload(
+        "PL-2-cycle-exists",
+        "kafka",
+        "A cycle of writes and reads exists that was not told in full.",
+    ),
+    of_workload("strong-PL-2-cycle-exists", "kafka", "As PL-2-cycle-exists, with real-time edges."),
+    of_workload(
+        "inconsistent-offsets",
+        "kafka",
+        "One offset of a log holds different messages for different clients.",
+    ),
+    of_workload(
+        "lost-write",
+        "kafka",
+        "An acknowledged message was never polled, though a later one of its log was.",
+    ),
+    of_workload(
+        "precommitted-read",
+        "kafka",
+        "A transaction polled a message that it had itself sent and not yet committed.",
+    ),
+    of_workload(
+        "nonmonotonic-poll",
+        "kafka",
+        "A process polled a message before one that it had polled earlier.",
+    ),
+    of_workload("int-nonmonotonic-poll", "kafka", "As nonmonotonic-poll, within one transaction."),
+    of_workload("poll-skip", "kafka", "A process' next poll of a log skips messages that exist."),
+    of_workload("int-poll-skip", "kafka", "As poll-skip, within one transaction."),
+    of_workload(
+        "nonmonotonic-send",
+        "kafka",
+        "A process' message landed before one that it had sent earlier.",
+    ),
+    of_workload("int-nonmonotonic-send", "kafka", "As nonmonotonic-send, within one transaction."),
+    of_workload(
+        "int-send-skip",
+        "kafka",
+        "Messages of others lie between two that one transaction sent in a row.",
+    ),
+    of_workload("unseen", "kafka", "At the end acknowledged messages had been polled by nobody."),
+    of_workload(
+        "log-file-pattern",
+        "log-file-pattern",
+        "A line of a node's log matches a pattern that must not occur, such as a panic.",
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_different_and_no_model_has_one() {
+        let names: BTreeSet<_> = ANOMALIES.iter().map(|a| a.name.to_ascii_lowercase()).collect();
+        assert_eq!(names.len(), ANOMALIES.len());
+        assert!(ANOMALIES.iter().all(|anomaly| Model::by_name(anomaly.name).is_none()));
+        assert_eq!(anomaly("cycliccf").unwrap().refutes, [Model::CausalConvergence]);
+        assert!(anomaly("nonsense").is_none());
+    }
+}
