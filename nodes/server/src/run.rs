@@ -7,7 +7,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use keelhaul_protocol::api::{NodeId, Stored};
-use keelhaul_protocol::raft::Mutant;
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
@@ -23,7 +22,7 @@ use crate::node::{Node, Sources};
 use crate::peers::{self, Membership, Outbox};
 use crate::protocol::Protocol;
 use crate::raft;
-use crate::storage::{Identity, Recovery, Storage, Worker, forget_directories};
+use crate::storage::{Identity, Recovery, Storage, Worker, make_mistake};
 use crate::wire::PeerGreeting;
 
 /// Size at which a segment of the log is full, in bytes: small enough to be replayed in a moment and deleted soon.
@@ -107,9 +106,7 @@ pub(crate) async fn serve(
     let log = Log::new(args.id);
     let identity =
         Identity { protocol: args.protocol.as_str(), node: args.id.0, cluster: args.cluster };
-    if args.mutant == Some(Mutant::ForgetDirectory) {
-        forget_directories();
-    }
+    args.mutant.into_iter().for_each(make_mistake);
     let (storage, stored, recovery) = Storage::open(&args.data_dir, &identity, SEGMENT_BYTES)?;
     announce(&log, &args, &stored, &recovery);
     let (reports, reports_queue) = mpsc::unbounded_channel();

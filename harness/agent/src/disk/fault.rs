@@ -27,7 +27,9 @@ pub enum DiskOp {
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DiskEffect {
-    /// The operation fails with EIO and does nothing. What a failed sync was to make durable stays as unsynced as it was.
+    /// The operation fails with EIO and does nothing. After a failed sync of a file the system forgets, as Linux does, what it was to
+    /// write: programs go on reading it, a later sync succeeds, and yet it is not durable unless it is written again (Rebello et
+    /// al., "Can Applications Recover from fsync Failures?", ATC '20).
     IoError,
     /// The operation fails with ENOSPC and does nothing.
     NoSpace,

@@ -10,8 +10,7 @@
 //! The kernel's protocol is spoken by the crate `fuser`, on a descriptor that we mount ourselves. `FUSE_PASSTHROUGH` would
 //! be faster, but needs `CAP_SYS_ADMIN` outside of any user namespace, and would hide writes from us.
 //!
-//! Limits: a sync that failed may be tried again and then succeeds, whereas Linux forgets after a failure what there was to
-//! write (Rebello et al., "Can Applications Recover from fsync Failures?", ATC '20); extended attributes, `O_TMPFILE` and `RENAME_EXCHANGE` are refused; what a program syncs by `sync(2)` or
+//! Limits: extended attributes, `O_TMPFILE` and `RENAME_EXCHANGE` are refused; what a program syncs by `sync(2)` or
 //! `syncfs(2)` does not count; the whole tree is looked at when it is mounted; overwritten bytes are kept in memory until they are
 //! synced.
 

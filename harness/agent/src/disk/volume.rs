@@ -279,10 +279,11 @@ impl Volume {
         let written = file.write_all_at(bytes, offset);
         let end = match &written {
             Ok(()) => offset + length,
-            Err(_) => file.metadata()?.len(),
+            // Some of it, perhaps.
+            Err(_) => file.metadata()?.len().max(offset),
         };
         if let Some(content) = state.model()?.content(ino) {
-            content.written(end);
+            content.written(offset..end);
         }
         state.mark_synced(ino, false);
         drop(state);
@@ -312,10 +313,11 @@ impl Volume {
         let (offset, length) = (signed(range.start)?, signed(range.end - range.start)?);
         nix::fcntl::fallocate(&*file, flags, offset, length)?;
         state.mark_synced(ino, false);
-        if !flags.contains(keeps)
-            && let Some(content) = state.model()?.content(ino)
-        {
-            content.written(range.end);
+        if let Some(content) = state.model()?.content(ino) {
+            let end =
+                if flags.contains(keeps) { range.end.min(content.length()) } else { range.end };
+            let start = if flags.intersects(zeroes) { range.start.min(end) } else { end };
+            content.written(start..end);
         }
         Ok(())
     }
@@ -330,17 +332,25 @@ impl Volume {
 
     fn sync_now(&self, ino: Ino, data_only: bool) -> io::Result<()> {
         self.counters.syncs.fetch_add(1, Ordering::Relaxed);
-        if self.strike(DiskOp::Sync, ino)?.ignore_sync {
-            return Ok(());
+        let synced = self.strike(DiskOp::Sync, ino).and_then(|strike| {
+            if strike.ignore_sync {
+                return Ok(false);
+            }
+            let file = self.file(&mut self.lock(), ino)?;
+            // The real disk takes its time; the kernel lets nobody write to this file meanwhile.
+            let synced = if data_only { file.sync_data() } else { file.sync_all() };
+            synced.map(|()| true)
+        });
+        match synced {
+            Ok(true) => self.with_effects(|model| Ok(model.sync_file(ino))),
+            Ok(false) => Ok(()),
+            Err(error) => {
+                if let Some(content) = self.lock().model()?.content(ino) {
+                    content.sync_failed();
+                }
+                Err(error)
+            }
         }
-        let file = {
-            let mut state = self.lock();
-            self.file(&mut state, ino)?
-        };
-        // The real disk takes its time; the kernel lets nobody write to this file meanwhile.
-        let synced = if data_only { file.sync_data() } else { file.sync_all() };
-        synced?;
-        self.with_effects(|model| Ok(model.sync_file(ino)))
     }
 
     pub fn sync_directory(&self, ino: Ino) -> io::Result<()> {

@@ -34,6 +34,8 @@ pub enum Mutant {
     CountUnsynced,
     /// R21.
     ForgetDirectory,
+    /// R24.
+    IgnoreSyncError,
     /// R28.
     NoDedupe,
     /// R32.
@@ -92,7 +94,7 @@ const BUSY: &str = "--nemesis-interval 2 --concurrency 10n --op-timeout 0.3";
 const PATIENT: &str = "--nemesis-interval 2 --concurrency 10n --op-timeout 3";
 
 /// In the order of the enum, so that a mutant is its own index.
-const TABLE: [Info; 15] = [
+const TABLE: [Info; 16] = [
     Info {
         mutant: Mutant::CommitOldTerm,
         name: "commit-old-term",
@@ -253,6 +255,21 @@ const TABLE: [Info; 15] = [
         class: 2,
         nemesis: "power",
         flags: "--disk strict --nemesis-interval 2 --concurrency 10n --op-timeout 0.3",
+        without_pre_vote: false,
+        without_check_quorum: false,
+        without_snapshots: false,
+        in_storage: true,
+    },
+    Info {
+        mutant: Mutant::IgnoreSyncError,
+        name: "ignore-sync-error",
+        id: "R24",
+        rule: "goes on when a sync of the log fails; nobody knows then what the disk holds, and a later sync that succeeds says nothing of it",
+        source: "fjall#304, etcd#13527; Rebello et al., ATC '20",
+        evidence: "after a loss of power the log has holes: a node does not start, or an acknowledged write is lost",
+        class: 2,
+        nemesis: "disk-error,power",
+        flags: BUSY,
         without_pre_vote: false,
         without_check_quorum: false,
         without_snapshots: false,

@@ -10,6 +10,8 @@ use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use keelhaul_protocol::raft::Mutant;
+
 use super::StorageError;
 
 /// Ending of a file that is being written and does not count yet.
@@ -34,10 +36,16 @@ pub(super) fn create_directory(path: &Path) -> Result<(), StorageError> {
 
 /// Whether this process makes the mistake R21.
 static FORGETS_DIRECTORIES: AtomicBool = AtomicBool::new(false);
+/// Whether it makes the mistake R24.
+static IGNORES_SYNC_ERRORS: AtomicBool = AtomicBool::new(false);
 
-/// From now on this process syncs no directory: the mutant R21. A process is one node, and a node is a mutant for life.
-pub(crate) fn forget_directories() {
-    FORGETS_DIRECTORIES.store(true, Ordering::Relaxed);
+/// From now on this process makes this mistake, if it is one about files. A process is one node, and a node is a mutant for life.
+pub(crate) fn make_mistake(mutant: Mutant) {
+    match mutant {
+        Mutant::ForgetDirectory => FORGETS_DIRECTORIES.store(true, Ordering::Relaxed),
+        Mutant::IgnoreSyncError => IGNORES_SYNC_ERRORS.store(true, Ordering::Relaxed),
+        _ => {}
+    }
 }
 
 /// Makes the names in a directory durable.
@@ -124,7 +132,10 @@ impl Appender {
 
     /// Makes everything appended durable.
     pub(super) fn sync(&self) -> Result<(), StorageError> {
-        self.file.sync_data().map_err(failed("sync", &self.path))
+        match self.file.sync_data() {
+            Err(_) if IGNORES_SYNC_ERRORS.load(Ordering::Relaxed) => Ok(()),
+            synced => synced.map_err(failed("sync", &self.path)),
+        }
     }
 
     /// Swaps in a handle that cannot be written to, as a disk that fails would behave.

@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use keelhaul_protocol::api::{Entry, HardState, LogIndex, Snapshot, Stored, SyncTicket};
 
 pub use error::StorageError;
-pub(crate) use files::forget_directories;
+pub(crate) use files::make_mistake;
 pub(crate) use worker::{Report, Worker};
 
 use segment::Marker;
@@ -107,6 +107,8 @@ impl Storage {
         files::create_directory(&log)?;
         files::create_directory(&snapshots)?;
         identify(directory, &log, &identity.to_line())?;
+        // An earlier start may have failed right here, with names made that were not durable.
+        files::sync_directory(directory)?;
         let (wal, replay) = Wal::open(&log, segment_bytes)?;
         let snapshot =
             replay.marker.as_ref().map(|marker| snapshot::read(&snapshots, marker)).transpose()?;

@@ -18,6 +18,8 @@ pub(crate) struct Content {
     durable_length: u64,
     /// Durable bytes that the file no longer holds, by offset; disjoint, all below `durable_length`.
     saved: BTreeMap<u64, Vec<u8>>,
+    /// Live bytes that a failed sync has made the system forget to write: no later sync makes them durable. In order, disjoint.
+    forgotten: Vec<Range<u64>>,
 }
 
 /// How to turn a file's live content into what a power cut leaves.
@@ -36,7 +38,7 @@ pub(crate) struct Restore {
 impl Content {
     /// A file that is on the disk as it is.
     pub(crate) fn durable(length: u64) -> Self {
-        Self { live_length: length, durable_length: length, saved: BTreeMap::new() }
+        Self { live_length: length, durable_length: length, ..Self::default() }
     }
 
     /// Length of the live content.
@@ -79,19 +81,53 @@ impl Content {
         self.saved.insert(offset, bytes);
     }
 
-    /// A write ended at `end`: the file is at least that long.
-    pub(crate) fn written(&mut self, end: u64) {
-        self.live_length = self.live_length.max(end);
+    /// A range was written: the file is at least that long.
+    pub(crate) fn written(&mut self, range: Range<u64>) {
+        self.live_length = self.live_length.max(range.end);
+        let parts = self.forgotten.iter().flat_map(|lost| {
+            [lost.start..lost.end.min(range.start), lost.start.max(range.end)..lost.end]
+        });
+        self.forgotten = parts.filter(|part| !part.is_empty()).collect();
     }
 
     /// The file was cut or extended to `length`.
     pub(crate) fn resized(&mut self, length: u64) {
         self.live_length = length;
+        for lost in &mut self.forgotten {
+            lost.end = lost.end.min(length);
+        }
+        self.forgotten.retain(|lost| !lost.is_empty());
     }
 
-    /// The live content is on the disk.
+    /// The live content is on the disk, but for what was forgotten.
     pub(crate) fn sync(&mut self) {
-        *self = Self::durable(self.live_length);
+        self.durable_length = self.live_length;
+        let mut kept = BTreeMap::new();
+        for lost in &self.forgotten {
+            for (&start, bytes) in self.saved.range(..lost.end) {
+                let (from, to) =
+                    (start.max(lost.start), (start + bytes.len() as u64).min(lost.end));
+                if from < to {
+                    let part = &bytes[index(from - start)..index(to - start)];
+                    kept.insert(from, part.to_vec());
+                }
+            }
+        }
+        self.saved = kept;
+    }
+
+    /// A sync failed. The system takes what it could not write for written: the file reads as before, what was appended to it is a
+    /// hole on the disk, and only what is written again has another chance.
+    pub(crate) fn sync_failed(&mut self) {
+        if self.live_length > self.durable_length {
+            let hole = index(self.live_length - self.durable_length);
+            self.saved.insert(self.durable_length, vec![0; hole]);
+            self.durable_length = self.live_length;
+        }
+        let saved = self.saved.iter().map(|(&at, bytes)| at..at + bytes.len() as u64);
+        self.forgotten =
+            joined(saved.map(|lost| lost.start..lost.end.min(self.live_length)).collect());
+        self.forgotten.retain(|lost| !lost.is_empty());
     }
 
     /// Bytes in the file were changed behind everybody's back, on the disk itself: what is durable changed likewise.
@@ -112,6 +148,8 @@ impl Content {
         self.live_length = self.live_length.min(length);
         self.durable_length = self.durable_length.min(length);
         self.saved.split_off(&length);
+        let live_length = self.live_length;
+        self.resized(live_length);
         if let Some((&offset, bytes)) = self.saved.iter_mut().next_back() {
             bytes.truncate(index(length - offset));
         }
@@ -142,7 +180,7 @@ impl Content {
             _ => end.clamp(tail.start, tail.end),
         };
         if by_sector {
-            restore.chunks = keep_some_sectors(&restore.chunks, self.live_length, dice);
+            restore.chunks = self.keep_some_sectors(&restore.chunks, dice);
         }
         restore.lost = restore.chunks.iter().map(|(at, b)| *at..at + b.len() as u64).collect();
         if by_sector {
@@ -159,6 +197,28 @@ impl Content {
         restore.lost = joined(restore.lost);
         restore
     }
+
+    /// The chunks without those sectors of which the live bytes stay. What lies beyond the live end has none, and what was forgotten
+    /// has no chance.
+    fn keep_some_sectors(
+        &self,
+        chunks: &[(u64, Vec<u8>)],
+        dice: &mut impl Rng,
+    ) -> Vec<(u64, Vec<u8>)> {
+        let mut kept = Vec::new();
+        for (offset, bytes) in chunks {
+            for sector in sectors_of(&(*offset..offset + bytes.len() as u64)) {
+                let overlaps =
+                    |lost: &Range<u64>| lost.start < sector.end && sector.start < lost.end;
+                let hopeless = sector.end > self.live_length || self.forgotten.iter().any(overlaps);
+                if hopeless || dice.random_bool(0.5) {
+                    let part = &bytes[index(sector.start - offset)..index(sector.end - offset)];
+                    kept.push((sector.start, part.to_vec()));
+                }
+            }
+        }
+        kept
+    }
 }
 
 /// Ranges in order, neighbours made one.
@@ -172,24 +232,6 @@ fn joined(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
         }
     }
     joined
-}
-
-/// The chunks without those sectors of which the live bytes stay. What lies beyond the live end has none.
-fn keep_some_sectors(
-    chunks: &[(u64, Vec<u8>)],
-    live_length: u64,
-    dice: &mut impl Rng,
-) -> Vec<(u64, Vec<u8>)> {
-    let mut kept = Vec::new();
-    for (offset, bytes) in chunks {
-        for sector in sectors_of(&(*offset..offset + bytes.len() as u64)) {
-            if sector.end > live_length || dice.random_bool(0.5) {
-                let part = &bytes[index(sector.start - offset)..index(sector.end - offset)];
-                kept.push((sector.start, part.to_vec()));
-            }
-        }
-    }
-    kept
 }
 
 /// A range in parts that do not cross a sector's boundary.
