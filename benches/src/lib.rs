@@ -4,3 +4,4 @@ pub mod histories;
 pub mod inputs;
 pub mod noop;
 pub mod objects;
+pub mod sessions;

@@ -11,11 +11,13 @@ mod registers;
 mod subject;
 #[cfg(test)]
 mod testing;
+mod times;
 mod verdict;
 mod whereabouts;
 mod workload;
 
 pub mod causal;
+pub mod convergence;
 pub mod graph;
 pub mod linearizable;
 pub mod models;
@@ -23,6 +25,7 @@ pub mod objects;
 pub mod progress;
 pub mod sequential;
 pub mod sessions;
+pub mod staleness;
 pub mod stats;
 
 pub mod budget;

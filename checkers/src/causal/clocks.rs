@@ -1,7 +1,8 @@
 //! What every operation has in its past, as vector clocks: how many operations of each chain.
 //!
 //! An operation's clock differs from that of the one before it in its chain only where it found something new, so only those have
-//! a row of their own; its own chain's entry is where it stands. Rows lie one after the other in one block.
+//! a row of their own; its own chain's entry is where it stands. A row is a list of *chunks* of neighbouring chains, and rows
+//! share the chunks in which they agree: crashed processes leave many chains behind, of which everybody knows the same.
 
 use crate::budget::{Budget, Exhausted};
 use crate::sessions::order::{NONE, Sessions};
@@ -10,10 +11,16 @@ use crate::sessions::violation::Known;
 /// Rows made between two looks at the budget.
 const ROWS_PER_LOOK: usize = 4096;
 
+/// Chains in a chunk.
+const CHUNK: usize = 32;
+
 /// The clocks of a history.
 pub struct Clocks {
+    /// Chunks in a row.
     width: usize,
+    /// Numbers of chunks, row after row.
     rows: Vec<u32>,
+    chunks: Vec<[u32; CHUNK]>,
     row_of: Vec<u32>,
 }
 
@@ -59,13 +66,15 @@ impl Clocks {
     }
 
     fn empty(sessions: &Sessions<'_>) -> Self {
-        let width = sessions.chains().len();
-        Self { width, rows: vec![0; width], row_of: vec![0; sessions.len() as usize] }
+        let width = sessions.chains().len().div_ceil(CHUNK);
+        let row_of = vec![0; sessions.len() as usize];
+        Self { width, rows: vec![0; width], chunks: vec![[0; CHUNK]], row_of }
     }
 
     fn look(&self, budget: &dyn Budget) -> Result<(), Exhausted> {
         if self.rows.len() % (ROWS_PER_LOOK * self.width.max(1)) < self.width {
-            return budget.spent(4 * self.rows.capacity()).map_or(Ok(()), Err);
+            let bytes = 4 * self.rows.capacity() + 4 * CHUNK * self.chunks.capacity();
+            return budget.spent(bytes).map_or(Ok(()), Err);
         }
         Ok(())
     }
@@ -74,67 +83,91 @@ impl Clocks {
         let sessions = known.sessions;
         let pred = sessions.pred(op);
         self.row_of[op as usize] = if pred == NONE { 0 } else { self.row_of[pred as usize] };
-        let mut own = false;
+        // Chunks from here on are of this operation's row alone.
+        let own = self.chunks.len() as u32;
+        let mut joined = false;
         if pred != NONE && sessions.chain(pred) != sessions.chain(op) {
-            self.join(sessions, op, pred, true, &mut own);
+            self.begin_row(op, &mut joined);
+            self.join(sessions, op, pred, true, own);
         }
         let source = known.found(op);
         if source != NONE && !self.before(sessions, source, op) {
-            self.join(sessions, op, source, transitive, &mut own);
+            self.begin_row(op, &mut joined);
+            self.join(sessions, op, source, transitive, own);
             let parent = sessions.chains()[sessions.chain(source) as usize].parent;
             if parent != NONE && !transitive {
-                self.join(sessions, op, parent, false, &mut own);
+                self.join(sessions, op, parent, false, own);
             }
         }
     }
 
-    /// Adds `earlier`, and its past if `whole`, to the row of `op`, which is copied before if it is not its `own`.
-    fn join(
-        &mut self,
-        sessions: &Sessions<'_>,
-        op: u32,
-        earlier: u32,
-        whole: bool,
-        own: &mut bool,
-    ) {
-        let width = self.width;
-        if !*own {
-            let from = self.row_of[op as usize] as usize * width;
-            self.row_of[op as usize] = (self.rows.len() / width) as u32;
-            self.rows.extend_from_within(from..from + width);
-            *own = true;
+    /// Gives `op` a copy of its row, once.
+    fn begin_row(&mut self, op: u32, joined: &mut bool) {
+        if !std::mem::replace(joined, true) {
+            let from = self.row_of[op as usize] as usize * self.width;
+            self.row_of[op as usize] = (self.rows.len() / self.width) as u32;
+            self.rows.extend_from_within(from..from + self.width);
         }
-        let at = self.row_of[op as usize] as usize * width;
+    }
+
+    /// Adds `earlier`, and its past if `whole`, to the row of `op`.
+    fn join(&mut self, sessions: &Sessions<'_>, op: u32, earlier: u32, whole: bool, own: u32) {
+        let at = self.row_of[op as usize] as usize * self.width;
         if whole {
-            let from = self.row_of[earlier as usize] as usize * width;
-            let (past, row) = self.rows.split_at_mut(at);
-            // Rows are written in order, so that of an earlier operation lies before.
-            for (entry, other) in row[..width].iter_mut().zip(&past[from..from + width]) {
-                *entry = (*entry).max(*other);
+            let from = self.row_of[earlier as usize] as usize * self.width;
+            for part in 0..self.width {
+                self.rows[at + part] = self.larger(self.rows[at + part], self.rows[from + part]);
             }
         }
-        let entry = &mut self.rows[at + sessions.chain(earlier) as usize];
-        *entry = (*entry).max(sessions.index(earlier) + 1);
+        let chain = sessions.chain(earlier) as usize;
+        let chunk = &mut self.rows[at + chain / CHUNK];
+        let count = sessions.index(earlier) + 1;
+        if self.chunks[*chunk as usize][chain % CHUNK] >= count {
+            return;
+        }
+        if *chunk < own {
+            self.chunks.push(self.chunks[*chunk as usize]);
+            *chunk = (self.chunks.len() - 1) as u32;
+        }
+        self.chunks[*chunk as usize][chain % CHUNK] = count;
+    }
+
+    /// A chunk with the larger of both counts for each chain: one of the two, if that will do.
+    fn larger(&mut self, a: u32, b: u32) -> u32 {
+        if a == b {
+            return a;
+        }
+        let (one, other) = (&self.chunks[a as usize], &self.chunks[b as usize]);
+        let both: [u32; CHUNK] = std::array::from_fn(|at| one[at].max(other[at]));
+        if both == *one {
+            a
+        } else if both == *other {
+            b
+        } else {
+            self.chunks.push(both);
+            (self.chunks.len() - 1) as u32
+        }
     }
 
     /// How many operations of `chain` come before `op`.
     #[must_use]
     pub fn count(&self, sessions: &Sessions<'_>, op: u32, chain: u32) -> u32 {
         if sessions.chain(op) == chain {
-            sessions.index(op)
-        } else {
-            self.rows[self.row_of[op as usize] as usize * self.width + chain as usize]
+            return sessions.index(op);
         }
+        let row = self.row_of[op as usize] as usize * self.width;
+        let chunk = self.rows[row + chain as usize / CHUNK];
+        self.chunks[chunk as usize][chain as usize % CHUNK]
     }
 
-    /// The counts for all chains but its own, whose entry means nothing.
+    /// The counts for all chains.
     #[must_use]
-    pub fn row(&self, op: u32) -> &[u32] {
-        let at = self.row_of[op as usize] as usize * self.width;
-        &self.rows[at..at + self.width]
+    pub fn counts(&self, sessions: &Sessions<'_>, op: u32) -> Vec<u32> {
+        let chains = 0..sessions.chains().len() as u32;
+        chains.map(|chain| self.count(sessions, op, chain)).collect()
     }
 
-    /// Names the row of an operation: the same row, the same counts.
+    /// Names the row of an operation: the same row, the same counts for other chains.
     #[must_use]
     pub fn row_id(&self, op: u32) -> u32 {
         self.row_of[op as usize]

@@ -60,7 +60,6 @@ pub fn conflicts(
 ) -> Result<(Option<Stale>, Vec<Edges>), Exhausted> {
     let keys = 0..known.sessions.registers().keys.len() as u32;
     let of_key = |key: u32| {
-        budget.spent(0).map_or(Ok(()), Err)?;
         let reader = Reader {
             known,
             clocks,
@@ -70,7 +69,7 @@ pub fn conflicts(
             passed: Vec::new(),
             found: Conflicts::default(),
         };
-        Ok(reader.walk())
+        reader.walk(budget)
     };
     let all: Vec<Conflicts> = keys.into_par_iter().map(of_key).collect::<Result<_, _>>()?;
     let ret = |stale: &Stale| known.sessions.row(stale.read).ret;
@@ -79,10 +78,11 @@ pub fn conflicts(
 }
 
 impl Reader<'_> {
-    fn walk(mut self) -> Conflicts {
+    fn walk(mut self, budget: &dyn Budget) -> Result<Conflicts, Exhausted> {
         let sessions = self.known.sessions;
         let ops = sessions.of_key(self.key);
         for chain in ops.chunk_by(|a, b| sessions.chain(*a) == sessions.chain(*b)) {
+            budget.spent(0).map_or(Ok(()), Err)?;
             self.passed.clear();
             self.passed.resize(self.writes.of_key(self.key).len(), 0);
             let mut last = (NONE, NONE);
@@ -96,21 +96,19 @@ impl Reader<'_> {
                 last = (source, self.clocks.row_id(*op));
             }
         }
-        self.found
+        Ok(self.found)
     }
 
     /// Looks at the last write of each group before `read`; `again` if only its own chain's can have changed.
     fn read(&mut self, read: u32, source: u32, again: bool) {
         let sessions = self.known.sessions;
         let own = sessions.chain(read);
-        let row = self.clocks.row(read);
         for (at, number) in self.writes.of_key(self.key).enumerate() {
             let group = self.writes.group(number);
             if again && group.chain != own {
                 continue;
             }
-            let count =
-                if group.chain == own { sessions.index(read) } else { row[group.chain as usize] };
+            let count = self.clocks.count(sessions, read, group.chain);
             let ops = self.writes.ops(group);
             let start = sessions.chains()[group.chain as usize].start;
             let passed = &mut self.passed[at];

@@ -206,8 +206,8 @@ impl<'a> View<'a> {
 fn past(known: Known<'_>, clocks: Option<&Clocks>, own: &[u32]) -> Vec<u32> {
     let sessions = known.sessions;
     let last = *own.last().expect("a session has operations");
-    let mut past =
-        clocks.map_or_else(|| vec![0; sessions.chains().len()], |clocks| clocks.row(last).to_vec());
+    let mut past = clocks
+        .map_or_else(|| vec![0; sessions.chains().len()], |clocks| clocks.counts(sessions, last));
     let mut include = |op: u32| {
         let count = &mut past[sessions.chain(op) as usize];
         *count = (*count).max(sessions.index(op) + 1);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::order::{INIT, NONE, Sessions, Sources};
 use super::shrink::{Keep, Shrunk};
 use super::violation::{Link, Step, Violation};
-use crate::columns::{Function, RegisterOp, Registers};
+use crate::columns::{Function, RegisterKey, RegisterOp, Registers};
 use crate::verdict::{Evidence, EvidenceOp};
 
 /// Renders the part of a history that breaks the promise.
@@ -14,8 +14,9 @@ pub fn evidence(registers: &Registers, shrunk: &Shrunk) -> Evidence {
     let keys: BTreeSet<u32> = shrunk.part.keys().map(|(key, _)| *key).collect();
     let name = |key: u32| registers.keys[key as usize].key.as_ref().map(ToString::to_string);
     let several = keys.len() > 1;
-    let mut shown: Vec<EvidenceOp> =
-        shrunk.part.keys().map(|(key, row)| shown(registers, *key, *row, several)).collect();
+    let of = |key: u32| name(key).filter(|_| several).map_or_else(String::new, |name| name + " ");
+    let op = |(key, row): &(u32, u32)| shown(&registers.keys[*key as usize], *row, &of(*key));
+    let mut shown: Vec<EvidenceOp> = shrunk.part.keys().map(op).collect();
     shown.sort_by_key(|op| op.index);
     Evidence {
         key: if several { None } else { keys.first().copied().and_then(name) },
@@ -34,13 +35,10 @@ pub fn clause(sentence: &str) -> String {
     chars.next().map_or_else(String::new, |c| c.to_lowercase().chain(chars).collect())
 }
 
-fn shown(registers: &Registers, key: u32, row: u32, several: bool) -> EvidenceOp {
-    let register = &registers.keys[key as usize];
+/// An operation as evidence shows it; `of` names its key, followed by a space, where keys must be told apart.
+#[must_use]
+pub fn shown(register: &RegisterKey, row: u32, of: &str) -> EvidenceOp {
     let op = &register.ops[row as usize];
-    let of = match &register.key {
-        Some(name) if several => format!("{name} "),
-        _ => String::new(),
-    };
     let value = |id: u32| &register.values[id as usize];
     let label = match op.f {
         Function::Read => format!("read {of}-> {}", value(op.a)),

@@ -311,12 +311,13 @@ pub fn refute_writes_follow_reads(known: Known<'_>, budget: &dyn Budget) -> Answ
     let direct = Clocks::direct(known, budget)?;
     let sessions = known.sessions;
     let of_key = |key: u32| {
-        budget.spent(0).map_or(Ok(()), Err)?;
         let ops = sessions.of_key(key);
         let runs: Vec<&[u32]> =
             ops.chunk_by(|a, b| sessions.chain(*a) == sessions.chain(*b)).collect();
         let answers = Answers { known, causal: &causal, direct: &direct, runs: &runs };
-        Ok(first(known, runs.iter().filter_map(|run| answers.missed(run))))
+        let missed = |run: &&[u32]| budget.spent(0).map_or_else(|| Ok(answers.missed(run)), Err);
+        let found: Vec<Option<Violation>> = runs.iter().map(missed).collect::<Result<_, _>>()?;
+        Ok(first(known, found.into_iter().flatten()))
     };
     let keys = 0..sessions.registers().keys.len() as u32;
     let found: Vec<Option<Violation>> =
@@ -340,9 +341,12 @@ impl Answers<'_> {
         let mut passed = vec![0; self.runs.len()];
         // For each chain the last of its writes that the authors had read, and by which read.
         let mut newest: Vec<(u32, u32)> = Vec::new();
+        let mut row = None;
         for read in own.iter().copied().filter(|op| finds(known, *op)) {
+            // The same row: nothing was read since.
+            let again = row.replace(self.direct.row_id(read)) == Some(self.direct.row_id(read));
             for (run, passed) in self.runs.iter().zip(&mut passed) {
-                if sessions.process(run[0]) == process {
+                if again || sessions.process(run[0]) == process {
                     continue;
                 }
                 let count = self.direct.count(sessions, read, sessions.chain(run[0]));

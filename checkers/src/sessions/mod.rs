@@ -29,7 +29,7 @@
 //! Weakly Consistent Replicated Data* (PDIS 1994); Viotti & Vukolić, *Consistency in Non-Transactional Distributed Storage
 //! Systems* (ACM Computing Surveys 49(1), 2016).
 
-mod explain;
+pub(crate) mod explain;
 #[cfg(test)]
 mod explain_tests;
 mod guarantees;
