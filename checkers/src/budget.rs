@@ -66,6 +66,35 @@ pub fn share<T>(budget: &dyn Budget, parts: u32, work: impl FnOnce(&dyn Budget) 
     }
 }
 
+/// Looks at a budget once in some thousand steps, which several threads may take together.
+pub struct Sparing<'a> {
+    budget: &'a dyn Budget,
+    steps: AtomicU64,
+}
+
+impl<'a> Sparing<'a> {
+    /// Steps between two looks.
+    const STEPS: u64 = 1 << 12;
+
+    /// No step has been taken.
+    #[must_use]
+    pub const fn new(budget: &'a dyn Budget) -> Self {
+        Self { budget, steps: AtomicU64::new(0) }
+    }
+
+    /// Some steps more, with so many bytes held.
+    ///
+    /// # Errors
+    /// If the budget has ended, as far as it was looked at.
+    pub fn step(&self, steps: usize, bytes: usize) -> Result<(), Exhausted> {
+        let before = self.steps.fetch_add(steps as u64, Ordering::Relaxed);
+        if before / Self::STEPS == (before + steps as u64) / Self::STEPS {
+            return Ok(());
+        }
+        self.budget.spent(bytes).map_or(Ok(()), Err)
+    }
+}
+
 /// A budget without limits.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Unlimited;

@@ -228,7 +228,7 @@ impl Pass {
         let faults = self.progress.summarize(&windows, &request.requested_faults);
         drop(self.progress);
         let Judged { keys, operations, mut checks, standing } =
-            self.subject.finish(&Asked { models, budget });
+            self.subject.finish(&Asked { models, budget, faults: &windows });
         let own = checks.len();
         let Place { strongest, mut not, also_not } = Place::new(&checks, &standing);
         not.extend(refuted(&checks, workload.models));

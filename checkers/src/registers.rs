@@ -7,6 +7,7 @@ use crate::linearizable;
 use crate::models::Model;
 use crate::sequential;
 use crate::sessions;
+use crate::workload::Setting;
 
 /// Every model that can be decided, strongest first.
 pub const DECIDABLE: &Table<Registers> = &[
@@ -22,16 +23,39 @@ pub const DECIDABLE: &Table<Registers> = &[
     (Model::ReadYourWrites, sessions::check_read_your_writes),
 ];
 
-/// Their names, strongest first.
+/// Models that need more than the registers: times, and when faults were healed.
+const TIMED: [Model; 2] = [Model::BoundedStaleness, Model::Eventual];
+
+/// The names of all of them, strongest first.
 pub const NAMES: &[&str] = &{
-    let mut names = [""; DECIDABLE.len()];
+    let mut names = [""; DECIDABLE.len() + TIMED.len()];
     let mut at = 0;
     while at < names.len() {
-        names[at] = DECIDABLE[at].0.name();
+        let model =
+            if at < DECIDABLE.len() { DECIDABLE[at].0 } else { TIMED[at - DECIDABLE.len()] };
+        names[at] = model.name();
         at += 1;
     }
     names
 };
+
+/// How stale a read may be.
+pub const STALENESS: &str = "staleness";
+
+/// How long replicas may take to agree.
+pub const CONVERGENCE: &str = "convergence";
+
+/// What may be said of registers.
+pub const OPTIONS: &[Setting] = &[
+    Setting {
+        name: STALENESS,
+        what: "how stale a read may be, e.g. 500ms, for bounded-staleness; without it reads are measured only",
+    },
+    Setting {
+        name: CONVERGENCE,
+        what: "how long replicas may take to agree once all is quiet, e.g. 5s, for eventual; without it no time",
+    },
+];
 
 #[cfg(test)]
 mod tests {

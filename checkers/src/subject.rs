@@ -2,16 +2,21 @@
 
 use std::collections::BTreeMap;
 
+use keelhaul_history::faults::FaultWindow;
 use keelhaul_history::import::OPTION_CAS_MISMATCH;
 use keelhaul_history::{Header, RawOp, Value};
 
 use crate::budget::Budget;
-use crate::columns::{ColumnError, RegistersBuilder};
-use crate::judge::observe_register;
+use crate::columns::{ColumnError, Registers, RegistersBuilder};
+use crate::convergence::{self, Quiet};
+use crate::judge::{guard, observe_register};
 use crate::lattice::{Answers, Question, Standing};
+use crate::models::Model;
 use crate::objects::{ObjectsBuilder, Vocabulary};
 use crate::registers;
 use crate::sequential;
+use crate::staleness;
+use crate::times;
 use crate::verdict::Check;
 
 /// Reads the history of the workload's objects and judges it.
@@ -35,6 +40,8 @@ pub struct Asked<'a> {
     pub models: &'a [&'static str],
     /// Time and memory.
     pub budget: &'a dyn Budget,
+    /// What was broken, and when.
+    pub faults: &'a [FaultWindow],
 }
 
 /// What came of it.
@@ -112,24 +119,65 @@ pub(crate) fn promises_misses(header: &Header) -> bool {
     header.options.get(OPTION_CAS_MISMATCH) == Some(Value::Bool(true))
 }
 
-impl Subject for RegistersBuilder {
+/// Registers, and what the user says of time.
+pub struct RegisterSubject {
+    registers: RegistersBuilder,
+    /// How stale a read may be, nanoseconds.
+    staleness_ns: Option<u64>,
+    /// How long replicas may take to agree, nanoseconds.
+    convergence_ns: u64,
+}
+
+impl RegisterSubject {
+    /// For the settings of [`registers::OPTIONS`].
+    ///
+    /// # Errors
+    /// If one does not do.
+    pub fn new(settings: &Settings) -> Result<Self, OptionError> {
+        let time = |name| settings.get(name, times::EXPECTED, times::ns);
+        Ok(Self {
+            registers: RegistersBuilder::new(settings.initial.clone()),
+            staleness_ns: time(registers::STALENESS)?,
+            convergence_ns: time(registers::CONVERGENCE)?.unwrap_or(0),
+        })
+    }
+
+    /// Judges by the models that are about time, if they are asked for.
+    fn timed(&self, registers: &Registers, asked: &Asked<'_>) -> Vec<Check> {
+        let (stale, eventual) = (Model::BoundedStaleness.name(), Model::Eventual.name());
+        let quiet = Quiet::after(asked.faults, self.convergence_ns);
+        let mut checks = Vec::new();
+        if asked.models.contains(&stale) {
+            let bound = self.staleness_ns;
+            checks.push(guard(stale, || staleness::check(registers, bound, asked.budget)));
+        }
+        if asked.models.contains(&eventual) {
+            checks.push(guard(eventual, || convergence::check(registers, &quiet)));
+        }
+        checks
+    }
+}
+
+impl Subject for RegisterSubject {
     fn begin(&mut self, header: &Header) {
         if promises_misses(header) {
-            self.heed_misses();
+            self.registers.heed_misses();
         }
     }
 
     fn observe(&mut self, op: &RawOp<'_>) -> Result<(), ColumnError> {
-        observe_register(self, op)
+        observe_register(&mut self.registers, op)
     }
 
-    fn finish(self: Box<Self>, asked: &Asked<'_>) -> Judged {
-        let registers = Self::finish(*self);
-        let Asked { models, budget } = *asked;
+    fn finish(mut self: Box<Self>, asked: &Asked<'_>) -> Judged {
+        let builder = std::mem::replace(&mut self.registers, RegistersBuilder::new(Value::Null));
+        let registers = builder.finish();
+        let Asked { models, budget, .. } = *asked;
         let operations = registers.op_count();
         let question =
             Question { table: registers::DECIDABLE, history: &registers, operations, budget };
-        let Answers { checks, standing } = question.answer(models, sequential::finds_garbage);
+        let Answers { mut checks, standing } = question.answer(models, sequential::finds_garbage);
+        checks.extend(self.timed(&registers, asked));
         Judged { keys: registers.keys.len(), operations, checks, standing }
     }
 }

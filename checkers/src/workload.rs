@@ -1,6 +1,5 @@
 //! Every workload whose histories are understood, as data.
 
-use crate::columns::RegistersBuilder;
 use crate::domain;
 use crate::kafka;
 use crate::models::Model;
@@ -12,7 +11,7 @@ use crate::objects::models::stack::Lifo;
 use crate::objects::models::{counter, fenced, kv, multi_register, mutex, set};
 use crate::objects::{ObjectsBuilder, Vocabulary};
 use crate::registers;
-use crate::subject::{OptionError, Settings, Subject};
+use crate::subject::{OptionError, RegisterSubject, Settings, Subject};
 
 /// A kind of history: what its operations mean and what can be asked of it.
 pub struct Workload {
@@ -60,7 +59,13 @@ const fn object(name: &'static str, what: &'static str, subject: MakeSubject) ->
 
 /// Registers, which may promise less than to be linearizable.
 const fn register(name: &'static str, what: &'static str) -> Workload {
-    Workload { name, what, models: registers::NAMES, options: &[], subject: registers_of }
+    Workload {
+        name,
+        what,
+        models: registers::NAMES,
+        options: registers::OPTIONS,
+        subject: registers_of,
+    }
 }
 
 /// Single objects.
@@ -95,9 +100,8 @@ const OBJECTS: &[Workload] = &[
     ),
 ];
 
-#[expect(clippy::unnecessary_wraps, reason = "the shape that all workloads share")]
 fn registers_of(settings: &Settings) -> Result<Box<dyn Subject>, OptionError> {
-    Ok(Box::new(RegistersBuilder::new(settings.initial.clone())))
+    Ok(Box::new(RegisterSubject::new(settings)?))
 }
 
 fn objects_of<V: Vocabulary<Model: Send> + 'static>(

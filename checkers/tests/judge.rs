@@ -418,3 +418,65 @@ fn objects_may_be_sequential_too() {
         (&["sequential".into()][..], &["linearizable".into()][..])
     );
 }
+
+fn judged_as(events: &str, model: &str, options: &[(&str, Value)]) -> Judgement {
+    let mut request = JudgeRequest { models: vec![model.into()], ..request() };
+    request.settings.options =
+        options.iter().map(|(name, value)| ((*name).to_string(), value.clone())).collect();
+    judged_by(events, &request).unwrap()
+}
+
+#[test]
+fn weaker_models_are_judged_by_name() {
+    let stale = format!("{WRITE_7} 3 invoke read \"x\" null \n 3 ok read \"x\" null @40");
+    assert_eq!(judged_as(&stale, "causal", &[]).verdict, Verdict::Valid);
+    let own = format!("{WRITE_7} 5 invoke read \"x\" null \n 5 ok read \"x\" null");
+    let judgement = judged_as(&own, "ryw", &[]);
+    assert_eq!(
+        (judgement.verdict, &judgement.not[..]),
+        (Verdict::Invalid, &["read-your-writes".to_string()][..])
+    );
+    assert_eq!(judgement.anomalies, ["own-write-missed"]);
+}
+
+#[test]
+fn staleness_has_a_bound_in_time() {
+    let stale = format!("{WRITE_7} 3 invoke read \"x\" null @39 \n 3 ok read \"x\" null @40");
+    let judge = |bound| judged_as(&stale, "bounded-staleness", &[("staleness", bound)]);
+    assert_eq!(judge(Value::from("37ms")).verdict, Verdict::Valid);
+    let judgement = judge(Value::from("36ms"));
+    assert_eq!(judgement.verdict, Verdict::Invalid);
+    assert_eq!(
+        judgement.checks[0].reason,
+        "a read was stale by at least 37 ms, and 36 ms are allowed"
+    );
+    assert_eq!(judgement.checks[0].details["staleness-ns"]["max"], 37_000_000);
+    assert_eq!(judge(Value::Int(37_000_000)).verdict, Verdict::Valid);
+    let mut wrong = JudgeRequest { models: vec!["eventual".into()], ..request() };
+    wrong.settings.options.insert("convergence".into(), Value::from("soon"));
+    assert!(matches!(judged_by(&stale, &wrong), Err(JudgeError::Option("register", _))));
+}
+
+#[test]
+fn replicas_agree_after_the_last_fault() {
+    let fault = |f: &str, kind: &str| {
+        format!("nemesis {kind} {f} {{\"fault\":1,\"kind\":\"partition\"}}\n")
+    };
+    let read = |process: u32, value: u32| {
+        format!("{process} invoke read \"x\" null \n {process} ok read \"x\" {value} \n")
+    };
+    let during = format!("{}{}{WRITE_7}", fault("inject", "invoke"), fault("inject", "info"))
+        + "6 invoke write \"x\" 8 \n 6 ok write \"x\" 8 \n"
+        + &read(3, 7)
+        + &read(4, 8);
+    let healed = during.clone() + &fault("heal", "invoke") + &fault("heal", "info");
+    let verdict = |events: &str| judged_as(events, "eventual", &[]).checks[0].clone();
+    assert_eq!(verdict(&during).verdict, Verdict::Vacuous);
+    assert_eq!(verdict(&healed).verdict, Verdict::Vacuous);
+    assert_eq!(verdict(&(healed.clone() + &read(3, 8) + &read(4, 8))).verdict, Verdict::Valid);
+    let check = verdict(&(healed + &read(3, 7) + &read(4, 8)));
+    assert_eq!(
+        (check.verdict, &check.anomalies[..]),
+        (Verdict::Invalid, &["not-converged".to_string()][..])
+    );
+}

@@ -4,12 +4,9 @@
 //! a row of their own; its own chain's entry is where it stands. A row is a list of *chunks* of neighbouring chains, and rows
 //! share the chunks in which they agree: crashed processes leave many chains behind, of which everybody knows the same.
 
-use crate::budget::{Budget, Exhausted};
+use crate::budget::{Budget, Exhausted, Sparing};
 use crate::sessions::order::{NONE, Sessions};
 use crate::sessions::violation::Known;
-
-/// Rows made between two looks at the budget.
-const ROWS_PER_LOOK: usize = 4096;
 
 /// Chains in a chunk.
 const CHUNK: usize = 32;
@@ -39,10 +36,11 @@ impl Clocks {
     /// If an operation would come before itself, or the budget ends.
     pub fn causal(known: Known<'_>, budget: &dyn Budget) -> Result<Self, NoClocks> {
         let mut clocks = Self::empty(known.sessions);
+        let sparing = Sparing::new(budget);
         let mut walk = Walk::new(known);
         while let Some(op) = walk.next() {
             clocks.add(known, op, true);
-            clocks.look(budget).map_err(NoClocks::Exhausted)?;
+            sparing.step(1, clocks.bytes()).map_err(NoClocks::Exhausted)?;
         }
         walk.stuck().map_or(Ok(clocks), |op| Err(NoClocks::Cycle(op)))
     }
@@ -53,12 +51,13 @@ impl Clocks {
     /// If the budget ends.
     pub fn direct(known: Known<'_>, budget: &dyn Budget) -> Result<Self, Exhausted> {
         let mut clocks = Self::empty(known.sessions);
+        let sparing = Sparing::new(budget);
         for hung in [false, true] {
             let chains = known.sessions.chains().iter();
             for chain in chains.filter(|chain| (chain.parent != NONE) == hung) {
                 for op in chain.start..chain.end {
                     clocks.add(known, op, false);
-                    clocks.look(budget)?;
+                    sparing.step(1, clocks.bytes())?;
                 }
             }
         }
@@ -71,12 +70,8 @@ impl Clocks {
         Self { width, rows: vec![0; width], chunks: vec![[0; CHUNK]], row_of }
     }
 
-    fn look(&self, budget: &dyn Budget) -> Result<(), Exhausted> {
-        if self.rows.len() % (ROWS_PER_LOOK * self.width.max(1)) < self.width {
-            let bytes = 4 * self.rows.capacity() + 4 * CHUNK * self.chunks.capacity();
-            return budget.spent(bytes).map_or(Ok(()), Err);
-        }
-        Ok(())
+    const fn bytes(&self) -> usize {
+        4 * self.rows.capacity() + 4 * CHUNK * self.chunks.capacity()
     }
 
     fn add(&mut self, known: Known<'_>, op: u32, transitive: bool) {

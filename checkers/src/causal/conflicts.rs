@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::clocks::Clocks;
 use super::writes::Writes;
-use crate::budget::{Budget, Exhausted};
+use crate::budget::{Budget, Exhausted, Sparing};
 use crate::sessions::order::{INIT, NONE, OPEN};
 use crate::sessions::violation::Known;
 
@@ -59,6 +59,7 @@ pub fn conflicts(
     budget: &dyn Budget,
 ) -> Result<(Option<Stale>, Vec<Edges>), Exhausted> {
     let keys = 0..known.sessions.registers().keys.len() as u32;
+    let sparing = Sparing::new(budget);
     let of_key = |key: u32| {
         let reader = Reader {
             known,
@@ -69,7 +70,7 @@ pub fn conflicts(
             passed: Vec::new(),
             found: Conflicts::default(),
         };
-        reader.walk(budget)
+        reader.walk(&sparing)
     };
     let all: Vec<Conflicts> = keys.into_par_iter().map(of_key).collect::<Result<_, _>>()?;
     let ret = |stale: &Stale| known.sessions.row(stale.read).ret;
@@ -78,11 +79,11 @@ pub fn conflicts(
 }
 
 impl Reader<'_> {
-    fn walk(mut self, budget: &dyn Budget) -> Result<Conflicts, Exhausted> {
+    fn walk(mut self, budget: &Sparing<'_>) -> Result<Conflicts, Exhausted> {
         let sessions = self.known.sessions;
         let ops = sessions.of_key(self.key);
         for chain in ops.chunk_by(|a, b| sessions.chain(*a) == sessions.chain(*b)) {
-            budget.spent(0).map_or(Ok(()), Err)?;
+            budget.step(chain.len() + self.writes.of_key(self.key).len(), 0)?;
             self.passed.clear();
             self.passed.resize(self.writes.of_key(self.key).len(), 0);
             let mut last = (NONE, NONE);

@@ -53,6 +53,7 @@ pub struct View<'a> {
     /// For each operation the last session that has dealt with it as a source.
     dealt: Vec<u32>,
     extras: Vec<Extra>,
+    steps: usize,
 }
 
 /// What ended the walk early.
@@ -82,7 +83,14 @@ impl<'a> View<'a> {
             group_left: vec![0; writes.len()],
             dealt: vec![NONE; sessions.len() as usize],
             extras: Vec::new(),
+            steps: 0,
         }
+    }
+
+    /// What the last session has cost.
+    #[must_use]
+    pub const fn steps(&self) -> usize {
+        self.steps
     }
 
     /// Why the session that ends with `chain` fits no order, if so.
@@ -107,6 +115,7 @@ impl<'a> View<'a> {
     /// What lies before the end of the session.
     fn begin(&mut self, own: &[u32], scope: Scope) {
         self.left = past(self.known, self.clocks, own);
+        self.steps = self.left.iter().sum::<u32>() as usize;
         self.peel.clear_edges();
         self.extras.clear();
         for op in ops_of(self.known.sessions, &self.left) {

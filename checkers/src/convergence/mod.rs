@@ -17,6 +17,7 @@ mod key;
 #[cfg(test)]
 mod tests;
 
+use keelhaul_history::faults::FaultWindow;
 use serde_json::json;
 
 use crate::columns::Registers;
@@ -28,12 +29,22 @@ use key::{End, judge_key};
 /// When faults ended, and how long replicas may take from then on.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Quiet {
-    /// When the last fault was healed, nanoseconds since the run began; 0 if there was none.
+    /// When the healing of the last fault began, nanoseconds since the run began; 0 if there was none.
     pub healed_ns: u64,
     /// A fault was never healed.
     pub unhealed: bool,
     /// What replicas are allowed to take, nanoseconds.
     pub allowed_ns: u64,
+}
+
+impl Quiet {
+    /// After these faults.
+    #[must_use]
+    pub fn after(faults: &[FaultWindow], allowed_ns: u64) -> Self {
+        let healed_ns = faults.iter().filter_map(|fault| fault.healed_ns).max().unwrap_or(0);
+        let unhealed = faults.iter().any(|fault| fault.healed_ns.is_none());
+        Self { healed_ns, unhealed, allowed_ns }
+    }
 }
 
 /// What all keys come to.

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::order::{INIT, NONE, Sessions, is_op};
 use super::violation::{Known, Link, Step, Violation, happened};
-use crate::budget::{Budget, Exhausted};
+use crate::budget::{Budget, Exhausted, Sparing};
 use crate::causal::clocks::{Clocks, NoClocks};
 use crate::causal::writes::Writes;
 use crate::causal::{cyclic, not_written};
@@ -36,9 +36,10 @@ fn by_key(
         return Ok(Some(violation));
     }
     let sessions = known.sessions;
+    let sparing = Sparing::new(budget);
     let of_key = |key: u32| {
-        budget.spent(0).map_or(Ok(()), Err)?;
         let ops = sessions.of_key(key);
+        sparing.step(ops.len(), 0)?;
         let runs = ops.chunk_by(|a, b| sessions.chain(*a) == sessions.chain(*b));
         let found = runs.filter_map(|run| {
             let parent = sessions.chains()[sessions.chain(run[0]) as usize].parent;
@@ -227,8 +228,10 @@ pub fn refute_monotonic_writes(known: Known<'_>, budget: &dyn Budget) -> Answer 
     let width = sessions.chains().len();
     let new = || Pipes { counts: vec![(0, NONE); width], touched: Vec::new() };
     let chains = (0..width as u32).into_par_iter();
+    let sparing = Sparing::new(budget);
     let examined = chains.map_init(new, |pipes, chain| {
-        budget.spent(0).map_or(Ok(()), Err)?;
+        let own = sessions.chains()[chain as usize];
+        sparing.step((own.end - own.start) as usize, 0)?;
         pipes.clear();
         Ok(overtaken(known, &writes, &next, pipes, chain))
     });
@@ -309,13 +312,17 @@ pub fn refute_writes_follow_reads(known: Known<'_>, budget: &dyn Budget) -> Answ
         Err(NoClocks::Cycle(op)) => return Ok(Some(cyclic(known, op))),
     };
     let direct = Clocks::direct(known, budget)?;
+    let sparing = Sparing::new(budget);
     let sessions = known.sessions;
     let of_key = |key: u32| {
         let ops = sessions.of_key(key);
         let runs: Vec<&[u32]> =
             ops.chunk_by(|a, b| sessions.chain(*a) == sessions.chain(*b)).collect();
         let answers = Answers { known, causal: &causal, direct: &direct, runs: &runs };
-        let missed = |run: &&[u32]| budget.spent(0).map_or_else(|| Ok(answers.missed(run)), Err);
+        let missed = |run: &&[u32]| {
+            sparing.step(run.len() + runs.len(), 0)?;
+            Ok(answers.missed(run))
+        };
         let found: Vec<Option<Violation>> = runs.iter().map(missed).collect::<Result<_, _>>()?;
         Ok(first(known, found.into_iter().flatten()))
     };

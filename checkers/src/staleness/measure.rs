@@ -103,7 +103,8 @@ fn written(register: &RegisterKey) -> Option<Vec<Option<Written>>> {
         }
     }
     for entry in &mut written {
-        *entry = entry.filter(|written| written.seen.0 != NEVER);
+        // One that was found before it began is wrong whatever the bound, and says nothing of time.
+        *entry = entry.filter(|written| (written.begun..NEVER).contains(&written.seen.0));
     }
     Some(written)
 }
