@@ -1,6 +1,7 @@
 //! The histories that the checkers' cost is told by, each with a name.
 
 use crate::histories::{HistoryOptions, Words};
+use crate::logs::LogOptions;
 use crate::objects::ObjectOptions;
 
 /// What is generated.
@@ -10,6 +11,8 @@ pub enum Input {
     Registers(HistoryOptions),
     /// Any other object.
     Object(ObjectOptions),
+    /// A partitioned log.
+    Log(LogOptions),
 }
 
 /// A history that can be made.
@@ -29,8 +32,8 @@ fn registers(name: &str, workload: &'static str, options: HistoryOptions) -> Mad
     Made { name: name.into(), workload, input: Input::Registers(options), log: false }
 }
 
-fn object(name: &str, workload: &'static str, options: ObjectOptions) -> Made {
-    let options = ObjectOptions { workload: workload.into(), ..options };
+fn object(name: &str, workload: &'static str, mut options: ObjectOptions) -> Made {
+    options.workload = workload.into();
     Made { name: name.into(), workload, input: Input::Object(options), log: false }
 }
 
@@ -98,6 +101,10 @@ pub fn speed_inputs() -> Vec<Made> {
         ),
     ];
     inputs[1].log = true;
+    for (name, skips_per_mille) in [("kafka 1M messages", 0), ("kafka 1M messages, skipping", 1)] {
+        let input = Input::Log(LogOptions { skips_per_mille, ..LogOptions::default() });
+        inputs.push(Made { name: name.into(), workload: "kafka", input, log: false });
+    }
     for workload in ["queue", "fifo-queue", "priority-queue"] {
         inputs.push(object(
             &format!("{workload} 50k, 50 values"),

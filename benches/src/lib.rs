@@ -2,6 +2,7 @@
 
 pub mod histories;
 pub mod inputs;
+pub mod logs;
 pub mod noop;
 pub mod objects;
 pub mod sessions;

@@ -2,7 +2,10 @@
 //!
 //! A cycle of a pattern is a closed walk that an automaton accepts, whose state is what the walk still lacks. So the shortest
 //! is found by breadth-first search over pairs of node and state, once from each node where such a cycle can begin.
-//! It can begin with any edge of a class that it must have: a cycle has no first edge.
+//! A cycle has no first edge, so it may be taken to begin with one that leads to a lower number: every cycle has one, and
+//! where numbers follow time there are few. Those that lead furthest back come first: they close the shortest cycles, and
+//! what is found bounds what follows. Paths through relays must lead to higher numbers for that, as [`super::realtime`]'s do.
+//! Only [`Anti::Apart`] depends on where a cycle begins; such a one begins with an edge that is restricted.
 
 use std::collections::VecDeque;
 
@@ -78,11 +81,7 @@ pub fn shortest(graph: &Graph, pattern: &Pattern, work: &mut u64) -> Option<Cycl
         length_max: u32::MAX,
     };
     let mut best = None;
-    let starts = (0..graph.nodes()).filter(|node| graph.is_real(*node));
-    for start in starts {
-        if graph.edges_of(start).all(|(_, classes)| !classes.meets(automaton.anchor)) {
-            continue;
-        }
+    for start in automaton.starts(graph) {
         if *work == 0 {
             return best.map(|steps| Cycle { steps, shortest: false });
         }
@@ -99,8 +98,8 @@ struct Automaton<'a> {
     pattern: &'a Pattern,
     /// Every class that an edge may have.
     all: Classes,
-    /// A cycle of the pattern has an edge of these.
-    anchor: Classes,
+    /// Where edges that are restricted must begin the cycle: those.
+    anchor: Option<Classes>,
     /// How many states there are.
     states: usize,
 }
@@ -120,17 +119,36 @@ impl<'a> Automaton<'a> {
         assert!(pattern.required.len() <= 2, "two required sets at most");
         let anti = pattern.anti.classes();
         let all = pattern.required.iter().fold(pattern.free | anti, |all, set| all | *set);
-        let anchor = match (anti.is_none(), pattern.required.first()) {
-            (false, _) => anti,
-            (true, Some(first)) => *first,
-            (true, None) => all,
-        };
+        let anchor = matches!(pattern.anti, Anti::Apart(_)).then_some(anti);
         let antis = match pattern.anti {
             Anti::None => 1,
             Anti::Once(_) | Anti::Several(_) => 3,
             Anti::Apart(_) => 6,
         };
         Self { pattern, all, anchor, states: antis << pattern.required.len() }
+    }
+
+    /// Whether a cycle that begins here may begin with this edge.
+    fn begins(&self, graph: &Graph, start: u32, (target, classes): (u32, Classes)) -> bool {
+        match self.anchor {
+            Some(anchor) => classes.meets(anchor),
+            None => graph.is_real(target) && target < start && classes.meets(self.all),
+        }
+    }
+
+    /// Where cycles may begin, in the order in which to look.
+    fn starts(&self, graph: &Graph) -> Vec<u32> {
+        let nodes = (0..graph.nodes()).take_while(|node| graph.is_real(*node));
+        let mut starts: Vec<(u32, u32)> = nodes
+            .filter_map(|start| {
+                let begins = |edge: &(u32, Classes)| self.begins(graph, start, *edge);
+                // Edges are in order of their targets, so the first leads furthest back.
+                let (target, _) = graph.edges_of(start).find(begins)?;
+                Some((start.saturating_sub(target), start))
+            })
+            .collect();
+        starts.sort_unstable_by_key(|(back, start)| (std::cmp::Reverse(*back), *start));
+        starts.into_iter().map(|(_, start)| start).collect()
     }
 
     /// A number for the pair of node and state.
@@ -162,7 +180,7 @@ impl<'a> Automaton<'a> {
         })
     }
 
-    /// Whether a walk that began with an edge of the anchor, and came back, is a cycle of the pattern.
+    /// Whether a walk that came back is a cycle of the pattern.
     const fn accepts(&self, state: State) -> bool {
         let met = state.met.count_ones() as usize == self.pattern.required.len();
         met && match self.pattern.anti {
@@ -197,12 +215,12 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// The shortest cycle that begins here with an edge of the anchor.
+    /// The shortest cycle that begins here.
     fn from(&mut self, start: u32, work: &mut u64) -> Option<Vec<Step>> {
         self.round += 1;
         self.queue.clear();
         let first = Automaton::START;
-        self.expand((start, first), 0, self.automaton.anchor, work);
+        self.expand((start, first), 0, true, work);
         while let Some((node, state)) = self.queue.pop_front() {
             let at = self.automaton.pair(node, state);
             let mark = self.marks[at];
@@ -215,20 +233,22 @@ impl Search<'_> {
             if *work == 0 {
                 return None;
             }
-            self.expand((node, state), mark.length, self.automaton.all, work);
+            self.expand((node, state), mark.length, false, work);
         }
         None
     }
 
     /// Goes over the edges of a pair; into a relay it costs nothing.
-    fn expand(&mut self, (node, state): (u32, State), length: u32, by: Classes, work: &mut u64) {
+    fn expand(&mut self, (node, state): (u32, State), length: u32, begins: bool, work: &mut u64) {
         let graph = self.graph;
         for (target, classes) in graph.edges_of(node) {
             *work = work.saturating_sub(1);
             let cost = u32::from(graph.is_real(target));
-            if length + cost > self.length_max {
+            let wrong = begins && !self.automaton.begins(graph, node, (target, classes));
+            if wrong || length + cost > self.length_max {
                 continue;
             }
+            let by = self.automaton.anchor.filter(|_| begins).unwrap_or(self.automaton.all);
             for class in classes.and(by).each() {
                 let Some(next) = self.automaton.step(state, class) else { continue };
                 let mark = &mut self.marks[self.automaton.pair(target, next)];
@@ -265,6 +285,9 @@ impl Search<'_> {
             }
         }
         steps.reverse();
+        // Told from the lowest number on.
+        let lowest = (0..steps.len()).min_by_key(|at| steps[*at].from).unwrap_or_default();
+        steps.rotate_left(lowest);
         steps
     }
 }

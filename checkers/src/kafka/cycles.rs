@@ -15,7 +15,7 @@ use crate::graph::{
 };
 
 /// Edges that all searches for shortest cycles together may look at. That there is a cycle is known before.
-const WORK_MAX: u64 = 200_000_000;
+const WORK_MAX: u64 = 50_000_000;
 
 const WR: Classes = Classes::WW.or(Classes::WR);
 const REALTIME: Classes = Classes::REALTIME;

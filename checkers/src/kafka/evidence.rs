@@ -51,7 +51,7 @@ fn spare(analysis: &Analysis<'_>, kind: Kind, ww_deps: bool, rows: &mut Vec<u32>
     if rows.len() > PROVED_MAX || !shown(rows) {
         return false;
     }
-    // Less can only be left out later of what could not be before if showing is no upward closed property, so again.
+    // To leave one out may make another dispensable that was not before: once more, until nothing changes.
     loop {
         let before = rows.len();
         let mut at = 0;

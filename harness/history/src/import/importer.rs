@@ -230,6 +230,7 @@ impl<R: Read> Importer<R> {
                     self.window.consume(begin);
                     self.line = self.window.line;
                     self.window.consume(end);
+                    self.record.add_rebalances();
                     return Ok(true);
                 }
                 Ok(None) if window.ended && !window.garbled => return Ok(false),

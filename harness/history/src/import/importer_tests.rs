@@ -111,6 +111,31 @@ fn what_the_nemesis_calls_crash_ends_nothing_else() {
     }
 }
 
+#[test]
+fn rebalances_are_micro_operations() {
+    let text = "{:process 0 :type :invoke :f :txn :value [[:poll]]}
+                {:process 0 :type :ok :f :txn :value [[:poll {}]]
+                 :rebalance-log [{:event :lost, :keys [1 2]} {:event :no-keys} {:keys []}]}
+                {:process 0 :type :invoke :f :txn :value []}
+                {:process 0 :type :ok :f :txn :value [] :rebalance-log [{:keys [1]}]}
+                {:process 0 :type :invoke :f :add :value 3 :rebalance-log [{:keys [1]}]}";
+    for repair in [false, true] {
+        let options = Options { repair, independent: Independent::No };
+        let imported = crate::import::open_all(text.as_bytes(), None, options).unwrap();
+        let values: Vec<String> = imported.ops.iter().map(|op| op.value.to_string()).collect();
+        assert_eq!(
+            values,
+            [
+                r#"[["poll"]]"#,
+                r#"[["poll",{}],["rebalance",[1,2]],["rebalance",[]]]"#,
+                "[]",
+                r#"[["rebalance",[1]]]"#,
+                "3"
+            ]
+        );
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 

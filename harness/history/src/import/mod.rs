@@ -19,7 +19,8 @@
 //! as in Jepsen's own JSON; characters become text; so do numbers that no `i64` holds, as they are written. A set
 //! becomes a list in order, and maps are ordered by key, so that equal values are equal whatever the order they were
 //! written in; keys of maps that are no text become the text of their JSON. Tags and metadata are skipped, `#_` and
-//! comments too. An error that is no text becomes the text of its JSON. Any other field of an op is left out.
+//! comments too. An error that is no text becomes the text of its JSON. Any other field of an op is left out, but
+//! for `rebalance-log` of Jepsen's kafka: each of its events becomes a micro-operation `["rebalance", keys]`.
 //!
 //! # What must fit
 //! What [`crate::Reader`] demands of our format, where a foreign format says as much. Absent indices and times are

@@ -49,9 +49,11 @@ pub(super) enum Field {
     Node,
     /// The end of a history of ours.
     Seal,
+    /// Which partitions a consumer of Kafka gained and lost meanwhile.
+    RebalanceLog,
 }
 
-const FIELDS: usize = 10;
+const FIELDS: usize = 11;
 
 impl Field {
     #[inline]
@@ -68,6 +70,7 @@ impl Field {
             (5, "value") => Self::Value,
             (5, "error") => Self::Error,
             (7, "process") => Self::Process,
+            (13, "rebalance-log") => Self::RebalanceLog,
             _ => return None,
         })
     }
@@ -249,6 +252,28 @@ impl Record {
 
     pub fn value(&self) -> RawValue<'_> {
         self.json_of(Field::Value).map_or(RawValue::NULL, RawValue)
+    }
+
+    /// Appends `["rebalance", [key, …]]` to a list of micro-operations, for each rebalance that the op tells of.
+    pub fn add_rebalances(&mut self) {
+        let (Some(log), Some(value)) = (self.range(Field::RebalanceLog), self.range(Field::Value))
+        else {
+            return;
+        };
+        let mut json = self.json[value].to_string();
+        let Some(events) = RawValue(&self.json[log]).items().filter(|_| is_txn(&json)) else {
+            return;
+        };
+        for event in events {
+            let keys =
+                event.entries().and_then(|mut fields| fields.find(|(name, _)| name == "keys"));
+            let Some((_, keys)) = keys else { continue };
+            json.pop();
+            let comma = if json.len() > 1 { "," } else { "" };
+            json.push_str(&format!("{comma}[\"rebalance\",{}]]", keys.text()));
+        }
+        let range = self.push(&json);
+        self.set(Field::Value, Some(range));
     }
 
     /// Takes the value `[k v]` apart; false if it is none.
