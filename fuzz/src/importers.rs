@@ -140,10 +140,12 @@ fn import(format: Format, pieces: &[&str], bytes: &[u8]) -> Told {
     }
     let Ok(imported) = imported else { return "refused" };
     let mended = mended.unwrap_or_else(|error| panic!("accepted, but not repaired: {error}"));
-    if imported.notes.is_empty() {
+    if imported.ending == (Ending::Unsealed { torn_tail: true }) {
+        // A last line may lack nothing but its newline, which repairing does not ask for.
+        assert!(mended.ops.starts_with(&imported.ops));
+    } else if imported.notes.is_empty() {
         assert_eq!((&imported.ops, &imported.lines), (&mended.ops, &mended.lines));
-        let torn = imported.ending == Ending::Unsealed { torn_tail: true };
-        assert!(mended.notes.is_empty() || torn, "{:?}", mended.notes);
+        assert_eq!(mended.notes, [""; 0]);
     }
     if imported.ops.is_empty() { "empty" } else { "accepted" }
 }
