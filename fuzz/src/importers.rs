@@ -194,7 +194,8 @@ fn prefixes(file: &[u8]) {
     let sealed = written(&Header::new("store", "workload"), &ops);
     assert_eq!(read(&sealed).expect("it is right"), ops);
     let header = 1 + sealed.iter().position(|byte| *byte == b'\n').expect("a header");
-    for cut in header..sealed.len() {
+    // Some fifty of all places: a reader's buffer is large, and filling it with zeros is most of the work.
+    for cut in (header..sealed.len()).step_by(1 + sealed.len() / 50) {
         let whole = sealed[header..cut].iter().filter(|byte| **byte == b'\n').count();
         let prefix = read(&sealed[..cut]).expect("a prefix is right");
         assert_eq!(prefix, ops[..whole.min(ops.len())]);
