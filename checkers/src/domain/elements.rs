@@ -92,6 +92,9 @@ pub struct Elements {
     /// What they are.
     pub values: Vec<Value>,
     interner: Interner,
+    /// Ids of elements that are small numbers, as far as they came up: most reads find what they find in this order, and
+    /// there is much of it.
+    near: Vec<u32>,
     /// All additions in order of invocation.
     pub adds: Vec<Span>,
     /// Reads in order of completion.
@@ -161,6 +164,24 @@ impl Elements {
     }
 
     fn element(&mut self, value: RawValue<'_>) -> u32 {
+        /// Numbers up to twice as large as there are elements, and some, are near.
+        const NEAR_MIN: usize = 1024;
+        let place = value.as_int().and_then(|n| usize::try_from(n).ok());
+        let place = place.filter(|place| *place < 2 * self.rows.len() + NEAR_MIN);
+        if let Some(id) = place.and_then(|place| self.near.get(place)).filter(|id| **id != NONE) {
+            return *id;
+        }
+        let id = self.intern(value);
+        if let Some(place) = place {
+            if place >= self.near.len() {
+                self.near.resize(place + 1, NONE);
+            }
+            self.near[place] = id;
+        }
+        id
+    }
+
+    fn intern(&mut self, value: RawValue<'_>) -> u32 {
         let id = self.interner.intern(atom(value), &mut self.values);
         if id as usize == self.rows.len() {
             self.rows.push(Element {
