@@ -193,7 +193,7 @@ impl<S: Eq + std::hash::Hash> States<S> {
     }
 }
 
-/// A choice: this operation takes effect, and leaves that state.
+/// A choice: this operation takes effect, and leaves that state, [`NONE`] if that is yet to be found out.
 #[derive(Clone, Copy)]
 struct Choice {
     row: u32,
@@ -281,26 +281,24 @@ impl<'a, M: Model, S: SlotSet> Search<'a, M, S> {
         self.states.id(state, note, |state| model.heap_bytes(state))
     }
 
-    /// What the guide notes on the state that `row` leads to; none if it leads nowhere. An order that is recorded is to go
-    /// on until something really cannot be placed.
-    fn note(&self, before: u32, row: u32, state: &M::State) -> Option<u32> {
-        let Some(guide) = self.problem.guide.as_deref().filter(|_| !self.record) else {
-            return Some(0);
-        };
-        let now = match self.problem.steps[self.at] {
-            Step::Call(row) => self.problem.ops[row as usize].call,
-            Step::Return(row) => self.problem.ops[row as usize].ret,
-        };
-        let before = self.states.notes[before as usize];
-        guide.follow(&Taken { before, state, row, now, live: &self.live })
-    }
-
-    /// Pushes the choice of `row`, unless it leads nowhere.
-    fn push_choice(&mut self, before: u32, row: u32, next: M::State) {
-        if let Some(note) = self.note(before, row, &next) {
-            let state = self.intern(next, note);
-            self.choices.push(Choice { row, state });
+    /// The choice of `row`, which leads to `next`, unless the guide says that this leads nowhere. An order that is recorded is
+    /// to go on until something really cannot be placed.
+    fn known(&mut self, before: u32, done: &S, row: u32, next: M::State) -> Option<Choice> {
+        let problem = self.problem;
+        let mut note = 0;
+        if let Some(guide) = problem.guide.as_deref().filter(|_| !self.record) {
+            let now = match problem.steps[self.at] {
+                Step::Call(row) => problem.ops[row as usize].call,
+                Step::Return(row) => problem.ops[row as usize].ret,
+            };
+            let live = self.pending.minus(done);
+            self.live.clear();
+            self.live.extend(live.iter().map(|slot| self.slot_row[slot as usize]));
+            let before = self.states.notes[before as usize];
+            note = guide.follow(&Taken { before, state: &next, row, now, live: &self.live })?;
         }
+        let state = self.intern(next, note);
+        Some(Choice { row, state })
     }
 
     fn bytes(&self) -> usize {
@@ -387,7 +385,7 @@ impl<'a, M: Model, S: SlotSet> Search<'a, M, S> {
         let choices = self.choices.len();
         let place = Place { at: self.at as u32, state };
         if !self.dead.contains(place, done.minus(&self.crashed), &done.and(&self.crashed)) {
-            self.push_choices(state, &done);
+            self.push_choices(&done);
         }
         let trail = self.trail.len();
         self.frames.push(Frame { at: self.at as u32, state, done, choices, trail });
@@ -403,12 +401,36 @@ impl<'a, M: Model, S: SlotSet> Search<'a, M, S> {
                 let (mut done, before) = (frame.done.clone(), frame.state);
                 self.trail.truncate(frame.trail);
                 let choice = self.choices.pop()?;
-                self.place(&mut done, before, choice);
-                return Some((choice.state, done));
+                if let Some(choice) = self.resolve(before, &done, choice) {
+                    self.place(&mut done, before, choice);
+                    return Some((choice.state, done));
+                }
+                continue;
             }
             let Frame { at, state, done, .. } = self.frames.pop()?;
             let worse = done.and(&self.crashed);
             self.dead.insert(Place { at, state }, done.minus(&self.crashed), worse);
+        }
+    }
+
+    /// Finds out what the choice leads to, if it is possible. Of several outcomes the last is chosen and the others are pushed.
+    fn resolve(&mut self, before: u32, done: &S, choice: Choice) -> Option<Choice> {
+        if choice.state != NONE {
+            return Some(choice);
+        }
+        let row = choice.row;
+        match self.next(before, row) {
+            // A crashed operation that changes nothing need not take effect.
+            Next::Same if self.item(row).ret == NONE => None,
+            Next::Impossible => None,
+            Next::Same => Some(Choice { row, state: before }),
+            Next::To(next) => self.known(before, done, row, next),
+            Next::OneOf(all) => {
+                let all = all.into_iter().filter_map(|next| self.known(before, done, row, next));
+                let all: Vec<Choice> = all.collect();
+                self.choices.extend_from_slice(&all[..all.len().saturating_sub(1)]);
+                all.last().copied()
+            }
         }
     }
 
@@ -429,13 +451,10 @@ impl<'a, M: Model, S: SlotSet> Search<'a, M, S> {
     }
 
     /// Pushes what may take effect now, the most promising last: the one that is due, then by order of return.
-    fn push_choices(&mut self, state: u32, done: &S) {
-        let live = self.pending.minus(done);
-        if self.problem.guide.is_some() {
-            self.live.clear();
-            self.live.extend(live.iter().map(|slot| self.slot_row[slot as usize]));
-        }
-        let mut rows: Vec<(u32, u32, u32)> = live
+    fn push_choices(&mut self, done: &S) {
+        let mut rows: Vec<(u32, u32, u32)> = self
+            .pending
+            .minus(done)
             .minus(&self.pure)
             .iter()
             .map(|slot| {
@@ -447,18 +466,7 @@ impl<'a, M: Model, S: SlotSet> Search<'a, M, S> {
         rows.sort_unstable();
         rows.dedup_by_key(|(class, ..)| *class);
         rows.sort_unstable_by_key(|(_, ret, row)| std::cmp::Reverse((*ret, *row)));
-        for (_, ret, row) in rows {
-            match self.next(state, row) {
-                Next::Impossible => {}
-                // A crashed operation that changes nothing need not take effect.
-                Next::Same if ret == NONE => {}
-                Next::Same => self.choices.push(Choice { row, state }),
-                Next::To(next) => self.push_choice(state, row, next),
-                Next::OneOf(all) => {
-                    all.into_iter().for_each(|next| self.push_choice(state, row, next));
-                }
-            }
-        }
+        self.choices.extend(rows.into_iter().map(|(.., row)| Choice { row, state: NONE }));
     }
 
     fn note_reached(&mut self) {
