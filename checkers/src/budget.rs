@@ -23,9 +23,16 @@ impl fmt::Display for Exhausted {
 
 /// Decides when a search has cost enough. Asked from several threads, every few thousand steps of a search.
 pub trait Budget: Sync {
-    /// `bytes` is what all searches of the calling checker hold in their caches now, to within a few per cent;
-    /// the history itself is not included. Once this has returned `Some` it must keep doing so.
+    /// `bytes` is what all searches of the calling checker hold in their caches now, to within a few per cent; the
+    /// history itself is not included, and a caller that knows what its whole process holds does better to go by that.
+    /// Once this has returned `Some` it must keep doing so.
     fn spent(&self, bytes: usize) -> Option<Exhausted>;
+
+    /// Asked before so many bytes are taken at once; they are not taken if this returns `Some`, and something smaller
+    /// may be tried.
+    fn room(&self, bytes: usize) -> Option<Exhausted> {
+        self.spent(bytes)
+    }
 
     /// A budget that ends when one part in `parts` of the time that is left has passed, and with this one. `None` if it
     /// does not know the time.

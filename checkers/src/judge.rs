@@ -8,7 +8,7 @@ use keelhaul_history::import::{CAS_MISMATCH, OpSource};
 use keelhaul_history::{Ending, Kind, Process, RawOp, RawValue, ReadError, Value};
 use serde::Serialize;
 
-use crate::budget::Budget;
+use crate::budget::{Budget, Exhausted};
 use crate::columns::{Atom, Call, ColumnError, Outcome, RegistersBuilder};
 use crate::lattice::{Place, Standing};
 use crate::models::Model;
@@ -153,9 +153,20 @@ pub fn judge<S: OpSource>(
     if promises_misses(history.header()) {
         pass.stats.heed_misses();
     }
+    let (mut events, mut cut) = (0_u64, None);
     while let Some(op) = history.next_op()? {
         let taken = pass.observe(&op);
         taken.map_err(|source| JudgeError::Columns { line: history.line(), source })?;
+        events += 1;
+        if events.is_multiple_of(EVENTS_PER_LOOK) {
+            cut = budget.spent(0);
+            if cut.is_some() {
+                break;
+            }
+        }
+    }
+    if let Some(why) = cut {
+        pass.subject = Box::new(Unread { name: workload.promise(), why, events });
     }
     let ending = match history.ending() {
         Some(Ending::Sealed) => Sealed::Sealed,
@@ -164,6 +175,35 @@ pub fn judge<S: OpSource>(
     };
     drop(history);
     Ok(pass.finish(workload, &models, request, ending, budget))
+}
+
+/// How many events are read between two looks at the budget.
+const EVENTS_PER_LOOK: u64 = 1 << 12;
+
+/// Stands for a history that does not fit into the budget: what was read of it is gone.
+struct Unread {
+    /// What was to be decided.
+    name: &'static str,
+    why: Exhausted,
+    events: u64,
+}
+
+impl Subject for Unread {
+    fn observe(&mut self, _op: &RawOp<'_>) -> Result<(), ColumnError> {
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>, _asked: &Asked<'_>) -> Judged {
+        let Self { name, why, events } = *self;
+        let needs = match why {
+            Exhausted::Memory => "it takes more to be held",
+            Exhausted::Time => "it takes longer to be read",
+        };
+        let reason = format!(
+            "{why} while the history was being read, after {events} events: nothing was judged, {needs}"
+        );
+        Judged { keys: 0, operations: 0, checks: vec![Check::new(name, Verdict::Unknown, reason)] }
+    }
 }
 
 /// The models asked for, by their own names, if the workload knows them.

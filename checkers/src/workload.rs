@@ -27,6 +27,13 @@ pub struct Workload {
     pub(crate) subject: MakeSubject,
 }
 
+impl Workload {
+    /// What is usually decided.
+    pub(crate) fn promise(&self) -> &'static str {
+        self.models.first().copied().unwrap_or(self.name)
+    }
+}
+
 /// Makes a subject for the settings.
 pub(crate) type MakeSubject = fn(&Settings) -> Result<Box<dyn Subject>, OptionError>;
 

@@ -90,6 +90,10 @@ impl<'a> Teller<'a> {
         let label = match op.f {
             Function::Read => format!("{read} -> {}", self.value(op.a)),
             Function::Write => format!("{write} {}", self.value(op.a)),
+            // What it found does not count.
+            Function::Cas if self.shrunk.part[&row] == Keep::Effect => {
+                format!("cas ? -> {}", self.value(op.b))
+            }
             Function::Cas => format!("cas {} -> {}", self.value(op.a), self.value(op.b)),
             Function::Miss => format!("cas found no {}", self.value(op.a)),
         };
@@ -149,7 +153,7 @@ impl<'a> Teller<'a> {
                 .any(|(row, keep)| *keep == Keep::Effect && self.op(*row).f == Function::Cas)
         {
             lines.push(
-                "Of a cas whose expected value is not mentioned, only the value it leaves matters here."
+                "Of a cas that is shown with a question mark only the value that it leaves matters here."
                     .into(),
             );
         }

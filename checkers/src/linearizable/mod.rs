@@ -40,6 +40,9 @@ pub const NAME: &str = "linearizable";
 /// Steps a key may take in the first round, before those that grow with its length.
 const FIRST_ROUND_STEPS: u64 = 1 << 16;
 
+/// What deciding takes at most besides the history and the search's caches.
+const WORK_BYTES_PER_OP: usize = 120;
+
 /// Steps that the search of one prefix may take when evidence is cut to size: a prefix can be harder than the whole.
 const PREFIX_STEPS: u64 = 1 << 20;
 
@@ -135,6 +138,9 @@ impl Judge<'_> {
     }
 
     fn first_round(&self, key: &RegisterKey) -> Known {
+        if let Some(why) = self.budget.room(key.ops.len() * WORK_BYTES_PER_OP) {
+            return Known::Open(Stop::Budget(why), Reached::default());
+        }
         match zones::decide(&key.ops, key.values.len()) {
             Zones::Legal => return Known::Legal,
             Zones::Illegal(rows) => return Known::Illegal(rows),
@@ -223,10 +229,9 @@ impl Judge<'_> {
     fn invalid(&self, known: &[Known], illegal: &[usize]) -> Check {
         let keys = &self.registers.keys;
         let open = known.iter().filter(|k| matches!(k, Known::Open(..))).count();
-        // The key that is shown: one whose evidence is at hand, the shortest history first.
-        let shown = illegal.iter().copied().min_by_key(|key| {
-            (matches!(known[*key], Known::NoOrder(_)), keys[*key].ops.len(), *key)
-        });
+        // The key that is shown: the one that is known to be illegal first.
+        let shown =
+            illegal.iter().copied().min_by_key(|key| (self.moment(*key, &known[*key]), *key));
         let shown = shown.expect("some key is illegal");
         let key = &keys[shown];
         let evidence = self.evidence(key, &known[shown]);
@@ -242,6 +247,25 @@ impl Judge<'_> {
             anomalies: vec![explain::ANOMALY.into()],
             evidence: Some(evidence),
             ..Check::new(NAME, Verdict::Invalid, reason)
+        }
+    }
+
+    /// Position by which, as far as is known without more work, the key has no order.
+    fn moment(&self, key: usize, known: &Known) -> u32 {
+        let ops = &self.registers.keys[key].ops;
+        match known {
+            Known::Illegal(rows) => {
+                let ends = rows.iter().map(|row| &ops[*row as usize]).filter(|op| op.completed());
+                ends.map(|op| op.ret).max().unwrap_or(0)
+            }
+            Known::NoOrder(reached) => {
+                let problem = Problem::new(ops, self.registers.keys[key].values.len());
+                match problem.steps.get(reached.step) {
+                    Some(Step::Return(id)) => ops[problem.item(*id).row as usize].ret,
+                    _ => 0,
+                }
+            }
+            Known::Legal | Known::Open(..) => u32::MAX,
         }
     }
 
@@ -303,7 +327,7 @@ fn whole_key(key: &RegisterKey) -> Evidence {
         minimal: false,
         explanation: vec![format!(
             "All orders of the {} were tried, and none explains the results; the budget ended before a smaller \
-             part was found that shows it.",
+             part was found that shows it: not proved minimal.",
             count(key.ops.len(), "operation")
         )],
     }

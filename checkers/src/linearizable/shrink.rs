@@ -24,9 +24,9 @@ const TRIAL_STEPS: u64 = 64 * STEPS_PER_LOOK;
 /// Trials that one shrinking may take.
 const TRIALS_MAX: usize = 5_000;
 
-/// Trials made even when the budget has ended: they cost some milliseconds, and a violation without evidence is worth
-/// little.
-const TRIALS_OVER_BUDGET: usize = 300;
+/// Steps made, and operations looked at, even when the budget has ended: they cost some tens of milliseconds, and a violation
+/// without evidence is worth little.
+const WORK_OVER_BUDGET: u64 = 200_000;
 
 /// How much of an operation a part keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,16 +57,26 @@ pub struct Shrinker<'a> {
     producers: Producers,
     budget: &'a dyn Budget,
     trials: usize,
+    /// What was done since the budget ended.
+    over_budget: u64,
     needs: RefCell<HashMap<u32, Rc<[u32]>>>,
     /// Set once a trial had to be given up: what follows is no proof of minimality.
     gave_up: bool,
 }
 
-struct Trial;
+struct Trial<'a> {
+    budget: &'a dyn Budget,
+    over_budget: u64,
+}
 
-impl Watch for Trial {
-    fn look(&mut self, _bytes: usize, steps: u64) -> Option<Stop> {
-        (steps >= TRIAL_STEPS).then_some(Stop::Share)
+impl Watch for Trial<'_> {
+    fn look(&mut self, bytes: usize, steps: u64) -> Option<Stop> {
+        let spent = self.budget.spent(bytes);
+        self.over_budget += spent.map_or(0, |_| STEPS_PER_LOOK);
+        match spent {
+            Some(why) if self.over_budget > WORK_OVER_BUDGET => Some(Stop::Budget(why)),
+            _ => (steps >= TRIAL_STEPS).then_some(Stop::Share),
+        }
     }
 }
 
@@ -78,6 +88,7 @@ impl<'a> Shrinker<'a> {
             producers: Producers::new(ops, values),
             budget,
             trials: 0,
+            over_budget: 0,
             needs: RefCell::default(),
             gave_up: false,
         }
@@ -238,8 +249,10 @@ impl<'a> Shrinker<'a> {
 
     fn illegal(&mut self, part: &Part) -> bool {
         self.trials += 1;
-        let over = || self.trials > TRIALS_OVER_BUDGET && self.budget.spent(0).is_some();
-        if self.trials > TRIALS_MAX || over() {
+        if self.budget.spent(0).is_some() {
+            self.over_budget += part.len() as u64;
+        }
+        if self.trials > TRIALS_MAX || self.over_budget > WORK_OVER_BUDGET {
             self.gave_up = true;
             return false;
         }
@@ -248,16 +261,19 @@ impl<'a> Shrinker<'a> {
         answer == Answer::Illegal
     }
 
-    fn longest_order(&self, part: &Part) -> Vec<u32> {
+    fn longest_order(&mut self, part: &Part) -> Vec<u32> {
         let rows: Vec<u32> = part.keys().copied().collect();
         let (_, reached) = self.search_part(part, true);
         reached.order.iter().map(|at| rows[*at as usize]).collect()
     }
 
-    fn search_part(&self, part: &Part, record: bool) -> (Answer, Reached) {
+    fn search_part(&mut self, part: &Part, record: bool) -> (Answer, Reached) {
         let (ops, values) = self.rows_of(part);
         let problem = Problem::new(&ops, values);
-        search(&problem, record, &mut Trial)
+        let mut trial = Trial { budget: self.budget, over_budget: self.over_budget };
+        let found = search(&problem, record, &mut trial);
+        self.over_budget = trial.over_budget;
+        found
     }
 
     /// The part as a history of its own, with value ids that leave no gaps.

@@ -20,6 +20,9 @@ use crate::verdict::{Check, Evidence, Verdict};
 /// Steps a component may take in the first round, before those that grow with its length.
 const FIRST_ROUND_STEPS: u64 = 1 << 16;
 
+/// What deciding takes at most besides the history and the search's caches.
+const WORK_BYTES_PER_OP: usize = 120;
+
 /// Steps that the search of one prefix may take when evidence is cut to size.
 const PREFIX_STEPS: u64 = 1 << 20;
 
@@ -49,7 +52,12 @@ struct Component<'a, M: Model> {
 /// Judges all objects of a history.
 #[must_use]
 pub fn check<M: Model + Send>(objects: &[Object<M>], budget: &dyn Budget) -> Check {
-    let split: Vec<Vec<Component<'_, M>>> = objects.par_iter().map(split).collect();
+    let ops: usize = objects.iter().map(|object| object.ops.len()).sum();
+    // What cannot be taken apart for want of room is judged whole.
+    let room = budget.room(ops * WORK_BYTES_PER_OP).is_none();
+    let whole = |object| vec![Component { object, ops: Cow::Borrowed(&object.ops) }];
+    let split: Vec<Vec<Component<'_, M>>> =
+        objects.par_iter().map(|object| if room { split(object) } else { whole(object) }).collect();
     let components: Vec<Component<'_, M>> = split.into_iter().flatten().collect();
     let judge = Judge {
         components,
@@ -138,6 +146,9 @@ impl<M: Model + Send> Judge<'_, M> {
     }
 
     fn first_round(&self, component: &Component<'_, M>) -> Known {
+        if let Some(why) = self.budget.room(component.ops.len() * WORK_BYTES_PER_OP) {
+            return Known::Open(Stop::Budget(why), Reached::default());
+        }
         match component.object.model.shortcut(&component.ops) {
             Shortcut::Legal => Known::Legal,
             Shortcut::Illegal(witness) => Known::Illegal(witness),
@@ -202,10 +213,9 @@ impl<M: Model + Send> Judge<'_, M> {
     fn invalid(&self, known: &[Known]) -> Check {
         let illegal = |at: &usize| known[*at].is_violation();
         let open = known.iter().filter(|known| matches!(known, Known::Open(..))).count();
-        // What is shown: a violation whose evidence is at hand, the shortest history first.
-        let shown = (0..known.len()).filter(illegal).min_by_key(|at| {
-            (matches!(known[*at], Known::NoOrder(_)), self.components[*at].ops.len(), *at)
-        });
+        // What is shown: what is known to be illegal first.
+        let moment = |at: &usize| (moment(&self.components[*at], &known[*at]), *at);
+        let shown = (0..known.len()).filter(illegal).min_by_key(moment);
         let shown = shown.expect("some component is illegal");
         let component = &self.components[shown];
         let mut reason = format!(
@@ -270,6 +280,22 @@ impl<M: Model + Send> Judge<'_, M> {
     }
 }
 
+/// Position by which, as far as is known without more work, the component has no order.
+fn moment<M: Model>(component: &Component<'_, M>, known: &Known) -> u32 {
+    let ops = &component.ops;
+    match known {
+        Known::Illegal(witness) => {
+            let ends =
+                witness.rows.iter().map(|row| &ops[*row as usize]).filter(|op| op.completed());
+            ends.map(|op| op.ret).max().unwrap_or(0)
+        }
+        Known::NoOrder(reached) => {
+            Problem::new(&component.object.model, ops).stuck_ret(reached).unwrap_or(0)
+        }
+        Known::Legal | Known::Open(..) => u32::MAX,
+    }
+}
+
 /// What was known when the operation that returned at `last_ret` did.
 fn cut<M: Model>(model: &M, ops: &[Operation<M::Op>], last_ret: u32) -> Vec<Operation<M::Op>> {
     let begun = ops.iter().filter(|op| op.call < last_ret);
@@ -283,8 +309,9 @@ fn cut<M: Model>(model: &M, ops: &[Operation<M::Op>], last_ret: u32) -> Vec<Oper
 }
 
 /// Everything.
-fn all_of<M: Model>(model: &M, ops: &[Operation<M::Op>]) -> Witness {
-    let mut groups: Vec<u64> = ops.iter().filter_map(|op| model.group(&op.op)).collect();
+pub(super) fn all_of<M: Model>(model: &M, ops: &[Operation<M::Op>]) -> Witness {
+    let mut groups = Vec::new();
+    ops.iter().for_each(|op| model.groups(&op.op, &mut groups));
     groups.sort_unstable();
     groups.dedup();
     Witness { rows: (0..ops.len() as u32).collect(), groups, words: Vec::new() }

@@ -25,7 +25,7 @@ pub fn evidence<M: Model>(
     let key = object.key.as_ref().map(ToString::to_string);
     let Some(shrunk) = shrunk else {
         let last = ops.iter().skip(ops.len().saturating_sub(SHOWN_MAX));
-        let more = "It would have taken too long to find a smaller part that shows it.";
+        let more = "It would have taken too long to find a smaller part that shows it: not proved minimal.";
         let whole = format!(
             "No order of these {} operations explains what they returned; the last of them are shown.",
             ops.len()

@@ -111,6 +111,11 @@ pub trait Model: Sync {
         None
     }
 
+    /// Pushes everything that evidence may leave out and that the operation is about: its [`Model::group`], or several.
+    fn groups(&self, op: &Self::Op, groups: &mut Vec<u64>) {
+        groups.extend(self.group(op));
+    }
+
     /// What is left of `op` when only these groups count. Must turn every legal history into a legal one,
     /// whatever the groups.
     fn restrict(&self, op: &Self::Op, groups: &BTreeSet<u64>) -> Option<Self::Op> {

@@ -219,7 +219,10 @@ fn play<P: Player>(seeds: Range<u64>) -> Seen {
         }
         drop(problem);
         match model.shortcut(&ops) {
-            Shortcut::NotApplicable => {}
+            Shortcut::NotApplicable if legal => {}
+            Shortcut::NotApplicable => {
+                shrunk(&model, &ops, &super::check::all_of(&model, &ops), seed)
+            }
             Shortcut::Legal => {
                 assert!(legal, "seed {seed}: {ops:?}");
                 seen.shortcut_legal += 1;
@@ -227,18 +230,28 @@ fn play<P: Player>(seeds: Range<u64>) -> Seen {
             Shortcut::Illegal(witness) => {
                 assert!(!legal, "seed {seed}: {witness:?} {ops:?}");
                 seen.shortcut_illegal += 1;
-                let shrunk = Shrinker::new(&model, &ops, &Unlimited).shrink(&witness);
-                let shrunk = shrunk.unwrap_or_else(|| panic!("seed {seed}: {witness:?} {ops:?}"));
-                let part: Vec<_> = shrunk.part.into_iter().map(|(_, op)| op).collect();
-                assert!(!oracle(&model, &part), "seed {seed}: {part:?} of {ops:?}");
-                if shrunk.minimal {
-                    minimal(&model, &part, seed);
-                }
+                shrunk(&model, &ops, &witness, seed);
             }
         }
         whole_check(model, ops, legal, seed);
     }
     seen
+}
+
+/// What the witness names shrinks to something that is illegal, and as small as it says.
+fn shrunk<M: Model<Op: Debug>>(
+    model: &M,
+    ops: &[Operation<M::Op>],
+    witness: &super::model::Witness,
+    seed: u64,
+) {
+    let shrunk = Shrinker::new(model, ops, &Unlimited).shrink(witness);
+    let shrunk = shrunk.unwrap_or_else(|| panic!("seed {seed}: {witness:?} {ops:?}"));
+    let part: Vec<_> = shrunk.part.into_iter().map(|(_, op)| op).collect();
+    assert!(!oracle(model, &part), "seed {seed}: {part:?} of {ops:?}");
+    if shrunk.minimal {
+        minimal(model, &part, seed);
+    }
 }
 
 /// Without any one group, or any one pure operation, there is an order.

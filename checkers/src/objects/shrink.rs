@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use super::model::{Model, Operation, Shortcut, Witness};
 use super::search::Problem;
 use crate::budget::Budget;
-use crate::linearizable::search::{Answer, STEPS_PER_LOOK, Stop, Watch};
+use crate::linearizable::search::{Answer, Reached, STEPS_PER_LOOK, Stop, Watch};
 
 /// Steps that one trial may take, and some more for each operation; one that takes longer counts as legal.
 const TRIAL_STEPS: u64 = 64 * STEPS_PER_LOOK;
@@ -18,8 +18,8 @@ const TRIAL_STEPS: u64 = 64 * STEPS_PER_LOOK;
 /// Operations looked at in all trials of one shrinking.
 const WORK_MAX: usize = 10_000_000;
 
-/// Operations looked at even when the budget has ended: a violation without evidence is worth little.
-const WORK_OVER_BUDGET: usize = 100_000;
+/// Steps made, and operations looked at, even when the budget has ended: a violation without evidence is worth little.
+const WORK_OVER_BUDGET: u64 = 100_000;
 
 /// A part that is illegal.
 #[derive(Clone, Debug)]
@@ -48,17 +48,20 @@ enum Unit {
     Row(u32),
 }
 
-struct Trial(u64);
-
-impl Trial {
-    const fn of(ops: usize) -> Self {
-        Self(TRIAL_STEPS + 4 * ops as u64)
-    }
+struct Trial<'a> {
+    steps_max: u64,
+    budget: &'a dyn Budget,
+    over_budget: u64,
 }
 
-impl Watch for Trial {
-    fn look(&mut self, _bytes: usize, steps: u64) -> Option<Stop> {
-        (steps >= self.0).then_some(Stop::Share)
+impl Watch for Trial<'_> {
+    fn look(&mut self, bytes: usize, steps: u64) -> Option<Stop> {
+        let spent = self.budget.spent(bytes);
+        self.over_budget += spent.map_or(0, |_| STEPS_PER_LOOK);
+        match spent {
+            Some(why) if self.over_budget > WORK_OVER_BUDGET => Some(Stop::Budget(why)),
+            _ => (steps >= self.steps_max).then_some(Stop::Share),
+        }
     }
 }
 
@@ -68,13 +71,15 @@ pub struct Shrinker<'a, M: Model> {
     ops: &'a [Operation<M::Op>],
     budget: &'a dyn Budget,
     work: usize,
+    /// What was done since the budget ended.
+    over_budget: u64,
     gave_up: bool,
 }
 
 impl<'a, M: Model> Shrinker<'a, M> {
     /// For this history.
     pub fn new(model: &'a M, ops: &'a [Operation<M::Op>], budget: &'a dyn Budget) -> Self {
-        Self { model, ops, budget, work: 0, gave_up: false }
+        Self { model, ops, budget, work: 0, over_budget: 0, gave_up: false }
     }
 
     /// Shrinks what the witness names; `None` if that is legal or takes too long to tell.
@@ -97,8 +102,7 @@ impl<'a, M: Model> Shrinker<'a, M> {
         }
         let ops = self.ops_of(&part);
         let problem_ops: Vec<Operation<M::Op>> = ops.iter().map(|(_, op)| op.clone()).collect();
-        let problem = Problem::new(self.model, &problem_ops);
-        let (_, reached) = problem.search(true, &mut Trial::of(problem_ops.len()));
+        let (_, reached) = self.search(&problem_ops, true);
         let free = |op: &M::Op| self.model.group(op).is_some() || self.model.is_pure(op);
         let minimal = !self.gave_up && ops.iter().all(|(_, op)| free(&op.op));
         // What was said of the whole need not hold of the part.
@@ -145,8 +149,10 @@ impl<'a, M: Model> Shrinker<'a, M> {
 
     fn illegal(&mut self, part: &Part) -> bool {
         self.work += part.rows.len();
-        let over = self.work > WORK_OVER_BUDGET && self.budget.spent(0).is_some();
-        if self.work > WORK_MAX || over {
+        if self.budget.spent(0).is_some() {
+            self.over_budget += part.rows.len() as u64;
+        }
+        if self.work > WORK_MAX || self.over_budget > WORK_OVER_BUDGET {
             self.gave_up = true;
             return false;
         }
@@ -156,8 +162,16 @@ impl<'a, M: Model> Shrinker<'a, M> {
             Shortcut::Illegal(_) => return true,
             Shortcut::NotApplicable => {}
         }
-        let (answer, _) = Problem::new(self.model, &ops).search(false, &mut Trial::of(ops.len()));
+        let (answer, _) = self.search(&ops, false);
         self.gave_up |= matches!(answer, Answer::Stopped(_));
         answer == Answer::Illegal
+    }
+
+    fn search(&mut self, ops: &[Operation<M::Op>], record: bool) -> (Answer, Reached) {
+        let steps_max = TRIAL_STEPS + 4 * ops.len() as u64;
+        let mut trial = Trial { steps_max, budget: self.budget, over_budget: self.over_budget };
+        let found = Problem::new(self.model, ops).search(record, &mut trial);
+        self.over_budget = trial.over_budget;
+        found
     }
 }

@@ -1,14 +1,25 @@
 //! The clock and the memory limit that checkers are given.
+//!
+//! Memory is what the kernel says that the whole process holds: the history, what checkers make of it, and their caches.
+//! Where it does not say, what the checkers count themselves must do.
 
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use keelhaul_checkers::{Budget, Exhausted};
 
-/// Ends a check at a time, or when its caches outgrow a size. What has ended stays ended.
+/// Ends a check at a time, or when memory runs out. What has ended stays ended.
 pub struct Limits {
     deadline: Instant,
+    /// For the whole process.
     bytes: usize,
+    /// For this check alone, by its own count.
+    share: usize,
+    /// The kernel's account of the process.
+    account: Option<Mutex<File>>,
     ended: AtomicU8,
 }
 
@@ -16,16 +27,39 @@ const NO: u8 = 0;
 const TIME: u8 = 1;
 const MEMORY: u8 = 2;
 
+/// The kernel counts in pages of this size.
+const PAGE_BYTES: usize = 4096;
+
 impl Limits {
-    /// From now on.
-    pub fn new(time: Duration, bytes: usize) -> Self {
-        Self { deadline: Instant::now() + time, bytes, ended: AtomicU8::new(NO) }
+    /// From now on; so many checks are made at a time, and share the memory.
+    pub fn new(time: Duration, bytes: usize, at_a_time: usize) -> Self {
+        Self {
+            deadline: Instant::now() + time,
+            bytes,
+            share: bytes / at_a_time,
+            account: File::open("/proc/self/statm").ok().map(Mutex::new),
+            ended: AtomicU8::new(NO),
+        }
+    }
+
+    /// Bytes that the process holds, if the kernel says so.
+    fn resident(&self) -> Option<usize> {
+        let mut account = self.account.as_ref()?.lock().ok()?;
+        let mut text = [0; 128];
+        account.rewind().ok()?;
+        let len = account.read(&mut text).ok()?;
+        let pages = std::str::from_utf8(&text[..len]).ok()?.split(' ').nth(1)?;
+        Some(pages.parse::<usize>().ok()? * PAGE_BYTES)
+    }
+
+    fn is_full(&self, own: usize, more: usize) -> bool {
+        own + more > self.share || self.resident().is_some_and(|held| held + more > self.bytes)
     }
 }
 
 impl Budget for Limits {
     fn spent(&self, bytes: usize) -> Option<Exhausted> {
-        let now = if bytes > self.bytes {
+        let now = if self.is_full(bytes, 0) {
             MEMORY
         } else if Instant::now() >= self.deadline {
             TIME
@@ -39,5 +73,27 @@ impl Budget for Limits {
             TIME => Some(Exhausted::Time),
             _ => Some(Exhausted::Memory),
         }
+    }
+
+    fn room(&self, bytes: usize) -> Option<Exhausted> {
+        self.is_full(0, bytes).then_some(Exhausted::Memory).or_else(|| self.spent(0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_whole_process_holds_counts() {
+        let limits = |bytes| Limits::new(Duration::from_secs(600), bytes, 1);
+        let held = limits(usize::MAX).resident().unwrap();
+        assert!(held > 1 << 20, "{held}");
+        assert_eq!(limits(held / 2).spent(0), Some(Exhausted::Memory));
+        let roomy = limits(held + (1 << 30));
+        assert_eq!(roomy.room(2 << 30), Some(Exhausted::Memory));
+        assert_eq!(roomy.spent(0), None, "what was only asked for ends nothing");
+        assert_eq!(roomy.spent(2 << 30), Some(Exhausted::Memory));
+        assert_eq!(roomy.spent(0), Some(Exhausted::Memory), "what has ended stays ended");
     }
 }

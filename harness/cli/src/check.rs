@@ -40,6 +40,7 @@ pub fn wish(args: &CheckArgs) -> Result<Wish, Failure> {
         settings: settings(args)?,
         time: units::duration("--time-budget", &args.time_budget)?,
         bytes: units::bytes("--memory", &args.memory)?,
+        at_a_time: 1,
         format: args.input,
         import: import::Options { independent: args.independent, repair: args.repair },
         log_pattern: logs::pattern(args.log_pattern.as_deref())?,
@@ -98,7 +99,7 @@ pub fn judge_all(jobs: &[(PathBuf, Wish)]) -> Vec<Result<Judged, Failure>> {
                 loop {
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     let Some((history, wish)) = jobs.get(at) else { break };
-                    let wish = Wish { bytes: wish.bytes / workers, ..wish.clone() };
+                    let wish = Wish { at_a_time: workers, ..wish.clone() };
                     let judged = judge::judge_file(history, &wish);
                     results.lock().unwrap_or_else(PoisonError::into_inner)[at] = Some(judged);
                 }

@@ -31,8 +31,10 @@ pub struct Wish {
     pub settings: Settings,
     /// Time for judging.
     pub time: Duration,
-    /// Memory for the checkers' caches.
+    /// Memory of the whole process.
     pub bytes: usize,
+    /// How many histories are judged at a time, and share that.
+    pub at_a_time: usize,
     /// Kind of the file; by default what its first bytes tell.
     pub format: Option<import::Format>,
     /// How it is imported.
@@ -80,7 +82,7 @@ pub fn judge_file(path: &Path, wish: &Wish) -> Result<Judged, Failure> {
         settings: wish.settings.clone(),
         requested_faults: header.faults.clone(),
     };
-    let limits = Limits::new(wish.time, wish.bytes);
+    let limits = Limits::new(wish.time, wish.bytes, wish.at_a_time);
     let mut answer =
         keelhaul_checkers::judge(&mut source, &request, &limits).map_err(|error| match error {
             JudgeError::Workload(name) if name.is_empty() => Failure::usage(format!(
@@ -126,6 +128,7 @@ pub fn judge_run(plan: &Plan, dir: &RunDir, format: Format) -> Result<Exit, Fail
         settings: Settings::default(),
         time: Duration::from_millis(plan.check_time_ms),
         bytes: plan.check_memory_bytes,
+        at_a_time: 1,
         format: Some(import::Format::Keelhaul),
         import: import::Options::default(),
         log_pattern: logs::pattern(plan.log_pattern.as_deref())?,

@@ -3,6 +3,7 @@
 //!
 //! Registers that no operation touches together, not even by way of others, are judged apart.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use keelhaul_history::{RawValue, Value};
@@ -102,6 +103,17 @@ impl Model for MultiRegister {
 
     fn parts(&self, op: &Self::Op, parts: &mut Vec<u64>) {
         parts.extend(op.iter().map(|access| u64::from(access.key())));
+    }
+
+    fn groups(&self, op: &Self::Op, groups: &mut Vec<u64>) {
+        groups.extend(op.iter().map(|access| u64::from(access.key())));
+    }
+
+    /// What happens to one register can be left out of any legal order: the others keep their values.
+    fn restrict(&self, op: &Self::Op, groups: &BTreeSet<u64>) -> Option<Self::Op> {
+        let kept = op.iter().copied().filter(|access| groups.contains(&u64::from(access.key())));
+        let kept: Self::Op = kept.collect();
+        (!kept.is_empty()).then_some(kept)
     }
 
     fn heap_bytes(&self, state: &Self::State) -> usize {
