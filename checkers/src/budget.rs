@@ -28,10 +28,10 @@ pub trait Budget: Sync {
     /// Once this has returned `Some` it must keep doing so.
     fn spent(&self, bytes: usize) -> Option<Exhausted>;
 
-    /// Asked before so many bytes are taken at once; they are not taken if this returns `Some`, and something smaller
-    /// may be tried.
-    fn room(&self, bytes: usize) -> Option<Exhausted> {
-        self.spent(bytes)
+    /// Asked before so many bytes besides caches are taken at once; they are not taken if this returns `Some`, and something
+    /// smaller may be tried. A budget for caches alone has no opinion.
+    fn room(&self, _bytes: usize) -> Option<Exhausted> {
+        self.spent(0)
     }
 
     /// A budget that ends when one part in `parts` of the time that is left has passed, and with this one. `None` if it

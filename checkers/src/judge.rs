@@ -202,7 +202,8 @@ impl Subject for Unread {
         let reason = format!(
             "{why} while the history was being read, after {events} events: nothing was judged, {needs}"
         );
-        Judged { keys: 0, operations: 0, checks: vec![Check::new(name, Verdict::Unknown, reason)] }
+        let checks = vec![Check::new(name, Verdict::Unknown, reason)];
+        Judged { keys: 0, operations: 0, checks, standing: Vec::new() }
     }
 }
 

@@ -326,7 +326,7 @@ fn a_violation_found_just_before_the_budget_ended_still_has_evidence() {
     let history = jsonl(events);
     let asked = AtomicUsize::new(0);
     let budget =
-        |_bytes: usize| (asked.fetch_add(1, Ordering::Relaxed) > 0).then_some(Exhausted::Time);
+        |_bytes: usize| (asked.fetch_add(1, Ordering::Relaxed) > 1).then_some(Exhausted::Time);
     let judgement = judge(Reader::new(history.as_bytes()).unwrap(), &request(), &budget).unwrap();
     let evidence = judgement.checks[0].evidence.as_ref().unwrap();
     let labels: Vec<&str> = evidence.ops.iter().map(|op| op.label.as_str()).collect();
@@ -417,6 +417,30 @@ fn objects_may_be_sequential_too() {
         (&*judgement.strongest, &*judgement.not),
         (&["sequential".into()][..], &["linearizable".into()][..])
     );
+
+#[test]
+fn a_history_that_does_not_fit_is_not_read_to_the_end() {
+    let mut text = String::from("{\"keelhaul\":1}\n");
+    for index in 0..20_000 {
+        let kind = ["invoke", "ok"][index % 2];
+        text += &format!(
+            "{{\"index\":{index},\"time\":{index},\"type\":\"{kind}\",\"process\":1,\"f\":\"write\",\"value\":{index}}}\n",
+        );
+    }
+    let request = JudgeRequest { workload: "register".into(), ..JudgeRequest::default() };
+    for (why, needs) in [
+        (Exhausted::Memory, "it takes more to be held"),
+        (Exhausted::Time, "it takes longer to be read"),
+    ] {
+        let full = |_bytes: usize| Some(why);
+        let judgement = judge(Reader::new(text.as_bytes()).unwrap(), &request, &full).unwrap();
+        let check = &judgement.checks[0];
+        assert_eq!((check.name.as_str(), check.verdict), ("linearizable", Verdict::Unknown));
+        assert!(
+            check.reason.contains("after 4096 events") && check.reason.ends_with(needs),
+            "{check:?}"
+        );
+    }
 }
 
 fn judged_as(events: &str, model: &str, options: &[(&str, Value)]) -> Judgement {

@@ -114,7 +114,11 @@ impl<'a, M: Model> Shrinker<'a, M> {
     }
 
     fn units(&self, part: &Part) -> Vec<Unit> {
-        let pure = |row: &&u32| self.model.is_pure(&self.ops[**row as usize].op);
+        // What counts of an operation may be pure though all of it is not.
+        let pure = |row: &&u32| {
+            let op = self.model.restrict(&self.ops[**row as usize].op, &part.groups);
+            op.is_some_and(|op| self.model.is_pure(&op))
+        };
         let rows = part.rows.iter().filter(pure).map(|row| Unit::Row(*row));
         part.groups.iter().map(|group| Unit::Group(*group)).chain(rows).collect()
     }
