@@ -31,7 +31,7 @@ pub trait Budget: Sync {
     /// Asked before so many bytes besides caches are taken at once; they are not taken if this returns `Some`, and something
     /// smaller may be tried. A budget for caches alone has no opinion.
     fn room(&self, _bytes: usize) -> Option<Exhausted> {
-        self.spent(0)
+        None
     }
 
     /// A budget that ends when one part in `parts` of the time that is left has passed, and with this one. `None` if it

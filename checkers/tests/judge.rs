@@ -326,7 +326,7 @@ fn a_violation_found_just_before_the_budget_ended_still_has_evidence() {
     let history = jsonl(events);
     let asked = AtomicUsize::new(0);
     let budget =
-        |_bytes: usize| (asked.fetch_add(1, Ordering::Relaxed) > 1).then_some(Exhausted::Time);
+        |_bytes: usize| (asked.fetch_add(1, Ordering::Relaxed) > 0).then_some(Exhausted::Time);
     let judgement = judge(Reader::new(history.as_bytes()).unwrap(), &request(), &budget).unwrap();
     let evidence = judgement.checks[0].evidence.as_ref().unwrap();
     let labels: Vec<&str> = evidence.ops.iter().map(|op| op.label.as_str()).collect();
@@ -417,6 +417,7 @@ fn objects_may_be_sequential_too() {
         (&*judgement.strongest, &*judgement.not),
         (&["sequential".into()][..], &["linearizable".into()][..])
     );
+}
 
 #[test]
 fn a_history_that_does_not_fit_is_not_read_to_the_end() {

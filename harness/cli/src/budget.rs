@@ -76,7 +76,7 @@ impl Budget for Limits {
     }
 
     fn room(&self, bytes: usize) -> Option<Exhausted> {
-        self.is_full(0, bytes).then_some(Exhausted::Memory).or_else(|| self.spent(0))
+        self.is_full(0, bytes).then_some(Exhausted::Memory)
     }
 }
 
