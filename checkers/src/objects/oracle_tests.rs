@@ -221,7 +221,7 @@ fn play<P: Player>(seeds: Range<u64>) -> Seen {
         match model.shortcut(&ops) {
             Shortcut::NotApplicable if legal => {}
             Shortcut::NotApplicable => {
-                shrunk(&model, &ops, &super::check::all_of(&model, &ops), seed)
+                shrunk(&model, &ops, &super::check::all_of(&model, &ops), seed);
             }
             Shortcut::Legal => {
                 assert!(legal, "seed {seed}: {ops:?}");
