@@ -55,8 +55,9 @@ pub struct StaleRead {
     pub stale_ns: u64,
     key: u32,
     read: u32,
-    /// The write that it found, or [`NONE`] for the initial value.
+    /// The write that it found, or [`NONE`] for the initial value, and the operation at whose end that had certainly taken effect.
     old: u32,
+    old_seen: u32,
     /// A newer write, and the operation at whose end that had certainly taken effect: itself, or one that found its value.
     new: u32,
     seen: u32,
@@ -128,11 +129,13 @@ fn measure_key(
     let into = if ordered { &mut measured.exact } else { &mut measured.at_least };
     for (row, op) in register.ops.iter().enumerate().filter(|(_, op)| op.completed()) {
         let Some(value) = op.consumes() else { continue };
-        let (old, after) = match written[value as usize] {
-            Some(old) => (old.row, writes.partition_point(|new| new.begun < old.seen.0)),
+        let (old, old_seen, after) = match written[value as usize] {
+            Some(old) => {
+                (old.row, old.seen.1, writes.partition_point(|new| new.begun < old.seen.0))
+            }
             // A value that nobody wrote is another matter.
             None if value != INITIAL => continue,
-            None => (NONE, 0),
+            None => (NONE, NONE, 0),
         };
         let newer = first_seen.get(after).filter(|new| new.seen.0 < op.call);
         let Some(newer) = newer else {
@@ -143,7 +146,8 @@ fn measure_key(
         let stale_ns = op.start_ns.saturating_sub(register.ops[seen as usize].end_ns);
         into.push(stale_ns);
         if measured.worst.is_none_or(|worst| worst.stale_ns < stale_ns) {
-            measured.worst = Some(StaleRead { stale_ns, key, read: row as u32, old, new, seen });
+            measured.worst =
+                Some(StaleRead { stale_ns, key, read: row as u32, old, old_seen, new, seen });
         }
     }
 }
@@ -157,7 +161,9 @@ impl StaleRead {
         let limit_ns = read.start_ns.saturating_sub(bound_ns);
         // The newer write's own end will do, if that is early enough.
         let seen = if new.completed() && new.end_ns < limit_ns { self.new } else { self.seen };
-        let mut rows: Vec<u32> = [self.old, self.new, seen, self.read].into();
+        let ended = self.old != NONE && op(self.old).ret < new.call;
+        let old_seen = if ended { self.old } else { self.old_seen };
+        let mut rows: Vec<u32> = [self.old, old_seen, self.new, seen, self.read].into();
         rows.retain(|row| *row != NONE);
         rows.sort_unstable();
         rows.dedup();
@@ -182,8 +188,11 @@ impl StaleRead {
         });
         lines.push(if self.old == NONE {
             format!("{was} is the initial value.")
-        } else {
+        } else if ended {
             format!("That write began only after {was} had been written.")
+        } else {
+            let first = op(old_seen).process;
+            format!("That write began only after process {first} had found {was}.")
         });
         let stale_ns = read.start_ns - op(seen).end_ns;
         lines.push(format!(
@@ -196,9 +205,7 @@ impl StaleRead {
             ops: rows.iter().map(|row| shown(register, *row, "")).collect(),
             longest_order: Vec::new(),
             stuck: vec![u64::from(read.call)],
-            // The old write's own end may be too late to show that the newer one is newer; then a read of it shows it, which is
-            // not searched for here.
-            minimal: self.old == NONE || op(self.old).ret < new.call,
+            minimal: true,
             explanation: lines,
         }
     }
