@@ -43,6 +43,9 @@ pub struct HistoryOptions {
     pub blind_cas: bool,
     /// Crashed operations in every thousand.
     pub crashed_per_mille: u32,
+    /// Reads are answered by a replica of the client's own that lags behind by up to so many writes, but not behind what
+    /// the client has written or read: the history is sequential by construction. Only for histories without cas and appends.
+    pub lag: u32,
     /// Falsifies one read in the second half of the history.
     pub corrupt: bool,
     /// Decides everything random.
@@ -61,6 +64,7 @@ impl Default for HistoryOptions {
             cas_percent: 0,
             blind_cas: false,
             crashed_per_mille: 0,
+            lag: 0,
             corrupt: false,
             seed: 1,
         }
@@ -100,6 +104,10 @@ struct Simulation<'a, W: Write> {
     writer: &'a mut Writer<W>,
     index: u64,
     registers: Vec<Value>,
+    /// Every write in the order of effects: the log that replicas follow.
+    log: Vec<(i64, Value)>,
+    /// For each client its registers, and how much of the log they have; empty if reads do not lag.
+    replicas: Vec<(Vec<Value>, usize)>,
     written: i64,
     corrupted: bool,
     next_process: u32,
@@ -124,6 +132,11 @@ pub fn write_history<W: Write>(out: W, options: &HistoryOptions) -> io::Result<W
         writer: &mut writer,
         index: 0,
         registers: vec![Value::Null; options.keys as usize],
+        log: Vec::new(),
+        replicas: match options.lag {
+            0 => Vec::new(),
+            _ => vec![(vec![Value::Null; options.keys as usize], 0); options.clients as usize],
+        },
         written: 0,
         corrupted: false,
         next_process: options.clients,
@@ -165,7 +178,10 @@ impl<W: Write> Simulation<'_, W> {
                         ..flight
                     });
                 }
-                (Moment::Effect, Some(flight)) => self.take_effect(flight, begun),
+                (Moment::Effect, Some(flight)) => {
+                    self.take_effect(flight, begun);
+                    self.follow(client, flight);
+                }
                 (Moment::End, Some(flight)) => {
                     let flight = flight.clone();
                     self.append(now, &flight, flight.kind)?;
@@ -239,6 +255,26 @@ impl<W: Write> Simulation<'_, W> {
                 _ => {}
             },
             _ => register.clone_from(&flight.argument),
+        }
+    }
+
+    /// A write goes to the log, and to its client's replica with all before it; a read is answered by the replica.
+    fn follow(&mut self, client: u32, flight: &mut Flight) {
+        let Some((registers, known)) = self.replicas.get_mut(client as usize) else { return };
+        let write = flight.f.as_str() == "write";
+        if write {
+            self.log.push((flight.key, flight.argument.clone()));
+        }
+        let least = if write { self.log.len() } else { *known };
+        let least = least.max(self.log.len().saturating_sub(self.options.lag as usize));
+        let until = self.rng.random_range(least..=self.log.len());
+        for (key, value) in &self.log[*known..until] {
+            registers[usize::try_from(*key).unwrap_or(0)] = value.clone();
+        }
+        *known = until;
+        let falsified = self.options.corrupt && self.corrupted && flight.result == Value::Null;
+        if !write && !falsified {
+            flight.result = registers[usize::try_from(flight.key).unwrap_or(0)].clone();
         }
     }
 

@@ -2,20 +2,20 @@
 //! outside.
 //!
 //! `cargo run --release -p keelhaul-benches --bin checker -- write FILE [--ops N] [--clients N] [--keys N]
-//! [--values N] [--reads PERCENT] [--cas PERCENT] [--crashed PER_MILLE] [--kv] [--blind] [--corrupt] [--seed N]`
+//! [--values N] [--reads PERCENT] [--cas PERCENT] [--crashed PER_MILLE] [--lag WRITES] [--kv] [--blind] [--corrupt] [--seed N]`
 //!
-//! `cargo run --release -p keelhaul-benches --bin checker -- judge FILE [SECONDS [MEGABYTES]]`
+//! `cargo run --release -p keelhaul-benches --bin checker -- judge FILE [SECONDS [MEGABYTES [MODEL]]]`
 
 use std::fs::File;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use keelhaul_benches::histories::{HistoryOptions, Words, write_history};
-use keelhaul_checkers::{Exhausted, JudgeRequest, judge};
+use keelhaul_checkers::{Exhausted, JudgeRequest, Standing, judge};
 use keelhaul_history::Reader;
 
 const USAGE: &str = "usage: checker write FILE [--ops N] [--clients N] [--keys N] [--values N] \
-    [--reads PERCENT] [--cas PERCENT] [--crashed PER_MILLE] [--kv] [--blind] [--corrupt] [--seed N] | checker judge FILE [SECONDS [MEGABYTES]]";
+    [--reads PERCENT] [--cas PERCENT] [--crashed PER_MILLE] [--kv] [--blind] [--corrupt] [--seed N] | checker judge FILE [SECONDS [MEGABYTES [MODEL]]]";
 
 fn options(mut words: impl Iterator<Item = String>) -> Result<HistoryOptions, String> {
     let mut options = HistoryOptions::default();
@@ -45,6 +45,7 @@ fn options(mut words: impl Iterator<Item = String>) -> Result<HistoryOptions, St
             "--reads" => options.reads_percent = value.parse().map_err(wrong)?,
             "--cas" => options.cas_percent = value.parse().map_err(wrong)?,
             "--crashed" => options.crashed_per_mille = value.parse().map_err(wrong)?,
+            "--lag" => options.lag = value.parse().map_err(wrong)?,
             "--seed" => options.seed = value.parse().map_err(wrong)?,
             _ => return Err(format!("{flag} is not a flag; {USAGE}")),
         }
@@ -67,15 +68,16 @@ fn run() -> Result<(), String> {
             let begun = Instant::now();
             let file = File::open(&path).map_err(|e| format!("{path}: {e}"))?;
             let reader = Reader::new(file).map_err(|e| format!("{path}: {e}"))?;
-            let request = JudgeRequest {
-                workload: reader.header().workload.clone(),
-                ..JudgeRequest::default()
-            };
             let mut limit = || -> Result<f64, String> {
                 let Some(word) = words.next() else { return Ok(f64::INFINITY) };
                 word.parse().map_err(|e| format!("{word}: {e}; {USAGE}"))
             };
             let (seconds, megabytes) = (limit()?, limit()?);
+            let request = JudgeRequest {
+                workload: reader.header().workload.clone(),
+                models: words.collect(),
+                ..JudgeRequest::default()
+            };
             let budget = |bytes: usize| {
                 if begun.elapsed().as_secs_f64() > seconds {
                     Some(Exhausted::Time)
@@ -95,6 +97,9 @@ fn run() -> Result<(), String> {
                 for line in check.evidence.into_iter().flat_map(|evidence| evidence.explanation) {
                     println!("  {line}");
                 }
+            }
+            for Standing { model, verdict, reason } in judgement.standing {
+                println!("beside: {model}: {}: {reason}", verdict.as_str());
             }
         }
         _ => return Err(USAGE.into()),
