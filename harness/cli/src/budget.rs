@@ -78,6 +78,39 @@ impl Budget for Limits {
     fn room(&self, bytes: usize) -> Option<Exhausted> {
         self.is_full(0, bytes).then_some(Exhausted::Memory)
     }
+
+    fn share(&self, parts: u32) -> Option<Box<dyn Budget + '_>> {
+        Some(Box::new(Share::of(self, self.deadline, parts)))
+    }
+}
+
+/// A part of the time of a budget, which ends with it at the latest.
+struct Share<'a> {
+    whole: &'a Limits,
+    deadline: Instant,
+}
+
+impl<'a> Share<'a> {
+    /// One part in so many of the time until `deadline`.
+    fn of(whole: &'a Limits, deadline: Instant, parts: u32) -> Self {
+        let now = Instant::now();
+        Self { whole, deadline: now + deadline.saturating_duration_since(now) / parts.max(1) }
+    }
+}
+
+impl Budget for Share<'_> {
+    fn spent(&self, bytes: usize) -> Option<Exhausted> {
+        let ended = self.whole.spent(bytes);
+        ended.or_else(|| (Instant::now() >= self.deadline).then_some(Exhausted::Time))
+    }
+
+    fn room(&self, bytes: usize) -> Option<Exhausted> {
+        self.whole.room(bytes)
+    }
+
+    fn share(&self, parts: u32) -> Option<Box<dyn Budget + '_>> {
+        Some(Box::new(Share::of(self.whole, self.deadline, parts)))
+    }
 }
 
 #[cfg(test)]
@@ -95,5 +128,16 @@ mod tests {
         assert_eq!(roomy.spent(0), None, "what was only asked for ends nothing");
         assert_eq!(roomy.spent(2 << 30), Some(Exhausted::Memory));
         assert_eq!(roomy.spent(0), Some(Exhausted::Memory), "what has ended stays ended");
+    }
+
+    #[test]
+    fn a_share_ends_before_the_whole() {
+        let limits = Limits::new(Duration::from_secs(3600), usize::MAX, 1);
+        let half = limits.share(2).unwrap();
+        assert_eq!(half.spent(0), None);
+        let none = half.share(u32::MAX).unwrap();
+        while none.spent(0).is_none() {}
+        assert_eq!(none.spent(0), Some(Exhausted::Time));
+        assert_eq!((half.spent(0), limits.spent(0)), (None, None));
     }
 }
