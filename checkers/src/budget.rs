@@ -63,6 +63,10 @@ impl Budget for Bounded<'_> {
             Err(_) => Some(Exhausted::Time),
         }
     }
+
+    fn room(&self, bytes: usize) -> Option<Exhausted> {
+        self.budget.room(bytes)
+    }
 }
 
 /// Runs `work` with a share of the budget, see [`Budget::share`]; with all of it if it cannot be shared.

@@ -41,6 +41,9 @@ pub const NAME: &str = Model::Sequential.name();
 /// Operations that are looked at, at most, when a search found no order and it is not known which ones are to blame.
 const SEED_MAX: usize = 1 << 11;
 
+/// Operations of a proof for which something simpler is tried.
+const PAIRS_MAX: usize = 32;
+
 /// Watches a search by a budget alone.
 struct Watched<'a>(&'a dyn Budget);
 
@@ -104,10 +107,22 @@ fn judged(registers: &Registers, decided: &Decided, budget: &dyn Budget) -> Chec
 
 /// A violation that the rows show, with all that they depend on.
 fn invalid(registers: &Registers, rows: &[Row], reason: String, budget: &dyn Budget) -> Check {
-    let shrunk = Shrinker::new(registers, budget).shrink(rows);
+    let mut shrinker = Shrinker::new(registers, budget);
+    // A process that goes back at one key is told more easily than the circle that was found.
+    let back = rows.iter().take(PAIRS_MAX).filter_map(|row| Some([before(registers, *row)?, *row]));
+    let simple = back.into_iter().find_map(|pair| shrinker.shrink(&pair));
+    let shrunk = simple.or_else(|| shrinker.shrink(rows));
     let evidence =
         shrunk.map_or_else(|| whole(registers), |shrunk| explain::evidence(registers, &shrunk));
     violation(reason, evidence)
+}
+
+/// The operation that the same process did before, on the same key.
+fn before(registers: &Registers, (key, row): Row) -> Option<Row> {
+    let ops = &registers.keys[key as usize].ops;
+    let process = ops[row as usize].process;
+    let earlier = ops[..row as usize].iter().rposition(|op| op.process == process)?;
+    Some((key, earlier as u32))
 }
 
 fn violation(reason: String, evidence: Evidence) -> Check {
