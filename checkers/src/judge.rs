@@ -16,6 +16,7 @@ use crate::progress::{FaultSummary, Progress};
 use crate::stats::{Outcomes, Stats};
 use crate::subject::{Asked, Judged, OptionError, Settings, Subject, promises_misses};
 use crate::verdict::{Check, Verdict};
+use crate::words::count;
 use crate::workload::{Workload, workload, workloads};
 use crate::{progress, stats};
 
@@ -267,6 +268,7 @@ impl Pass {
         let end_ns = self.progress.end_ns();
         let Timeline { faults: windows, .. } = self.faults.finish(end_ns);
         let faults = self.progress.summarize(&windows, &request.requested_faults);
+        let recovery = self.progress.recovery();
         drop(self.progress);
         let Judged { keys, operations, mut checks, standing } =
             self.subject.finish(&Asked { models, budget, faults: &windows });
@@ -275,6 +277,7 @@ impl Pass {
         not.extend(refuted(&checks, workload.models));
         checks.push(guard(stats::NAME, || self.stats.check()));
         checks.push(guard(progress::NAME, || Progress::check(&faults, &request.requested_faults)));
+        checks.extend(recovery);
         let outcomes = self.stats.counts();
         let mut judgement = Judgement {
             verdict: checks.iter().map(|check| check.verdict).max().unwrap_or(Verdict::Vacuous),
@@ -305,8 +308,10 @@ impl Judgement {
         for check in &self.checks[..own] {
             if decided.contains(&check.verdict) {
                 self.tested.push(format!(
-                    "{}: {operations} operations with a part in it, {} keys",
-                    check.name, self.keys
+                    "{}: {} with a part in it, {}",
+                    check.name,
+                    count(operations, "operation"),
+                    count(self.keys, "key")
                 ));
             } else {
                 self.not_tested.push(format!("{}: {}", check.name, check.reason));

@@ -14,6 +14,7 @@ mod testing;
 mod times;
 mod verdict;
 mod whereabouts;
+mod words;
 mod workload;
 
 pub mod causal;

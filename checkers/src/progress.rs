@@ -2,7 +2,8 @@
 //!
 //! A fault tests something only if it was seen in effect and clients got answers meanwhile. For every kind of fault that
 //! was asked for, some window of that kind must have been verified in effect, and enough operations must have
-//! succeeded inside such windows, begun and completed there; otherwise the history is vacuous for that kind.
+//! succeeded inside such windows, begun and completed there; otherwise the history is vacuous for that kind. And when all
+//! faults are healed the store must come back, or nobody knows what became of what it had acknowledged.
 
 use std::collections::BTreeMap;
 
@@ -13,6 +14,12 @@ use crate::verdict::{Check, Verdict};
 
 /// The checker's name in reports.
 pub const NAME: &str = "progress";
+
+/// The name of the check that the store came back.
+pub const RECOVERY: &str = "recovery";
+
+/// What the nemesis does at the end: it waits until the store is well.
+const AWAIT_HEALTHY: &str = "await-healthy";
 
 /// Operations that must succeed inside the windows of a fault's kind. Fewer could be leftovers of a moment before the
 /// fault took hold everywhere.
@@ -34,19 +41,45 @@ pub struct FaultSummary {
 /// Collects the times of successful operations in one pass; the windows are known only at the end.
 #[derive(Debug, Default)]
 pub struct Progress {
-    /// Invocation and completion times of successful client operations, in nanoseconds, in order of completion.
+    /// Invocation and completion times of client operations that succeeded once there were faults, in nanoseconds, in order
+    /// of completion.
     ok: Vec<(u64, u64)>,
     end_ns: u64,
+    /// Whether the nemesis has done anything: what succeeded before that was not meanwhile.
+    faults: bool,
+    /// Whether the store was well again at the end, if the nemesis waited for that.
+    recovered: Option<bool>,
 }
 
 impl Progress {
     /// Takes the next event.
     pub fn observe(&mut self, op: &RawOp<'_>) {
         self.end_ns = op.time_ns;
-        if op.process != Process::Nemesis && op.kind == Kind::Ok {
+        if op.process == Process::Nemesis {
+            self.faults = true;
+            if op.f == AWAIT_HEALTHY {
+                self.recovered = match op.kind {
+                    Kind::Invoke => Some(false),
+                    kind => Some(kind == Kind::Ok),
+                };
+            }
+        } else if self.faults && op.kind == Kind::Ok {
             let begun = op.invoked.map_or(op.time_ns, |invoked| invoked.time_ns);
             self.ok.push((begun, op.time_ns));
         }
+    }
+
+    /// Whether the store came back, if the nemesis waited for it.
+    #[must_use]
+    pub fn recovery(&self) -> Option<Check> {
+        let (verdict, reason) = if self.recovered? {
+            (Verdict::Valid, "the store was well again when all faults were healed")
+        } else {
+            let reason = "the store did not become well again when all faults were healed, so what it had acknowledged \
+                          could not be read";
+            (Verdict::Unknown, reason)
+        };
+        Some(Check::new(RECOVERY, verdict, reason))
     }
 
     /// Time of the last event, nanoseconds since the run began.

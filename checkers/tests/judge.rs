@@ -230,6 +230,22 @@ fn mistakes_are_refused_in_a_sentence() {
 }
 
 #[test]
+fn a_store_that_does_not_come_back_is_not_valid() {
+    let end = |kind: &str| {
+        let events = format!(
+            "0 invoke write 1 \n 0 ok write 1 \n nemesis invoke await-healthy null \n nemesis {kind} await-healthy null"
+        );
+        let judgement = judged(&events);
+        (judgement.verdict, judgement.checks.iter().any(|check| check.name == "recovery"))
+    };
+    assert_eq!(end("ok"), (Verdict::Valid, true));
+    assert_eq!(end("fail"), (Verdict::Unknown, true));
+    assert!(
+        !judged("0 invoke write 1 \n 0 ok write 1").checks.iter().any(|c| c.name == "recovery")
+    );
+}
+
+#[test]
 fn a_second_look_names_the_nodes_of_the_evidence() {
     let events = "0 invoke write 1 \n 0 ok write 1 \n 1 invoke read null \n 1 ok read null";
     let said = jsonl(events).replace("\"process\":1,", "\"process\":1,\"node\":\"n3\",");

@@ -15,8 +15,9 @@ use crate::objects::Misfit;
 use crate::objects::vocabulary::atom;
 use crate::subject::{Asked, Judged, Subject};
 use crate::verdict::{Check, Verdict};
+use crate::words::count;
 
-use super::tell::{self, count};
+use super::tell;
 
 /// How an operation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

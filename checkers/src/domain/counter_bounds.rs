@@ -18,10 +18,11 @@ use serde_json::{Map, json};
 use crate::in_flight::Span;
 use crate::objects::Misfit;
 use crate::verdict::{Check, Evidence, Verdict};
+use crate::words::count;
 use crate::workload::Workload;
 
 use super::calls::{Checker, End, Keyed};
-use super::tell::{self, count, seconds};
+use super::tell::{self, seconds};
 
 /// The workload.
 pub(super) const WORKLOAD: Workload = Workload {

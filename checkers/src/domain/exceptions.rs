@@ -16,9 +16,10 @@ use crate::columns::ColumnError;
 use crate::judge::guard;
 use crate::subject::{Asked, Judged, Subject};
 use crate::verdict::{Check, Verdict};
+use crate::words::count;
 use crate::workload::Workload;
 
-use super::tell::{LISTED_MAX, count};
+use super::tell::LISTED_MAX;
 
 /// The workload.
 pub(super) const WORKLOAD: Workload = Workload {

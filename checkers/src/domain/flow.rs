@@ -13,9 +13,10 @@ use crate::in_flight::Span;
 use crate::objects::Misfit;
 use crate::objects::vocabulary::atom;
 use crate::verdict::Evidence;
+use crate::words::count;
 
 use super::calls::End;
-use super::tell::{self, LISTED_MAX, count};
+use super::tell::{self, LISTED_MAX};
 
 /// What a queue has.
 pub const KNOWN: &str = "a queue has enqueue, dequeue and drain";

@@ -28,10 +28,11 @@ use crate::in_flight::Span;
 use crate::objects::Misfit;
 use crate::subject::{OptionError, Settings};
 use crate::verdict::{Check, Evidence, Verdict};
+use crate::words::count;
 use crate::workload::{Setting, Workload};
 
 use super::calls::{Checker, End, Keyed};
-use super::tell::{self, count, seconds};
+use super::tell::{self, seconds};
 
 /// The workload.
 pub(super) const WORKLOAD: Workload = Workload {

@@ -8,8 +8,7 @@
 use serde_json::json;
 
 use crate::verdict::{Check, Evidence, Verdict};
-
-use super::tell::count;
+use crate::words::count;
 
 /// The check's name, and the anomaly's.
 pub const NAME: &str = "log-file-pattern";

@@ -12,11 +12,11 @@ use keelhaul_history::RawValue;
 use crate::in_flight::Span;
 use crate::objects::Misfit;
 use crate::verdict::{Check, Verdict};
+use crate::words::count;
 use crate::workload::Workload;
 
 use super::calls::{Checker, End, Keyed};
 use super::flow::{self, Call, Flow, Matched};
-use super::tell::count;
 
 /// The workload.
 pub(super) const WORKLOAD: Workload = Workload {

@@ -16,12 +16,13 @@ use crate::columns::NEVER;
 use crate::in_flight::Span;
 use crate::objects::Misfit;
 use crate::verdict::{Check, Verdict};
+use crate::words::count;
 use crate::workload::Workload;
 
 use super::calls::{Checker, End, Keyed};
 use super::elements::{Call, Double, Element, Elements};
 use super::set_tale::{self, Fault, Tale};
-use super::tell::{self, LISTED_MAX, count, seconds};
+use super::tell::{self, LISTED_MAX, seconds};
 
 /// The workload.
 pub(super) const WORKLOAD: Workload = Workload {

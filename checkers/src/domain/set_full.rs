@@ -25,12 +25,13 @@ use crate::in_flight::Span;
 use crate::objects::Misfit;
 use crate::subject::{OptionError, Settings};
 use crate::verdict::{Check, Evidence, Verdict};
+use crate::words::count;
 use crate::workload::{Setting, Workload};
 
 use super::calls::{Checker, End, Keyed};
 use super::elements::{Call, Element, Elements, NONE};
 use super::set_tale::{self, Fault, Tale};
-use super::tell::{self, LISTED_MAX, count, seconds};
+use super::tell::{self, LISTED_MAX, seconds};
 
 /// The workload.
 pub(super) const WORKLOAD: Workload = Workload {

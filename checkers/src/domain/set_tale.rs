@@ -2,9 +2,10 @@
 
 use crate::columns::NEVER;
 use crate::verdict::Evidence;
+use crate::words::count;
 
 use super::elements::{Double, Element, Elements, NONE};
-use super::tell::{self, count};
+use super::tell;
 
 /// What is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

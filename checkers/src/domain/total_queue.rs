@@ -21,11 +21,12 @@ use crate::in_flight::Span;
 use crate::objects::Misfit;
 use crate::subject::{OptionError, Settings};
 use crate::verdict::{Check, Evidence, Verdict};
+use crate::words::count;
 use crate::workload::{Setting, Workload};
 
 use super::calls::{Checker, End, Keyed};
 use super::flow::{self, Call, Fate, Fault, Flow, Matched, SHOWN_MAX, Take, Taker};
-use super::tell::{self, LISTED_MAX, count};
+use super::tell::{self, LISTED_MAX};
 
 /// The workload.
 pub(super) const WORKLOAD: Workload = Workload {

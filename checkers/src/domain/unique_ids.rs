@@ -15,10 +15,11 @@ use crate::in_flight::Span;
 use crate::objects::Misfit;
 use crate::objects::vocabulary::atom;
 use crate::verdict::{Check, Evidence, Verdict};
+use crate::words::count;
 use crate::workload::Workload;
 
 use super::calls::{Checker, End, Keyed};
-use super::tell::{self, LISTED_MAX, count};
+use super::tell::{self, LISTED_MAX};
 
 /// The workload.
 pub(super) const WORKLOAD: Workload = Workload {

@@ -16,6 +16,7 @@ use crate::columns::ColumnError;
 use crate::judge::guard;
 use crate::subject::{Asked, Judged, OptionError, Settings, Subject};
 use crate::verdict::{Check, Verdict};
+use crate::words::count;
 
 /// Keys whose lag is told, the worst first.
 const LAGS_MAX: usize = 32;
@@ -146,8 +147,8 @@ fn check(log: &Log, options: &Options, budget: &dyn Budget) -> Check {
         (None, None) => {
             let reason = format!(
                 "{} polled in {}, none lost, none out of place",
-                tell::count(polled, "message"),
-                tell::count(log.keys.len(), "key")
+                count(polled, "message"),
+                count(log.keys.len(), "key")
             );
             (Verdict::Valid, reason)
         }
@@ -159,10 +160,10 @@ fn check(log: &Log, options: &Options, budget: &dyn Budget) -> Check {
 }
 
 fn invalid(found: &Found, worst: Kind, kinds: usize) -> String {
-    let cases = tell::count(found.count(worst) as usize, "case");
+    let cases = count(found.count(worst) as usize, "case");
     let more = match kinds - 1 {
         0 => String::new(),
-        more => format!(", and {}", tell::count(more, "other kind of anomaly")),
+        more => format!(", and {}", count(more, "further kind")),
     };
     format!("{cases} of {}{more}", worst.name())
 }

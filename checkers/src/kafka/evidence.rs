@@ -6,6 +6,7 @@ use super::log::Outcome;
 use super::tell::{self, Why, label, why};
 use crate::columns::NEVER;
 use crate::verdict::Evidence;
+use crate::words::count;
 
 /// Of more operations it is not proved that none can be spared.
 const PROVED_MAX: usize = 24;
@@ -122,7 +123,7 @@ impl Told<'_> {
             }
             Case::CycleExists { ops } => {
                 self.rows.extend(ops.iter().take(PROVED_MAX + 1));
-                let all = tell::count(ops.len(), "transaction");
+                let all = count(ops.len(), "transaction");
                 self.words.push(format!("Each of {all} must precede each of the others."));
             }
             Case::Unseen { messages, .. } => {

@@ -13,17 +13,6 @@ const NAMED_MAX: usize = 32;
 /// Messages that an operation shows, if it has more.
 const SHOWN_MAX: usize = 8;
 
-/// `1 key`, `2 keys`.
-pub(super) fn count(n: usize, noun: &str) -> String {
-    if n == 1 {
-        return format!("1 {noun}");
-    }
-    match noun.split_once(' ') {
-        Some(("other", _)) => format!("{n} {}", noun.replacen("kind", "kinds", 1)),
-        _ => format!("{n} {noun}s"),
-    }
-}
-
 /// A value as JSON.
 pub(super) fn plain(value: &Value) -> Json {
     serde_json::from_str(&value.to_string()).unwrap_or_default()

@@ -27,6 +27,7 @@ use rayon::prelude::*;
 use crate::budget::{Budget, Exhausted};
 use crate::columns::{RegisterKey, Registers};
 use crate::verdict::{Check, Evidence, Verdict};
+use crate::words::count;
 pub(crate) use explain::Wording;
 use necessary::{Producers, impossible_reader};
 use prepare::{Problem, Step};
@@ -343,10 +344,4 @@ fn stop_words(stop: Stop) -> &'static str {
         Stop::Budget(Exhausted::Memory) => "the memory budget ended",
         Stop::Share | Stop::Cancelled => "the search was given up",
     }
-}
-
-/// `1 key`, `2 keys`.
-fn count(n: usize, noun: &str) -> String {
-    let plural = if n == 1 { "" } else { "s" };
-    format!("{n} {noun}{plural}")
 }

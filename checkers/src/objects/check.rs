@@ -16,6 +16,7 @@ use crate::columns::NEVER;
 use crate::linearizable::NAME;
 use crate::linearizable::search::{Answer, Reached, Stop, Watch};
 use crate::verdict::{Check, Evidence, Verdict};
+use crate::words::count;
 
 /// Steps a component may take in the first round, before those that grow with its length.
 const FIRST_ROUND_STEPS: u64 = 1 << 16;
@@ -343,10 +344,4 @@ fn obstacle<M: Model>(component: &Component<'_, M>, reached: &Reached) -> String
 fn check_of(verdict: Verdict, reason: String, evidence: Option<Evidence>) -> Check {
     let anomalies = evidence.iter().map(|_| explain::ANOMALY.to_string()).collect();
     Check { anomalies, evidence, ..Check::new(NAME, verdict, reason) }
-}
-
-/// `1 key`, `2 keys`.
-fn count(n: usize, noun: &str) -> String {
-    let plural = if n == 1 { "" } else { "s" };
-    format!("{n} {noun}{plural}")
 }

@@ -32,6 +32,7 @@ use crate::columns::{RegisterOp, Registers};
 use crate::linearizable::search::{Stop, Watch};
 use crate::models::Model;
 use crate::verdict::{Check, Evidence, Verdict};
+use crate::words::count;
 use decide::{Decided, Row, by_search, by_versions, phantom};
 use shrink::Shrinker;
 
@@ -178,10 +179,4 @@ const fn stopped(stop: Stop) -> &'static str {
         Stop::Budget(Exhausted::Memory) => "the memory budget ended",
         Stop::Share | Stop::Cancelled => "the search was given up",
     }
-}
-
-/// `1 key`, `2 keys`.
-fn count(n: usize, noun: &str) -> String {
-    let plural = if n == 1 { "" } else { "s" };
-    format!("{n} {noun}{plural}")
 }

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::fronts::{Entry, Fronts};
-use super::{NAME, Watched, count, stopped, violation};
+use super::{NAME, Watched, stopped, violation};
 use crate::budget::Budget;
 use crate::linearizable::search::{Answer, Reached, STEPS_PER_LOOK, Stop, Watch};
 use crate::objects::{Model, Object, Operation};
 use crate::verdict::{Check, Evidence, EvidenceOp, Verdict};
+use crate::words::count;
 
 /// Operations that evidence shows: so many that found a place, the last ones, and so many that found none.
 const SHOWN: usize = 12;

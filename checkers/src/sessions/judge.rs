@@ -11,6 +11,7 @@ use crate::budget::{Budget, Exhausted};
 use crate::columns::Registers;
 use crate::models::Model;
 use crate::verdict::{Check, Verdict};
+use crate::words::count;
 
 /// Finds what breaks a promise, if anything does, in what is known of who found whose value. Sources that are not known promise
 /// nothing; when more is known, no violation goes away.
@@ -56,9 +57,9 @@ pub fn judge(model: Model, refute: Refute, registers: &Registers, budget: &dyn B
             let reason = format!(
                 "{}: nothing contradicts it in {} of {} on {}",
                 model.about().line,
-                count(registers.op_count(), "operation", "s"),
-                count(processes.len(), "process", "es"),
-                count(registers.keys.len(), "key", "s")
+                count(registers.op_count(), "operation"),
+                count(processes.len(), "process"),
+                count(registers.keys.len(), "key")
             );
             Check::new(name, Verdict::Valid, reason)
         }
@@ -70,7 +71,7 @@ pub fn judge(model: Model, refute: Refute, registers: &Registers, budget: &dyn B
             let reason = format!(
                 "values repeat: which write a read saw is unknown ({}); the likeliest choice breaks the promise, and \
                  there are too many to try them all",
-                count(reads, "read", "s")
+                count(reads, "read")
             );
             Check::new(name, Verdict::Unknown, reason)
         }
@@ -93,9 +94,4 @@ pub fn judge(model: Model, refute: Refute, registers: &Registers, budget: &dyn B
             }
         }
     }
-}
-
-/// `1 key`, `2 keys`.
-fn count(n: usize, noun: &str, plural: &str) -> String {
-    format!("{n} {noun}{}", if n == 1 { "" } else { plural })
 }
