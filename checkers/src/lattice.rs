@@ -31,8 +31,11 @@ const LOOKS_BESIDE: u64 = 1 << 7;
 /// As before, of a first attempt at what was asked for: some seconds.
 const LOOKS_FIRST: u64 = 1 << 10;
 
-/// Operations that are worth one look more.
-const OPS_PER_LOOK: usize = 1 << 8;
+/// Operations that are worth one look more, where models are mostly decided in time that grows with the history.
+pub const OPS_PER_LOOK: usize = 1 << 8;
+
+/// The same where they are searched for: a long search is seldom better than a short one.
+const OPS_PER_LOOK_SEARCHED: usize = 1 << 11;
 
 /// Where a history stands with a model that nobody asked for.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -60,8 +63,8 @@ pub struct Question<'a, H> {
     pub table: &'a Table<H>,
     /// The history.
     pub history: &'a H,
-    /// How many operations it has.
-    pub operations: usize,
+    /// How many looks its length is worth: its operations by [`OPS_PER_LOOK`], or less.
+    pub looks: usize,
     /// Time and memory.
     pub budget: &'a dyn Budget,
 }
@@ -73,8 +76,8 @@ impl<'a, M: crate::objects::Model> Question<'a, Vec<Object<M>>> {
         history: &'a Vec<Object<M>>,
         budget: &'a dyn Budget,
     ) -> Self {
-        let operations = history.iter().map(|object| object.ops.len()).sum();
-        Self { table, history, operations, budget }
+        let operations: usize = history.iter().map(|object| object.ops.len()).sum();
+        Self { table, history, looks: operations / OPS_PER_LOOK_SEARCHED, budget }
     }
 }
 
@@ -145,7 +148,7 @@ impl<H> Question<'_, H> {
     }
 
     fn bounded(&self, model: Model, check: Decide<H>, looks: u64, budget: &dyn Budget) -> Check {
-        let looks = looks + (self.operations / OPS_PER_LOOK) as u64;
+        let looks = looks + self.looks as u64;
         guard(model.name(), || check(self.history, &Bounded::new(budget, looks)))
     }
 
@@ -297,8 +300,7 @@ mod tests {
     /// Place in the lattice, and how many checkers were asked, of a history that has these models.
     fn place(has: &[Model], gives_up: &[Model], names: &[&str]) -> (Place, u32) {
         let known = Known { has: has.into(), gives_up: gives_up.into(), asked: AtomicU32::new(0) };
-        let question =
-            Question { table: TABLE, history: &known, operations: 0, budget: &Unlimited };
+        let question = Question { table: TABLE, history: &known, looks: 0, budget: &Unlimited };
         let Answers { checks, standing } = question.answer(names, |_| false);
         let expected = if names.is_empty() { 1 } else { names.len() };
         assert_eq!(checks.len(), expected);
@@ -361,8 +363,7 @@ mod tests {
     #[test]
     fn a_hopeless_history_has_no_model() {
         let known = Known { has: vec![], gives_up: vec![], asked: AtomicU32::new(0) };
-        let question =
-            Question { table: TABLE, history: &known, operations: 0, budget: &Unlimited };
+        let question = Question { table: TABLE, history: &known, looks: 0, budget: &Unlimited };
         let answers = question.answer(&[], |_| true);
         assert_eq!(answers.standing.len(), TABLE.len() - 1);
         assert_eq!(known.asked.into_inner(), 1);

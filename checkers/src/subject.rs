@@ -10,7 +10,7 @@ use crate::budget::Budget;
 use crate::columns::{ColumnError, Registers, RegistersBuilder};
 use crate::convergence::{self, Quiet};
 use crate::judge::{guard, observe_register};
-use crate::lattice::{Answers, Question, Standing};
+use crate::lattice::{Answers, OPS_PER_LOOK, Question, Standing};
 use crate::models::Model;
 use crate::objects::{ObjectsBuilder, Vocabulary};
 use crate::registers;
@@ -174,8 +174,12 @@ impl Subject for RegisterSubject {
         let registers = builder.finish();
         let Asked { models, budget, .. } = *asked;
         let operations = registers.op_count();
-        let question =
-            Question { table: registers::DECIDABLE, history: &registers, operations, budget };
+        let question = Question {
+            table: registers::DECIDABLE,
+            history: &registers,
+            looks: operations / OPS_PER_LOOK,
+            budget,
+        };
         let Answers { mut checks, standing } = question.answer(models, sequential::finds_garbage);
         checks.extend(self.timed(&registers, asked));
         Judged { keys: registers.keys.len(), operations, checks, standing }

@@ -59,7 +59,10 @@ impl<S: OpSource> OpSource for Timed<S> {
 /// Judges the files and prints the last verdict, the time from the ends of files to verdicts in microseconds, and the peak
 /// in KiB: what a child does.
 fn judge_files(workload: &str, paths: &[String]) -> Fallible<()> {
-    let request = JudgeRequest { workload: workload.into(), ..JudgeRequest::default() };
+    // The usual model alone, as a peer decides: what stands beside a violation is not part of the comparison.
+    let usual = keelhaul_checkers::workload(workload).and_then(|known| known.models.first());
+    let models = usual.map(|model| (*model).to_owned()).into_iter().collect();
+    let request = JudgeRequest { workload: workload.into(), models, ..JudgeRequest::default() };
     let (mut verdict, mut check_us) = (Verdict::Vacuous, 0);
     for path in paths {
         let source = import::open(File::open(path)?, None, import::Options::default())?;

@@ -10,7 +10,7 @@ use super::texts::{LOST, Place, Tree};
 use super::texts_ahead::Ahead;
 use crate::budget::Budget;
 use crate::columns::{Atom, Function, INITIAL, Interner, RegisterKey, RegisterOp, Registers};
-use crate::lattice::{Answers, Question, Table};
+use crate::lattice::{Answers, OPS_PER_LOOK, Question, Table};
 use crate::linearizable::{self, Wording};
 use crate::models::Model as Consistency;
 use crate::objects::model::{Guide, Model, Next, Operation};
@@ -185,7 +185,12 @@ impl Vocabulary for Words {
             keys.into_iter().map(|Object { key, model, ops }| register(key, model.texts, &ops));
         let registers = Registers { keys: registers.collect() };
         let operations = registers.op_count();
-        let question = Question { table: PLAIN, history: &registers, operations, budget };
+        let question = Question {
+            table: PLAIN,
+            history: &registers,
+            looks: operations / OPS_PER_LOOK,
+            budget,
+        };
         question.answer(names, sequential::finds_garbage)
     }
 }
