@@ -12,6 +12,8 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use keelhaul_history::{Process, Value};
 
+use crate::interner::{Interner, Keys};
+
 /// Position of a completion that was never seen.
 pub const NEVER: u32 = u32::MAX;
 
@@ -254,42 +256,13 @@ impl Hasher for WordHasher {
 /// A hash map for keys from the history.
 pub type WordMap<K, V> = HashMap<K, V, BuildHasherDefault<WordHasher>>;
 
-/// Small numbers for values.
-#[derive(Debug, Default)]
-pub(crate) struct Interner {
-    ints: WordMap<i64, u32>,
-    others: HashMap<Value, u32>,
-}
-
-impl Interner {
-    /// The id of `atom`; `values` receives it if it is new.
-    pub(crate) fn intern(&mut self, atom: Atom, values: &mut Vec<Value>) -> u32 {
-        let next = u32::try_from(values.len()).expect("fewer values than events");
-        match atom {
-            Atom::Int(n) => *self.ints.entry(n).or_insert_with(|| {
-                values.push(Value::Int(n));
-                next
-            }),
-            Atom::Other(value) => {
-                if let Some(id) = self.others.get(&value) {
-                    return *id;
-                }
-                values.push(value.clone());
-                self.others.insert(value, next);
-                next
-            }
-        }
-    }
-}
-
 /// Builds [`Registers`] from events in their order.
 #[derive(Debug)]
 pub struct RegistersBuilder {
     initial: Value,
     keys: Vec<RegisterKey>,
     interners: Vec<Interner>,
-    int_keys: WordMap<i64, u32>,
-    other_keys: HashMap<Option<Value>, u32>,
+    key_numbers: Keys,
     in_flight: WordMap<u32, (u32, u32)>,
     next_index: u64,
     /// See [`RegistersBuilder::heed_misses`].
@@ -307,8 +280,7 @@ impl RegistersBuilder {
             initial,
             keys: Vec::new(),
             interners: Vec::new(),
-            int_keys: WordMap::default(),
-            other_keys: HashMap::new(),
+            key_numbers: Keys::default(),
             in_flight: WordMap::default(),
             next_index: 0,
             misses: false,
@@ -419,19 +391,9 @@ impl RegistersBuilder {
     }
 
     fn key_id(&mut self, key: Option<Atom>) -> u32 {
-        let next = u32::try_from(self.keys.len()).expect("fewer keys than events");
-        let (id, name) = match key {
-            Some(Atom::Int(n)) => (*self.int_keys.entry(n).or_insert(next), Some(Value::Int(n))),
-            other => {
-                let name = other.map(|atom| match atom {
-                    Atom::Int(n) => Value::Int(n),
-                    Atom::Other(value) => value,
-                });
-                (*self.other_keys.entry(name.clone()).or_insert(next), name)
-            }
-        };
-        if id == next {
-            let mut register = RegisterKey { key: name, ops: Vec::new(), values: Vec::new() };
+        let (id, new) = self.key_numbers.number_of(key);
+        if let Some(key) = new {
+            let mut register = RegisterKey { key, ops: Vec::new(), values: Vec::new() };
             let mut interner = Interner::default();
             interner.intern(self.initial.clone().into(), &mut register.values);
             self.keys.push(register);

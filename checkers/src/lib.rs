@@ -4,6 +4,7 @@
 
 mod domain;
 mod in_flight;
+mod interner;
 mod judge;
 mod kafka;
 mod lattice;

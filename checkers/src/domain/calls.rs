@@ -3,16 +3,14 @@
 //! A checker sees an operation twice, when it is invoked and when it ends, and keeps what it needs. Objects under
 //! different keys are different objects, each with a checker of its own; one answer is made of theirs.
 
-use std::collections::HashMap;
-
 use keelhaul_history::{Header, Kind, Process, RawOp, RawValue, Value};
 use serde_json::Map;
 
-use crate::columns::{Atom, ColumnError, WordMap};
+use crate::columns::ColumnError;
 use crate::in_flight::{InFlight, Span};
+use crate::interner::Keys;
 use crate::judge::guard;
 use crate::objects::Misfit;
-use crate::objects::vocabulary::atom;
 use crate::subject::{Asked, Judged, Subject};
 use crate::verdict::{Check, Verdict};
 use crate::words::count;
@@ -70,8 +68,7 @@ pub trait Checker: Sized + 'static {
 pub struct Keyed<C: Checker> {
     options: C::Options,
     objects: Vec<(Option<Value>, C)>,
-    int_keys: WordMap<i64, u32>,
-    other_keys: HashMap<Option<Value>, u32>,
+    keys: Keys,
     in_flight: InFlight<(u32, C::Call, Span)>,
     /// Operations that may have happened.
     operations: usize,
@@ -83,23 +80,15 @@ impl<C: Checker> Keyed<C> {
         Self {
             options,
             objects: Vec::new(),
-            int_keys: WordMap::default(),
-            other_keys: HashMap::new(),
+            keys: Keys::default(),
             in_flight: InFlight::default(),
             operations: 0,
         }
     }
 
     fn object(&mut self, key: Option<RawValue<'_>>) -> u32 {
-        let next = u32::try_from(self.objects.len()).expect("fewer keys than events");
-        let (id, name) = match key.map(atom) {
-            Some(Atom::Int(n)) => (*self.int_keys.entry(n).or_insert(next), Some(Value::Int(n))),
-            Some(Atom::Other(name)) => {
-                (*self.other_keys.entry(Some(name.clone())).or_insert(next), Some(name))
-            }
-            None => (*self.other_keys.entry(None).or_insert(next), None),
-        };
-        if id == next {
+        let (id, new) = self.keys.number(key);
+        if let Some(name) = new {
             self.objects.push((name, C::new(&self.options)));
         }
         id

@@ -16,10 +16,10 @@ use std::collections::HashMap;
 
 use keelhaul_history::{Kind, Process, RawOp, RawValue, Value};
 
-use crate::columns::{ColumnError, Interner, NEVER};
+use crate::columns::{ColumnError, NEVER};
 use crate::in_flight::{InFlight, Span};
+use crate::interner::Interner;
 use crate::judge::guard;
-use crate::objects::vocabulary::atom;
 use crate::subject::{Asked, Judged, OptionError, Settings, Subject};
 use crate::verdict::{Check, Evidence, Verdict};
 use crate::workload::Workload;
@@ -128,7 +128,7 @@ impl CausalReverse {
         }
         let Key { ids, values, .. } = &mut self.keys[key as usize];
         let write = match op.f {
-            "write" => Some(ids.intern(atom(op.value), values)),
+            "write" => Some(ids.intern_raw(op.value, values)),
             "read" => None,
             f => {
                 let known = "causal-reverse has read and write";
@@ -202,7 +202,7 @@ impl Key {
             return Some(Vec::new());
         }
         let Self { ids, values, .. } = self;
-        let mut list: Vec<u32> = value.items()?.map(|v| ids.intern(atom(v), values)).collect();
+        let mut list: Vec<u32> = value.items()?.map(|v| ids.intern_raw(v, values)).collect();
         list.sort_unstable();
         list.dedup();
         Some(list)

@@ -8,10 +8,10 @@
 
 use keelhaul_history::{RawValue, Value};
 
-use crate::columns::{Interner, NEVER, WordMap};
+use crate::columns::{NEVER, WordMap};
 use crate::in_flight::Span;
+use crate::interner::Interner;
 use crate::objects::Misfit;
-use crate::objects::vocabulary::atom;
 
 use super::calls::End;
 
@@ -182,7 +182,7 @@ impl Elements {
     }
 
     fn intern(&mut self, value: RawValue<'_>) -> u32 {
-        let id = self.interner.intern(atom(value), &mut self.values);
+        let id = self.interner.intern_raw(value, &mut self.values);
         if id as usize == self.rows.len() {
             self.rows.push(Element {
                 known_ns: 0,

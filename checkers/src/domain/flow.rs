@@ -8,10 +8,9 @@
 use keelhaul_history::{RawValue, Value};
 use serde_json::Map;
 
-use crate::columns::Interner;
 use crate::in_flight::Span;
+use crate::interner::Interner;
 use crate::objects::Misfit;
-use crate::objects::vocabulary::atom;
 use crate::verdict::Evidence;
 use crate::words::count;
 
@@ -100,7 +99,7 @@ impl Flow {
     pub fn invoke(&mut self, span: &Span, f: &str, value: RawValue<'_>) -> Result<Call, Misfit> {
         match f {
             "enqueue" => {
-                let value = self.interner.intern(atom(value), &mut self.values);
+                let value = self.interner.intern_raw(value, &mut self.values);
                 self.puts.push(Put { span: *span, value, fate: Fate::Unknown });
                 Ok(Call::Enqueue(self.puts.len() as u32 - 1))
             }
@@ -151,7 +150,7 @@ impl Flow {
     }
 
     fn take(&mut self, value: RawValue<'_>) {
-        let value = self.interner.intern(atom(value), &mut self.values);
+        let value = self.interner.intern_raw(value, &mut self.values);
         self.takes.push(Take { value, by: self.takers.len() as u32 - 1 });
     }
 

@@ -15,10 +15,10 @@ use std::collections::HashMap;
 
 use keelhaul_history::{Kind, Process, RawOp, RawValue, Value};
 
-use crate::columns::{ColumnError, Interner};
+use crate::columns::ColumnError;
 use crate::in_flight::{InFlight, Span};
+use crate::interner::Interner;
 use crate::judge::guard;
-use crate::objects::vocabulary::atom;
 use crate::subject::{Asked, Judged, OptionError, Settings, Subject};
 use crate::verdict::{Check, Evidence, Verdict};
 use crate::workload::{Setting, Workload};
@@ -170,10 +170,10 @@ impl LongFork {
             "\"r\"" | "\"read\"" => false,
             _ => return None,
         };
-        let key = self.key_ids.intern(atom(parts.next()?), &mut self.keys);
+        let key = self.key_ids.intern_raw(parts.next()?, &mut self.keys);
         let value = parts.next().filter(|value| !value.is_null());
         let value =
-            value.map_or(UNSEEN, |value| self.value_ids.intern(atom(value), &mut self.values));
+            value.map_or(UNSEEN, |value| self.value_ids.intern_raw(value, &mut self.values));
         let whole = parts.next().is_none() && (!write || value != UNSEEN);
         whole.then_some((write, key, value))
     }

@@ -10,10 +10,9 @@ use std::collections::BTreeMap;
 use keelhaul_history::{RawValue, Value};
 use serde_json::{Map, json};
 
-use crate::columns::Interner;
 use crate::in_flight::Span;
+use crate::interner::Interner;
 use crate::objects::Misfit;
-use crate::objects::vocabulary::atom;
 use crate::verdict::{Check, Evidence, Verdict};
 use crate::words::count;
 use crate::workload::Workload;
@@ -67,7 +66,7 @@ impl Checker for UniqueIds {
     fn complete(&mut self, (): (), span: &Span, end: End<'_>) -> Result<(), Misfit> {
         let End::Ok(value) = end else { return Ok(()) };
         self.acknowledged += 1;
-        let id = self.interner.intern(atom(value), &mut self.ids);
+        let id = self.interner.intern_raw(value, &mut self.ids);
         if id as usize == self.first.len() {
             self.first.push(*span);
         } else {

@@ -1,12 +1,11 @@
 //! From events to operations: what words a workload uses, and what their values must look like.
 
-use std::collections::HashMap;
-
 use keelhaul_history::{Kind, Process, RawOp, RawValue, Value};
 
 use super::model::{Model, Operation};
 use crate::budget::Budget;
 use crate::columns::{Atom, ColumnError, NEVER, WordMap};
+use crate::interner::Keys;
 use crate::lattice::{Answers, Question, Table};
 use crate::models::Model as Consistency;
 use crate::sequential;
@@ -84,8 +83,7 @@ pub struct Object<M: Model> {
 pub struct ObjectsBuilder<V: Vocabulary> {
     initial: Value,
     objects: Vec<Unfinished<V>>,
-    int_keys: WordMap<i64, u32>,
-    other_keys: HashMap<Option<Value>, u32>,
+    keys: Keys,
     in_flight: WordMap<u32, (u32, u32)>,
     next_index: u64,
 }
@@ -105,8 +103,7 @@ impl<V: Vocabulary> Default for ObjectsBuilder<V> {
         Self {
             initial: Value::Null,
             objects: Vec::new(),
-            int_keys: WordMap::default(),
-            other_keys: HashMap::new(),
+            keys: Keys::default(),
             in_flight: WordMap::default(),
             next_index: 0,
         }
@@ -188,20 +185,13 @@ impl<V: Vocabulary> ObjectsBuilder<V> {
     }
 
     fn object(&mut self, key: Option<RawValue<'_>>) -> u32 {
-        let next = u32::try_from(self.objects.len()).expect("fewer keys than events");
-        let (id, name) = match key.map(atom) {
-            Some(Atom::Int(n)) => (*self.int_keys.entry(n).or_insert(next), Some(Value::Int(n))),
-            Some(Atom::Other(name)) => {
-                (*self.other_keys.entry(Some(name.clone())).or_insert(next), Some(name))
-            }
-            None => (*self.other_keys.entry(None).or_insert(next), None),
-        };
-        if id == next {
+        let (id, new) = self.keys.number(key);
+        if let Some(key) = new {
             let mut vocabulary = V::default();
             if self.initial != Value::Null {
                 vocabulary.begin(&self.initial).expect("it was understood before");
             }
-            self.objects.push(Unfinished { key: name, vocabulary, ops: Vec::new() });
+            self.objects.push(Unfinished { key, vocabulary, ops: Vec::new() });
         }
         id
     }

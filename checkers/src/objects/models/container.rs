@@ -7,11 +7,11 @@ use std::marker::PhantomData;
 
 use keelhaul_history::{RawValue, Value};
 
-use crate::columns::Interner;
+use crate::interner::Interner;
 use crate::objects::model::{Guide, Model, Next, Operation, Shortcut};
 use crate::objects::unique::unknown::Deadlines;
 use crate::objects::unique::{self, Unique};
-use crate::objects::vocabulary::{Misfit, Vocabulary, atom};
+use crate::objects::vocabulary::{Misfit, Vocabulary};
 
 /// An operation on a container; values are ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -181,7 +181,7 @@ impl<D: Discipline> Vocabulary for Words<D> {
             if value.is_null() {
                 return Err(Misfit::Value("the element, which null is not"));
             }
-            Ok(ContainerOp::Put(self.interner.intern(atom(value), &mut self.values)))
+            Ok(ContainerOp::Put(self.interner.intern_raw(value, &mut self.values)))
         } else if f == D::NAMES.1 {
             Ok(ContainerOp::TakeUnknown)
         } else {
@@ -193,7 +193,7 @@ impl<D: Discipline> Vocabulary for Words<D> {
         Ok(match op {
             ContainerOp::Put(_) => op,
             _ if value.is_null() => ContainerOp::TakeNone,
-            _ => ContainerOp::Take(self.interner.intern(atom(value), &mut self.values)),
+            _ => ContainerOp::Take(self.interner.intern_raw(value, &mut self.values)),
         })
     }
 

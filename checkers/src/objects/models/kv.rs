@@ -9,7 +9,8 @@ use keelhaul_history::{RawValue, Value};
 use super::texts::{LOST, Place, Tree};
 use super::texts_ahead::Ahead;
 use crate::budget::Budget;
-use crate::columns::{Atom, Function, INITIAL, Interner, RegisterKey, RegisterOp, Registers};
+use crate::columns::{Atom, Function, INITIAL, RegisterKey, RegisterOp, Registers};
+use crate::interner::Interner;
 use crate::lattice::{Answers, OPS_PER_LOOK, Question, Table};
 use crate::linearizable::{self, Wording};
 use crate::models::Model as Consistency;
@@ -119,7 +120,7 @@ pub struct Words {
 impl Default for Words {
     fn default() -> Self {
         let mut words = Self { texts: Vec::new(), interner: Interner::default() };
-        words.interner.intern(Atom::Other(Value::from("")), &mut words.texts);
+        words.interner.intern_text("", &mut words.texts);
         words
     }
 }
@@ -129,26 +130,30 @@ fn text_of(value: &Value) -> Box<str> {
     value.as_str().map_or_else(|| value.to_string().into(), Into::into)
 }
 
-/// The text of a value; a number and its digits are the same.
-fn atom(value: RawValue<'_>) -> Atom {
-    if let Some(number) = value.as_int() {
-        return Atom::Int(number);
-    }
-    if value.is_null() {
-        return Atom::Other(Value::from(""));
-    }
-    let text = value.as_str();
-    let text = text.as_deref().unwrap_or_else(|| value.text());
-    match text.parse::<i64>() {
-        Ok(number) if number.to_string() == text => Atom::Int(number),
-        _ => Atom::Other(Value::from(text)),
+impl Words {
+    /// The id of a value's text; a number and its digits are the same.
+    fn id(&mut self, value: RawValue<'_>) -> u32 {
+        let Self { texts, interner } = self;
+        if let Some(number) = value.as_int() {
+            return interner.intern(Atom::Int(number), texts);
+        }
+        if value.is_null() {
+            return INITIAL;
+        }
+        let text = value.as_str();
+        let text = text.as_deref().unwrap_or_else(|| value.text());
+        match canonical_number(text) {
+            Some(number) => interner.intern(Atom::Int(number), texts),
+            None => interner.intern_text(text, texts),
+        }
     }
 }
 
-impl Words {
-    fn id(&mut self, value: RawValue<'_>) -> u32 {
-        self.interner.intern(atom(value), &mut self.texts)
-    }
+/// The number whose digits the text is, written as numbers are.
+fn canonical_number(text: &str) -> Option<i64> {
+    let begins_so = matches!(text.as_bytes().first()?, b'0'..=b'9' | b'-');
+    let number = if begins_so { text.parse::<i64>().ok()? } else { return None };
+    (number.to_string() == text).then_some(number)
 }
 
 impl Vocabulary for Words {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use keelhaul_history::{RawValue, Value};
 
-use crate::columns::Interner;
+use crate::interner::Interner;
 use crate::objects::model::{Model, Next, Operation};
 use crate::objects::vocabulary::{Misfit, Vocabulary};
 

@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use keelhaul_history::{RawValue, Value};
 
-use crate::columns::{Interner, NEVER};
+use crate::columns::NEVER;
+use crate::interner::Interner;
 use crate::objects::model::{Model, Next, Operation, Shortcut, Witness};
 use crate::objects::vocabulary::{Misfit, Vocabulary};
 
