@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::sync_channel;
 
+use keelhaul_history::ahead::{Batcher, Batches};
 use keelhaul_history::faults::{Collector, Timeline};
 use keelhaul_history::import::{CAS_MISMATCH, OpSource};
 use keelhaul_history::{Ending, Kind, Process, RawOp, RawValue, ReadError, Value};
@@ -130,6 +132,8 @@ pub struct Judgement {
     pub faults: Vec<FaultSummary>,
     /// Time of the last event, nanoseconds since the run began.
     pub duration_ns: u64,
+    /// What was done to the history besides reading it, a sentence each.
+    pub notes: Vec<String>,
     /// What was tested, a phrase each.
     pub tested: Vec<String>,
     /// What was not, a phrase each.
@@ -174,9 +178,37 @@ pub fn judge<S: OpSource>(
         Some(Ending::Unsealed { torn_tail: true }) => Sealed::UnsealedTorn,
         Some(Ending::Unsealed { torn_tail: false }) | None => Sealed::Unsealed,
     };
+    let notes = history.notes();
     drop(history);
-    Ok(pass.finish(workload, &models, request, ending, budget))
+    Ok(Judgement { notes, ..pass.finish(workload, &models, request, ending, budget) })
 }
+
+/// As [`judge`], while another thread of rayon's reads ahead; the calling thread must be none of rayon's.
+///
+/// # Errors
+/// As [`judge`].
+pub fn judge_ahead<S: OpSource + Send>(
+    history: S,
+    request: &JudgeRequest,
+    budget: &dyn Budget,
+) -> Result<Judgement, JudgeError> {
+    // A thread of the pool that waits for another one could be waited for by it.
+    if rayon::current_thread_index().is_some() {
+        return judge(history, request, budget);
+    }
+    let header = history.header().clone();
+    rayon::in_place_scope(|scope| {
+        let (sender, batches) = sync_channel(BATCHES_AHEAD);
+        scope.spawn(move |_| {
+            let mut rest = Batcher::new(history);
+            while rest.next().is_some_and(|batch| sender.send(batch).is_ok()) {}
+        });
+        judge(Batches::new(header, batches.into_iter()), request, budget)
+    })
+}
+
+/// How many batches may wait to be judged: enough that neither thread waits for the other at every turn.
+const BATCHES_AHEAD: usize = 8;
 
 /// How many events are read between two looks at the budget.
 const EVENTS_PER_LOOK: u64 = 1 << 12;
@@ -292,6 +324,7 @@ impl Pass {
             ending,
             faults,
             duration_ns: end_ns,
+            notes: Vec::new(),
             tested: Vec::new(),
             not_tested: Vec::new(),
             checks,

@@ -35,7 +35,7 @@ pub mod columns;
 
 pub use budget::{Budget, Exhausted, Unlimited};
 pub use domain::LogLines;
-pub use judge::{JudgeError, JudgeRequest, Judgement, Sealed, judge};
+pub use judge::{JudgeError, JudgeRequest, Judgement, Sealed, judge, judge_ahead};
 pub use lattice::Standing;
 pub use subject::{OptionError, Settings};
 pub use verdict::{Check, Evidence, EvidenceOp, Verdict};

@@ -11,13 +11,14 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use keelhaul_benches::histories::{write_history, write_kv_log};
 use keelhaul_benches::inputs::{Input, Made, budget_inputs, speed_inputs};
 use keelhaul_benches::logs::write_log_history;
 use keelhaul_benches::objects::write_object_history;
-use keelhaul_checkers::{JudgeRequest, Unlimited, Verdict, judge};
+use keelhaul_checkers::{JudgeRequest, Unlimited, Verdict, judge_ahead};
 use keelhaul_history::import::{self, OpSource};
 use keelhaul_history::{Ending, Header, RawOp, ReadError, Reader};
 use nix::sys::resource::{UsageWho, getrusage};
@@ -31,7 +32,7 @@ type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
 /// A history that notes when it has been read.
 struct Timed<S> {
     source: S,
-    ended: Option<Instant>,
+    ended: Arc<OnceLock<Instant>>,
 }
 
 impl<S: OpSource> OpSource for Timed<S> {
@@ -42,7 +43,7 @@ impl<S: OpSource> OpSource for Timed<S> {
     fn next_op(&mut self) -> Result<Option<RawOp<'_>>, ReadError> {
         let next = self.source.next_op();
         if !matches!(next, Ok(Some(_))) {
-            self.ended = Some(Instant::now());
+            self.ended.get_or_init(Instant::now);
         }
         next
     }
@@ -66,9 +67,10 @@ fn judge_files(workload: &str, paths: &[String]) -> Fallible<()> {
     let (mut verdict, mut check_us) = (Verdict::Vacuous, 0);
     for path in paths {
         let source = import::open(File::open(path)?, None, import::Options::default())?;
-        let mut timed = Timed { source, ended: None };
-        let judgement = judge(&mut timed, &request, &Unlimited)?;
-        check_us += timed.ended.map_or(0, |ended| ended.elapsed().as_micros());
+        let ended = Arc::default();
+        let timed = Timed { source, ended: Arc::clone(&ended) };
+        let judgement = judge_ahead(timed, &request, &Unlimited)?;
+        check_us += ended.get().map_or(0, |ended| ended.elapsed().as_micros());
         verdict = judgement.checks.first().map_or(judgement.verdict, |check| check.verdict);
     }
     println!("{} {check_us} {}", verdict.as_str(), peak_kib()?);

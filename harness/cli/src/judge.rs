@@ -57,9 +57,9 @@ pub struct Judged {
 pub const STANDARD_INPUT: &str = "-";
 
 /// What can be read at a path, with its name in messages.
-fn open(path: &Path) -> anyhow::Result<(String, Box<dyn Read>)> {
+fn open(path: &Path) -> anyhow::Result<(String, Box<dyn Read + Send>)> {
     if path == Path::new(STANDARD_INPUT) {
-        return Ok(("standard input".into(), Box::new(io::stdin().lock())));
+        return Ok(("standard input".into(), Box::new(io::stdin())));
     }
     let name = path.display().to_string();
     let file = File::open(path).with_context(|| format!("failed to open {name}"))?;
@@ -72,7 +72,7 @@ pub fn judge_file(path: &Path, wish: &Wish) -> Result<Judged, Failure> {
     let usage = |error: anyhow::Error| Failure::new(Exit::Usage, error);
     let (file, input) = open(path).map_err(usage)?;
     let in_file = |error: anyhow::Error| usage(error.context(file.clone()));
-    let mut source =
+    let source =
         import::open(input, wish.format, wish.import).map_err(|error| in_file(error.into()))?;
     let header = source.header().clone();
     let models = wish.model.iter().flat_map(|models| models.split(','));
@@ -83,14 +83,19 @@ pub fn judge_file(path: &Path, wish: &Wish) -> Result<Judged, Failure> {
         requested_faults: header.faults.clone(),
     };
     let limits = Limits::new(wish.time, wish.bytes, wish.at_a_time);
-    let mut answer =
-        keelhaul_checkers::judge(&mut source, &request, &limits).map_err(|error| match error {
-            JudgeError::Workload(name) if name.is_empty() => Failure::usage(format!(
-                "{file} does not say what its operations mean: name it with --workload {}",
-                keelhaul_checkers::workloads().map(|w| w.name).collect::<Vec<_>>().join("|")
-            )),
-            other => in_file(other.into()),
-        })?;
+    // Where several are judged at a time they are what keeps the processors busy.
+    let answer = if wish.at_a_time == 1 {
+        keelhaul_checkers::judge_ahead(source, &request, &limits)
+    } else {
+        keelhaul_checkers::judge(source, &request, &limits)
+    };
+    let mut answer = answer.map_err(|error| match error {
+        JudgeError::Workload(name) if name.is_empty() => Failure::usage(format!(
+            "{file} does not say what its operations mean: name it with --workload {}",
+            keelhaul_checkers::workloads().map(|w| w.name).collect::<Vec<_>>().join("|")
+        )),
+        other => in_file(other.into()),
+    })?;
     if answer.verdict == Verdict::Invalid && path != Path::new(STANDARD_INPUT) && path.is_file() {
         // Without it the evidence is only poorer by the names.
         let again =
@@ -110,7 +115,7 @@ pub fn judge_file(path: &Path, wish: &Wish) -> Result<Judged, Failure> {
     judgement.not_tested = answer.not_tested;
     judgement.elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     judgement.peak_bytes = peak_bytes();
-    Ok(Judged { header, judgement, notes: source.notes() })
+    Ok(Judged { header, judgement, notes: answer.notes })
 }
 
 /// The most memory this process has held, as the kernel counts it.
