@@ -1,6 +1,6 @@
 //! Small numbers for values.
 //!
-//! Whole numbers have a map of their own. Of anything else a table holds hash and id, and the value itself stands only in
+//! Whole numbers have a place of their own ([`Ints`]). Of anything else a table holds hash and id, and the value itself stands only in
 //! the list that the ids lead into: to look a text up that is known costs no allocation, and to grow the table no look at
 //! any text.
 
@@ -18,10 +18,58 @@ struct Slot {
     id: u32,
 }
 
+/// Ids of whole numbers.
+///
+/// What is written is mostly a counter, and what is read was mostly written lately. So numbers that come in rising order
+/// are a list that is searched from its end: a hash table of millions would be two cache misses a number.
+#[derive(Debug, Default)]
+struct Ints {
+    /// Numbers with their ids, both rising.
+    rising: Vec<(i64, u32)>,
+    /// Numbers that came after greater ones, or all of them once there are many such.
+    others: WordMap<i64, u32>,
+}
+
+impl Ints {
+    /// One number in so many may come out of order before all of them are in the table.
+    const OUT_OF_ORDER: usize = 16;
+
+    fn get(&self, n: i64) -> Option<u32> {
+        self.find_rising(n).or_else(|| self.others.get(&n).copied())
+    }
+
+    /// Looks back from the end in steps that double, then halves the last of them.
+    fn find_rising(&self, n: i64) -> Option<u32> {
+        let (mut end, mut step) = (self.rising.len(), 1);
+        while let Some(from) = end.checked_sub(step)
+            && self.rising[from].0 > n
+        {
+            (end, step) = (from, 2 * step);
+        }
+        let from = end.saturating_sub(step);
+        let at = self.rising[from..end].binary_search_by_key(&n, |(known, _)| *known).ok()?;
+        Some(self.rising[from + at].1)
+    }
+
+    /// Adds a number that is not known.
+    fn add(&mut self, n: i64, id: u32) {
+        let goes_on = self.rising.last().is_none_or(|(last, _)| *last < n);
+        // An empty list beside a table is one that was given up.
+        if goes_on && (self.others.is_empty() || !self.rising.is_empty()) {
+            self.rising.push((n, id));
+            return;
+        }
+        self.others.insert(n, id);
+        if self.others.len() > Self::OUT_OF_ORDER + self.rising.len() / Self::OUT_OF_ORDER {
+            self.others.extend(std::mem::take(&mut self.rising));
+        }
+    }
+}
+
 /// Small numbers for values, in order of first use.
 #[derive(Debug, Default)]
 pub(crate) struct Interner {
-    ints: WordMap<i64, u32>,
+    ints: Ints,
     others: HashTable<Slot>,
 }
 
@@ -29,13 +77,12 @@ impl Interner {
     /// The id of `atom`; `values` receives it if it is new.
     pub(crate) fn intern(&mut self, atom: Atom, values: &mut Vec<Value>) -> u32 {
         match atom {
-            Atom::Int(n) => {
-                let next = next_id(values);
-                *self.ints.entry(n).or_insert_with(|| {
-                    values.push(Value::Int(n));
-                    next
-                })
-            }
+            Atom::Int(n) => self.ints.get(n).unwrap_or_else(|| {
+                let id = next_id(values);
+                values.push(Value::Int(n));
+                self.ints.add(n, id);
+                id
+            }),
             Atom::Other(Value::Str(text)) => self
                 .find(hash_of(&*text), values, |value| value.as_str() == Some(&text))
                 .unwrap_or_else(|hash| self.add(hash, Value::Str(text), values)),
@@ -139,6 +186,8 @@ fn hash_of(value: &(impl Hash + ?Sized)) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use rand::{RngExt, SeedableRng};
+
     use super::*;
 
     #[test]
@@ -158,6 +207,31 @@ mod tests {
         assert_eq!(interner.intern_text("new", &mut values), 6);
         assert_eq!(interner.intern(text("new"), &mut values), 6);
         assert_eq!(values.len(), 7);
+    }
+
+    #[test]
+    fn numbers_have_the_ids_that_a_map_gives_them() {
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+        for disorder in [0, 1, 20, 1000] {
+            let (mut interner, mut values) = (Interner::default(), Vec::new());
+            let mut known = std::collections::HashMap::new();
+            for n in 0..5_000_i64 {
+                let mut check = |n: i64| {
+                    let next = known.len() as u32;
+                    let id = *known.entry(n).or_insert(next);
+                    assert_eq!(interner.intern(Atom::Int(n), &mut values), id, "{n} of {disorder}");
+                };
+                check(3 * n + rng.random_range(-disorder..=disorder));
+                check(rng.random_range(0..=3 * n));
+            }
+            assert_eq!(values.len(), known.len());
+        }
+        let (mut interner, mut values) = (Interner::default(), Vec::new());
+        for n in [i64::MAX, i64::MIN, 0, i64::MAX, 0, i64::MIN] {
+            let id = interner.intern(Atom::Int(n), &mut values);
+            assert_eq!(values[id as usize], Value::Int(n));
+        }
+        assert_eq!(values.len(), 3);
     }
 
     #[test]
