@@ -1,4 +1,67 @@
 //! What an object promises when nothing happens at the same time.
+//!
+//! Whoever has an object of another kind writes it down as a [`Model`]: the state in which it begins, and what each
+//! operation does to a state. The rest of the trait has defaults that do for any object, and can make it faster or its
+//! evidence smaller. A register that only ever rises:
+//!
+//! ```
+//! use keelhaul_checkers::columns::NEVER;
+//! use keelhaul_checkers::objects::{Model, Next, Object, Operation, check};
+//! use keelhaul_checkers::{Unlimited, Verdict};
+//!
+//! struct Highest;
+//!
+//! #[derive(Clone, PartialEq, Eq, Hash)]
+//! enum Op {
+//!     Raise(u32),
+//!     /// What was returned, if that is known.
+//!     Read(Option<u32>),
+//! }
+//!
+//! impl Model for Highest {
+//!     type State = u32;
+//!     type Op = Op;
+//!
+//!     fn initial(&self) -> u32 {
+//!         0
+//!     }
+//!
+//!     fn step(&self, state: &u32, op: &Op) -> Next<u32> {
+//!         match op {
+//!             Op::Raise(to) => Next::To(*state.max(to)),
+//!             Op::Read(found) => Next::same_if(found.is_none_or(|found| found == *state)),
+//!         }
+//!     }
+//!
+//!     fn forget(&self, op: &Op) -> Op {
+//!         match op {
+//!             Op::Raise(to) => Op::Raise(*to),
+//!             Op::Read(_) => Op::Read(None),
+//!         }
+//!     }
+//!
+//!     fn describe(&self, op: &Op) -> String {
+//!         match op {
+//!             Op::Raise(to) => format!("raise to {to}"),
+//!             Op::Read(Some(found)) => format!("read -> {found}"),
+//!             Op::Read(None) => "read".into(),
+//!         }
+//!     }
+//! }
+//!
+//! let operation = |op, process, call, ret| {
+//!     let end_ns = if ret == NEVER { 0 } else { u64::from(ret) };
+//!     Operation { op, process, call, ret, start_ns: u64::from(call), end_ns }
+//! };
+//! let judge = |ops| check(&[Object { key: None, model: Highest, ops }], &Unlimited).verdict;
+//!
+//! // Nobody knows whether the value was ever raised to 7, so 7 may be read later.
+//! let raise = [operation(Op::Raise(7), 0, 0, NEVER), operation(Op::Raise(3), 1, 1, 2)];
+//! let read = |found, call| operation(Op::Read(Some(found)), 2, call, call + 1);
+//! let after = |reads: [_; 2]| raise.iter().cloned().chain(reads).collect();
+//! assert_eq!(judge(after([read(3, 3), read(7, 5)])), Verdict::Valid);
+//! assert_eq!(judge(after([read(7, 3), read(3, 5)])), Verdict::Invalid);
+//! ```
 
 use std::collections::BTreeSet;
 use std::hash::Hash;

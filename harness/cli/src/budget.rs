@@ -27,6 +27,9 @@ const NO: u8 = 0;
 const TIME: u8 = 1;
 const MEMORY: u8 = 2;
 
+/// One part in so many of the time is kept back: what a search holds in millions of pieces takes as long to let go.
+const KEPT_BACK: u32 = 10;
+
 /// The kernel counts in pages of this size.
 const PAGE_BYTES: usize = 4096;
 
@@ -34,7 +37,7 @@ impl Limits {
     /// From now on; so many checks are made at a time, and share the memory.
     pub fn new(time: Duration, bytes: usize, at_a_time: usize) -> Self {
         Self {
-            deadline: Instant::now() + time,
+            deadline: Instant::now() + (time - time / KEPT_BACK),
             bytes,
             share: bytes / at_a_time,
             account: File::open("/proc/self/statm").ok().map(Mutex::new),
