@@ -58,6 +58,12 @@ fn mutants() {
             info.name, info.nemesis, info.flags
         );
     }
+    println!("\nChanges that break no rule, and must survive (--mutant takes them too):");
+    let equivalents: Vec<_> = Mutant::equivalents().map(Mutant::info).collect();
+    let width = equivalents.iter().map(|info| info.name.len()).max().unwrap_or(0);
+    for info in equivalents {
+        println!("{:width$}  {} ({})", info.name, info.rule, info.id);
+    }
 }
 
 /// Prints what the local environment needs, and how to mend what is missing.

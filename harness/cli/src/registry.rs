@@ -69,9 +69,12 @@ pub fn not_testable(env: &str, disk: &str) -> Vec<String> {
     reasons.iter().copied().chain(power).map(ToString::to_string).collect()
 }
 
-/// The mistakes that can be seeded.
+/// What `--mutant` takes: mistakes that can be seeded, and changes that are none.
 pub fn mutants() -> Vec<Choice> {
-    Mutant::all().map(|mutant| choice(mutant.info().name, mutant.info().rule)).collect()
+    Mutant::all()
+        .chain(Mutant::equivalents())
+        .map(|mutant| choice(mutant.info().name, mutant.info().rule))
+        .collect()
 }
 
 /// Finds a choice by name; the sentence names what there is.

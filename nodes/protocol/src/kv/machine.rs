@@ -78,6 +78,20 @@ impl Machine {
         }
     }
 
+    /// Forgets a session (the mutant R29).
+    pub(crate) fn forget(&mut self, session: SessionId) {
+        if let Some(session) = self.sessions.remove(&session) {
+            self.by_use.remove(&session.used);
+        }
+    }
+
+    /// Forgets of every session what was last done in it (the mutant R30).
+    pub(crate) fn forget_commands(&mut self) {
+        for session in self.sessions.values_mut() {
+            (session.sequence, session.response) = (0, None);
+        }
+    }
+
     /// The value under a key.
     #[must_use]
     pub fn read(&self, key: &[u8]) -> Option<&Value> {

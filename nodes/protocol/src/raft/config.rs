@@ -58,6 +58,42 @@ impl Config {
         }
     }
 
+    /// As it is, but for what the settings of a change that breaks no rule are.
+    pub(super) fn changed(mut self) -> Config {
+        let doubled = |time: Nanos| Nanos(time.0 * 2);
+        match self.mutant {
+            Some(Mutant::SlowHeartbeats) => {
+                self.heartbeat_interval = doubled(self.heartbeat_interval);
+            }
+            Some(Mutant::LongElections) => {
+                let range = &self.election_timeout;
+                self.election_timeout = doubled(*range.start())..=doubled(*range.end());
+            }
+            // What makes messages smaller must leave room for enough of them: too slow a cluster is another change.
+            Some(Mutant::SingleEntries) => {
+                self.append_entries_max = 1;
+                self.appends_in_flight_max = self.appends_in_flight_max.max(64);
+            }
+            Some(Mutant::LargeAppends) => {
+                self.append_entries_max *= 16;
+                self.append_bytes_max *= 16;
+            }
+            Some(Mutant::NoPipeline) => {
+                self.appends_in_flight_max = 1;
+                self.append_entries_max = self.append_entries_max.max(64);
+                self.append_bytes_max *= 16;
+            }
+            Some(Mutant::FrequentSnapshots) => (self.snapshot_entries, self.keep_entries) = (20, 0),
+            _ => {}
+        }
+        self
+    }
+
+    /// How many bytes of a snapshot travel in one piece at most.
+    pub(super) fn piece_bytes_max(&self) -> usize {
+        if self.is(Mutant::SmallPieces) { 64 } else { self.append_bytes_max }
+    }
+
     /// How many members decide: a majority of all, this node included.
     pub(super) fn quorum(&self) -> usize {
         if self.is(Mutant::QuorumOffByOne) {

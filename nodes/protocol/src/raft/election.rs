@@ -40,7 +40,10 @@ impl Replica {
     /// A quorum would vote for this node: raises the term and asks it to.
     fn elect(&mut self) {
         self.reset_election_timer();
-        let term = Term(self.hard_state.term.0 + 1);
+        // The mutant S3 stays where it is, unless that was a candidacy of its own already.
+        let stays = self.config.is(Mutant::VoteForSelf)
+            && self.hard_state.vote.is_some_and(|vote| vote != self.config.id);
+        let term = Term(self.hard_state.term.0 + u64::from(!stays));
         self.office = Office::Candidate(BTreeSet::new());
         self.enter_term(HardState { term, vote: Some(self.config.id) });
         self.outbox.vote_for_self(term);
@@ -62,12 +65,18 @@ impl Replica {
     }
 
     pub(super) fn on_vote(&mut self, from: NodeId, last: Position) {
-        let free = self.hard_state.vote.is_none_or(|vote| vote == from);
-        let granted = (free && self.is_up_to_date(last)) || self.config.is(Mutant::VoteForAnyone);
+        let free = self.hard_state.vote.is_none_or(|vote| {
+            vote == from || self.config.is(Mutant::LargerNumberWins) && vote < from
+        });
+        let refused_before =
+            self.config.is(Mutant::RefusedVoteStays) && self.hard_state.vote == Some(from);
+        let granted = (free && (self.is_up_to_date(last) || refused_before))
+            || self.config.is(Mutant::VoteForAnyone);
+        let noted = granted || free && self.config.is(Mutant::RefusedVoteStays);
+        if noted && self.hard_state.vote != Some(from) {
+            self.save_hard_state(HardState { vote: Some(from), ..self.hard_state });
+        }
         if granted {
-            if self.hard_state.vote != Some(from) {
-                self.save_hard_state(HardState { vote: Some(from), ..self.hard_state });
-            }
             self.reset_election_timer();
         }
         let term = self.hard_state.term;
@@ -105,12 +114,20 @@ impl Replica {
         let term = self.hard_state.term;
         let first = LogIndex(self.log.last().index.0 + 1);
         self.leader = Some(self.config.id);
+        let first = if self.config.is(Mutant::ResetLog) { self.reset_log() } else { first };
         self.office = Office::Leader(Leader::new(&self.config, first));
         self.outbox.note(Note::Leading(term));
         self.reset_quorum_timer();
         self.reset_heartbeat_timer();
         self.append_own(Payload::Noop);
         self.beat();
+    }
+
+    /// What the mutant S5 does when it is elected; says where its own first entry goes.
+    fn reset_log(&mut self) -> LogIndex {
+        let first = LogIndex(self.committed.0 + 1);
+        self.log.truncate(first);
+        first
     }
 
     /// Becomes or stays a follower. A leader that was answers its clients: nobody knows what becomes of the
@@ -120,6 +137,9 @@ impl Replica {
             self.enter_term(HardState { term, vote: None });
         }
         let office = std::mem::replace(&mut self.office, Office::Follower);
+        if self.config.is(Mutant::ClearVote) && !matches!(office, Office::Follower) {
+            self.save_hard_state(HardState { vote: None, ..self.hard_state });
+        }
         if let Office::Leader(office) = office {
             self.leader = None;
             self.outbox.note(Note::SteppedDown(self.hard_state.term));
@@ -146,6 +166,9 @@ impl Replica {
     fn dismiss(&mut self, reads: Reads, successor: Option<NodeId>) {
         for id in reads.into_ids() {
             self.outbox.reply(id, Response::NotLeader { leader: successor });
+        }
+        if self.config.is(Mutant::ReplyByIndex) {
+            return;
         }
         for (_, id) in self.pending.drain(..) {
             self.outbox.reply(id, Response::Unknown);
@@ -218,8 +241,14 @@ impl Replica {
 
     pub(super) fn save_hard_state(&mut self, hard_state: HardState) {
         self.hard_state = hard_state;
-        if !self.config.is(Mutant::ForgetVote) {
-            self.outbox.save_hard_state(hard_state);
+        match self.config.mutant {
+            Some(Mutant::ForgetVote) => {}
+            Some(Mutant::VoteUnsynced) => self.outbox.save_hard_state_unsynced(hard_state),
+            Some(Mutant::ForgetOwnVote) => {
+                let vote = hard_state.vote.filter(|vote| *vote != self.config.id);
+                self.outbox.save_hard_state(HardState { vote, ..hard_state });
+            }
+            _ => self.outbox.save_hard_state(hard_state),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The replica: its state, and the way of an input through it.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rand_chacha::ChaCha8Rng;
 
@@ -12,9 +12,10 @@ use super::mutant::Mutant;
 use super::outbox::{After, Outbox};
 use super::snapshot::Incoming;
 use crate::api::{
-    Effect, HardState, Input, LogIndex, Nanos, NodeId, Payload, RequestId, Snapshot, Stored, Term,
+    Effect, Entry, HardState, Input, LogIndex, Nanos, NodeId, Payload, RequestId, Snapshot, Stored,
+    Term,
 };
-use crate::kv;
+use crate::kv::{self, SessionId};
 
 /// What a replica is at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +93,8 @@ pub struct Replica {
     /// When a node that does not lead loses patience.
     pub(super) election_due: Nanos,
     pub(super) outbox: Outbox,
+    /// When each session was last used, by this node's clock: what the mutant R29 goes by.
+    used_at: BTreeMap<SessionId, Nanos>,
 }
 
 impl Replica {
@@ -109,23 +112,24 @@ impl Replica {
         rng: ChaCha8Rng,
         out: &mut Vec<Effect<Message>>,
     ) -> Replica {
+        let config = config.changed();
         let base = stored.snapshot.as_ref().map_or(Position::default(), |snapshot| Position {
             term: snapshot.last_term,
             index: snapshot.last_index,
         });
         let machine = stored.snapshot.as_ref().map_or_else(kv::Machine::default, |snapshot| {
-            kv::Machine::restore(&snapshot.data).expect("a stored snapshot is one of ours")
+            restore(&config, &snapshot.data).expect("a stored snapshot is one of ours")
         });
         let mut log = Log::new(base);
         for entry in stored.entries.into_iter().filter(|entry| entry.index > base.index) {
             log.push(entry.into());
         }
         let mut replica = Replica {
+            outbox: Outbox::new(log.last().index, config.is(Mutant::KeepDurable)),
             config,
             rng,
             now,
             hard_state: stored.hard_state,
-            outbox: Outbox::new(log.last().index),
             log,
             committed: base.index,
             applied: base.index,
@@ -140,6 +144,7 @@ impl Replica {
             verified: LogIndex(0),
             incoming: None,
             election_due: now,
+            used_at: BTreeMap::new(),
         };
         replica.reset_election_timer();
         replica.finish(out);
@@ -251,7 +256,7 @@ impl Replica {
         for (peer, progress) in &mut leader.progress {
             if progress.snapshot_stalled() {
                 let piece =
-                    progress.snapshot_piece(self.hard_state.term, self.config.append_bytes_max);
+                    progress.snapshot_piece(self.hard_state.term, self.config.piece_bytes_max());
                 piece.into_iter().for_each(|piece| self.outbox.send(After::Term, *peer, piece));
             }
             progress.tick();
@@ -301,7 +306,9 @@ impl Replica {
             let leader = message.is_from_leader().then_some(from);
             self.follow(term, leader);
         }
-        if term < self.hard_state.term && !hypothetical {
+        let stale_vote = self.config.is(Mutant::CountStaleVotes)
+            && matches!(message, Message::VoteReply { granted: true, .. });
+        if term < self.hard_state.term && !hypothetical && !stale_vote {
             self.refuse(from, &message);
             return;
         }
@@ -357,6 +364,9 @@ impl Replica {
             let index = LogIndex(self.applied.0 + 1);
             let Some(entry) = self.log.get(index) else { break };
             let position = Position { term: entry.term, index };
+            if self.config.is(Mutant::ExpireByClock) {
+                expire(&mut self.machine, &mut self.used_at, entry, self.now);
+            }
             let response = if self.config.is(Mutant::NoDedupe) {
                 self.machine.apply_again(entry)
             } else {
@@ -377,7 +387,9 @@ impl Replica {
             && position.index <= applied.index
         {
             self.pending.pop_front();
-            let answer = response.take().filter(|_| position == applied);
+            let theirs = position == applied
+                || self.config.is(Mutant::ReplyByIndex) && position.index == applied.index;
+            let answer = response.take().filter(|_| theirs);
             self.outbox.reply(id, answer.unwrap_or(kv::Response::Unknown));
         }
     }
@@ -386,5 +398,31 @@ impl Replica {
         for peer in self.config.peers() {
             self.outbox.send(after, peer, message.clone());
         }
+    }
+}
+
+/// The state machine of a snapshot.
+pub(super) fn restore(config: &Config, data: &[u8]) -> Result<kv::Machine, kv::RestoreError> {
+    let mut machine = kv::Machine::restore(data)?;
+    if config.is(Mutant::ForgetSessions) {
+        machine.forget_commands();
+    }
+    Ok(machine)
+}
+
+/// How long a session of the mutant R29 lives unused.
+const SESSION_LIFE: Nanos = Nanos(200_000_000);
+
+/// What the mutant R29 does before it applies an entry.
+fn expire(
+    machine: &mut kv::Machine,
+    used_at: &mut BTreeMap<SessionId, Nanos>,
+    entry: &Entry,
+    now: Nanos,
+) {
+    let Payload::Command { session, .. } = entry.payload else { return };
+    let last = used_at.insert(session, now).unwrap_or(now);
+    if now.0 - last.0 > SESSION_LIFE.0 {
+        machine.forget(session);
     }
 }

@@ -52,12 +52,14 @@ pub(super) struct Outbox {
     durable: LogIndex,
     /// When the driver's timer will go off.
     armed: Option<Nanos>,
+    /// The mutant R19: what was durable stays so, whatever takes its place.
+    keeps_durable: bool,
 }
 
 impl Outbox {
     /// With a log that is durable up to here.
-    pub(super) fn new(durable: LogIndex) -> Outbox {
-        Outbox { durable, ..Outbox::default() }
+    pub(super) fn new(durable: LogIndex, keeps_durable: bool) -> Outbox {
+        Outbox { durable, keeps_durable, ..Outbox::default() }
     }
 
     /// How far the log is durable on this node.
@@ -73,6 +75,11 @@ impl Outbox {
         }
         self.dirty = true;
         self.term_ticket = self.next_ticket();
+    }
+
+    /// What a mutant does in its place: nothing asks for a sync, and nothing waits for one.
+    pub(super) fn save_hard_state_unsynced(&mut self, hard_state: HardState) {
+        self.effects.push(Effect::SaveHardState(hard_state));
     }
 
     pub(super) fn append(&mut self, entries: Vec<Entry>) {
@@ -108,9 +115,11 @@ impl Outbox {
     fn stored_log(&mut self, before: LogIndex, last: LogIndex) {
         self.dirty = true;
         self.log_ticket = self.next_ticket();
-        self.durable = self.durable.min(before);
-        for (_, reached) in &mut self.unsynced {
-            *reached = (*reached).min(before);
+        if !self.keeps_durable {
+            self.durable = self.durable.min(before);
+            for (_, reached) in &mut self.unsynced {
+                *reached = (*reached).min(before);
+            }
         }
         self.unsynced.push_back((self.log_ticket, last));
     }
@@ -142,7 +151,8 @@ impl Outbox {
         while let Some((ticket, reached)) = self.unsynced.front().copied()
             && ticket <= self.synced
         {
-            self.durable = reached;
+            let kept = if self.keeps_durable { self.durable } else { LogIndex(0) };
+            self.durable = reached.max(kept);
             self.unsynced.pop_front();
         }
         let later = self.waiting.split_off(&SyncTicket(self.synced.0 + 1));

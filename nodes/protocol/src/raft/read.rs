@@ -55,8 +55,11 @@ impl Replica {
     /// Tells followers that this node leads. Reads that wait are confirmed by the answers.
     pub(super) fn beat(&mut self) {
         let Office::Leader(leader) = &mut self.office else { return };
-        leader.round += 1;
-        if self.committed >= leader.first && !leader.reads.waiting.is_empty() {
+        if leader.round == 0 || !self.config.is(Mutant::ReuseRound) {
+            leader.round += 1;
+        }
+        let knows = self.committed >= leader.first || self.config.is(Mutant::ReadBeforeCommit);
+        if knows && !leader.reads.waiting.is_empty() {
             let reads = std::mem::take(&mut leader.reads.waiting);
             let round = Round { round: leader.round, index: self.committed, reads };
             leader.reads.rounds.push_back(round);
@@ -91,7 +94,8 @@ impl Replica {
         self.answer_reads();
         let Office::Leader(leader) = &self.office else { return };
         let idle = leader.reads.rounds.is_empty() && !leader.reads.waiting.is_empty();
-        if idle && self.committed >= leader.first {
+        let knows = self.committed >= leader.first || self.config.is(Mutant::ReadBeforeCommit);
+        if idle && knows {
             self.beat();
             // A cluster of one confirms itself.
             self.answer_reads();

@@ -36,7 +36,9 @@ impl Replica {
         let matched = leader.progress.values().map(|progress| progress.matched);
         let reached = reached_by(self.config.quorum(), self.outbox.durable(), matched)
             .min(self.log.last().index);
-        let own = self.log.term(reached) == Some(self.hard_state.term);
+        let next = LogIndex(self.committed.0 + 1);
+        let asked = if self.config.is(Mutant::StopAtOldTerm) { next } else { reached };
+        let own = self.log.term(asked) == Some(self.hard_state.term);
         if reached > self.committed && (own || self.config.is(Mutant::CommitOldTerm)) {
             self.commit(reached);
         }
@@ -48,6 +50,10 @@ impl Replica {
         let last = self.log.last().index;
         let known =
             if self.config.is(Mutant::CommitUnverified) { last } else { self.verified.min(last) };
+        if self.config.is(Mutant::CommitBack) && commit >= self.log.base().index {
+            self.committed = self.committed.min(commit);
+            self.applied = self.applied.min(commit);
+        }
         if commit.min(known) > self.committed {
             self.commit(commit.min(known));
         }
@@ -71,7 +77,8 @@ impl Replica {
         let outcome = if matches {
             let matched = self.take_entries(prev, entries);
             self.verified = self.verified.max(matched);
-            self.commit_as_follower(commit);
+            let by_itself = self.config.is(Mutant::CommitByItself);
+            self.commit_as_follower(if by_itself { matched } else { commit });
             AppendOutcome::Matched(matched)
         } else {
             self.conflict(prev.index)
@@ -149,7 +156,13 @@ impl Replica {
         let Some(progress) = leader.progress.get_mut(&from) else { return };
         progress.heard();
         match outcome {
+            AppendOutcome::Matched(_) if self.config.is(Mutant::MatchAhead) => {
+                progress.matched(LogIndex(progress.next.0 - 1));
+            }
             AppendOutcome::Matched(index) => progress.matched(index),
+            AppendOutcome::Conflict { prev, .. } if self.config.is(Mutant::StepBack) => {
+                progress.conflict(prev, prev);
+            }
             AppendOutcome::Conflict { prev, term, first } => {
                 let known = term.and_then(|term| self.log.last_of_term(term));
                 let next = known.map_or(first, |last| LogIndex(last.0 + 1));
@@ -170,7 +183,7 @@ impl Replica {
                 let Some(prev_term) = self.log.term(index) else {
                     if let Some(snapshot) = &self.snapshot {
                         progress.begin_snapshot(snapshot);
-                        let piece = progress.snapshot_piece(term, bytes_max);
+                        let piece = progress.snapshot_piece(term, self.config.piece_bytes_max());
                         piece
                             .into_iter()
                             .for_each(|piece| self.outbox.send(After::Term, *peer, piece));

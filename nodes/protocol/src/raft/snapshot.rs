@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use super::log::Log;
 use super::message::{AppendOutcome, Message, Position};
-use super::node::{Office, Replica};
+use super::mutant::Mutant;
+use super::node::{Office, Replica, restore};
 use super::outbox::After;
 use super::progress::{Flow, Progress};
 use crate::api::{LogIndex, NodeId, Snapshot, Term};
-use crate::kv;
 
 /// A snapshot that arrives.
 #[derive(Debug)]
@@ -63,9 +63,11 @@ impl Replica {
         let Some((entries_max, keep)) = self.config.compaction() else { return };
         let due =
             self.unsaved_entries >= entries_max || self.unsaved_bytes >= self.config.snapshot_bytes;
-        let Some(last_term) = self.log.term(self.applied).filter(|_| due) else { return };
+        let ahead = self.config.is(Mutant::SnapshotAhead);
+        let last_index = if ahead { self.committed } else { self.applied };
+        let Some(last_term) = self.log.term(last_index).filter(|_| due) else { return };
         let data = self.machine.snapshot().into();
-        let snapshot = Snapshot { last_index: self.applied, last_term, data };
+        let snapshot = Snapshot { last_index, last_term, data };
         self.log.compact(LogIndex(self.applied.0.saturating_sub(keep)));
         let log_from = LogIndex(self.log.base().index.0 + 1);
         self.outbox.save_snapshot(snapshot.clone(), log_from, true);
@@ -114,8 +116,9 @@ impl Replica {
     fn install(&mut self, from: NodeId) {
         let Some(Incoming { last, data }) = self.incoming.take() else { return };
         // One that cannot be read is as good as lost: the leader sends it again.
-        let Ok(machine) = kv::Machine::restore(&data) else { return };
-        let keep_log = self.log.term(last.index) == Some(last.term);
+        let Ok(machine) = restore(&self.config, &data) else { return };
+        let keep_log =
+            self.log.term(last.index) == Some(last.term) && !self.config.is(Mutant::DropSuffix);
         if keep_log {
             self.log.compact(last.index);
         } else {
@@ -147,7 +150,8 @@ impl Replica {
         let Some(progress) = leader.progress.get_mut(&from) else { return };
         progress.heard();
         if progress.received(last, received) {
-            let piece = progress.snapshot_piece(self.hard_state.term, self.config.append_bytes_max);
+            let piece =
+                progress.snapshot_piece(self.hard_state.term, self.config.piece_bytes_max());
             piece.into_iter().for_each(|piece| self.outbox.send(After::Term, from, piece));
         }
     }

@@ -1,0 +1,54 @@
+//! Reads, sessions and snapshots.
+
+use super::{BUSY, Info, Mutant, PATIENT, mutant};
+
+pub(super) const TABLE: &[Info] = &[
+    mutant(Mutant::ReplyByIndex, "reply-by-index", "R27", 3)
+        .breaks("answers who waits for an index with whatever is committed there, and keeps them waiting when it stops leading; the entry must be theirs, by its term too")
+        .met_in("dissertation §6.3; MIT 6.824, lab 3")
+        .shows("a command that was lost is answered as done")
+        .reached_by("partition", BUSY)
+        .without_check_quorum(),
+    mutant(Mutant::NoDedupe, "no-dedupe", "R28", 1)
+        .breaks("applies a command as often as it is sent; a repeated one must be recognised by session and number")
+        .met_in("dissertation §6.3")
+        .shows("a write appears twice; a cas that happened is answered with a mismatch")
+        .reached_by("kill,pause", PATIENT),
+    mutant(Mutant::ExpireByClock, "expire-by-clock", "R29", 2)
+        .breaks("forgets a session that its own clock says was not used for a while; what is forgotten must follow from the log alone")
+        .met_in("dissertation §6.3")
+        .shows("a command is applied on some replicas and not on others: they diverge")
+        .reached_by("kill,pause", PATIENT),
+    mutant(Mutant::ForgetSessions, "forget-sessions", "R30", 3)
+        .breaks("a snapshot holds which sessions there are and not what was last done in them; a replica that starts from one applies a repeated command again")
+        .met_in("dissertation §6.3")
+        .shows("a command is applied twice; replicas diverge")
+        .reached_by("kill,partition", PATIENT),
+    mutant(Mutant::LocalRead, "local-read", "R32", 1)
+        .breaks("a leader answers reads from its own state at once; a quorum must confirm that it leads still")
+        .met_in("dissertation §6.4; etcd#741")
+        .shows("a deposed leader serves stale reads")
+        .reached_by("partition", BUSY)
+        .without_check_quorum(),
+    mutant(Mutant::ReadBeforeCommit, "read-before-commit", "R33", 3)
+        .breaks("a new leader serves reads before an entry of its own term is committed; until then it does not know what is")
+        .met_in("dissertation §6.4; etcd#7331, tikv#1632")
+        .shows("stale reads after a change of leader")
+        .reached_by("partition,kill", BUSY),
+    mutant(Mutant::ReuseRound, "reuse-round", "R34", 2)
+        .breaks("reads are confirmed by answers to an earlier round of heartbeats; only a round that began after the read says that this node led still")
+        .met_in("dissertation §6.4; etcd#20418")
+        .shows("a deposed leader serves stale reads")
+        .reached_by("partition", BUSY)
+        .without_check_quorum(),
+    mutant(Mutant::DropSuffix, "drop-suffix", "R47", 3)
+        .breaks("a snapshot that arrives replaces the whole log, what follows it too; entries that continue it may be acknowledged")
+        .met_in("paper figure 13, rule 6; openraft#559, hashicorp/raft#704")
+        .shows("an entry is committed without a quorum; an acknowledged write is lost")
+        .reached_by("partition,kill", BUSY),
+    mutant(Mutant::SnapshotAhead, "snapshot-ahead", "R48", 2)
+        .breaks("a snapshot of what is applied is labelled with what is committed; label and state must be taken together")
+        .met_in("paper §7; openraft eed681d5")
+        .shows("a replica that starts from a snapshot lacks entries; replicas diverge")
+        .reached_by("kill,partition", BUSY),
+];
