@@ -135,7 +135,7 @@ pub struct RunArgs {
     /// How long a client waits for an answer, in seconds; then nobody knows what became of the operation
     #[arg(long, default_value = "1", value_name = "SECONDS")]
     pub op_timeout: String,
-    /// How reads are done, where the store offers several ways: `linearizable` or `serializable`
+    /// How reads are served: `index` or `lease` by raft, `linearizable` or `serializable` by etcd
     #[arg(long, value_name = "KIND")]
     pub read: Option<String>,
     /// What the store's data are on, see `list disks`; by default `journaled` if a fault needs a disk that can lose, else `plain`

@@ -276,17 +276,11 @@ fn faults(text: &str, nodes: u16) -> Result<Vec<String>, Failure> {
 
 fn read(args: &RunArgs, store: &str) -> Result<Option<String>, Failure> {
     let Some(read) = &args.read else { return Ok(None) };
-    if store != "etcd" {
-        return Err(Failure::usage(format!(
-            "--read is a choice of etcd; {store} has linearizable reads only"
-        )));
+    let choices = registry::reads(store);
+    if choices.is_empty() {
+        return Err(Failure::usage(format!("--read is no choice of {store}")));
     }
-    match read.as_str() {
-        "linearizable" | "serializable" => Ok(Some(read.clone())),
-        _ => {
-            Err(Failure::usage(format!("--read takes linearizable or serializable, not {read:?}")))
-        }
-    }
+    registry::choose("--read", choices, read).map(|read| Some(read.to_owned()))
 }
 
 /// What the store's data were on before there was a choice.

@@ -69,6 +69,25 @@ pub fn not_testable(env: &str, disk: &str) -> Vec<String> {
     reasons.iter().copied().chain(power).map(ToString::to_string).collect()
 }
 
+const RAFT_READS: &[Choice] = &[
+    choice("index", "a leader asks a quorum each time whether it leads still"),
+    choice("lease", "a leader answers alone while a quorum has promised to elect nobody else"),
+];
+
+const ETCD_READS: &[Choice] = &[
+    choice("linearizable", "as of a moment between question and answer"),
+    choice("serializable", "whatever the node at hand has"),
+];
+
+/// How a store can serve reads, where that is a choice; the first is what it does by itself.
+pub fn reads(store: &str) -> &'static [Choice] {
+    match store {
+        "raft" => RAFT_READS,
+        "etcd" => ETCD_READS,
+        _ => &[],
+    }
+}
+
 /// What `--mutant` takes: mistakes that can be seeded, and changes that are none.
 pub fn mutants() -> Vec<Choice> {
     Mutant::all()

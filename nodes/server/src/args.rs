@@ -12,7 +12,7 @@ use keelhaul_protocol::raft::Mutant;
 use crate::error::ArgsError;
 
 /// Every flag, each followed by a value.
-pub(crate) const FLAGS: [&str; 11] = [
+pub(crate) const FLAGS: [&str; 12] = [
     "--id",
     "--peers",
     "--peer-listen",
@@ -20,6 +20,7 @@ pub(crate) const FLAGS: [&str; 11] = [
     "--data",
     "--cluster",
     "--seed",
+    "--read",
     "--mutant",
     "--election-ms",
     "--heartbeat-ms",
@@ -77,6 +78,8 @@ pub struct ServerArgs {
     pub cluster: u64,
     /// Seed of its random choices; each node of a cluster draws from a stream of its own.
     pub seed: u64,
+    /// Whether a leader that holds a lease answers reads alone.
+    pub lease_reads: bool,
     /// A deliberate mistake to make.
     pub mutant: Option<Mutant>,
     /// Times that replace the protocol's own.
@@ -120,6 +123,9 @@ impl ServerArgs {
         flag("--data", self.data_dir.to_string_lossy().into_owned());
         flag("--cluster", self.cluster.to_string());
         flag("--seed", self.seed.to_string());
+        if self.lease_reads {
+            flag("--read", "lease".to_owned());
+        }
         if let Some(mutant) = self.mutant {
             flag("--mutant", mutant.name().to_owned());
         }
@@ -146,6 +152,7 @@ struct Draft {
     data_dir: Option<PathBuf>,
     cluster: u64,
     seed: u64,
+    lease_reads: bool,
     mutant: Option<Mutant>,
     timing: Timing,
     snapshot_entries: Option<u64>,
@@ -178,6 +185,13 @@ impl Draft {
             "--data" => self.data_dir = Some(PathBuf::from(value)),
             "--cluster" => self.cluster = number()?,
             "--seed" => self.seed = number()?,
+            "--read" => {
+                self.lease_reads = match value {
+                    "lease" => true,
+                    "index" => false,
+                    _ => return Err(bad("lease or index")),
+                };
+            }
             "--mutant" => self.mutant = Some(value.parse()?),
             "--election-ms" => {
                 self.timing.election_ms =
@@ -210,6 +224,7 @@ impl Draft {
             data_dir: self.data_dir.ok_or(ArgsError::Required("--data"))?,
             cluster: self.cluster,
             seed: self.seed,
+            lease_reads: self.lease_reads,
             mutant: self.mutant,
             timing: self.timing,
             snapshot_entries: self.snapshot_entries,
@@ -244,7 +259,7 @@ mod tests {
 
     #[test]
     fn flags_survive_the_way_there_and_back() {
-        let rich = "--peer-listen 0.0.0.0:7001 --cluster 7 --seed 42 --election-ms 150-300 --heartbeat-ms 50 \
+        let rich = "--peer-listen 0.0.0.0:7001 --cluster 7 --seed 42 --election-ms 150-300 --heartbeat-ms 50 --read lease \
                     --snapshot-entries 1000";
         let mutant = Mutant::all().last().expect("there are some");
         for flags in [
@@ -276,6 +291,7 @@ mod tests {
         check("--id 3", "--peers must name the node of --id too");
         check("--peers 2=10.77.0.2:1,2=10.77.0.2:2", "--peers names a node twice");
         check("--peers 2", "--peers 2 is not a list like");
+        check("--read local", "--read local is not lease or index");
         check("--mutant none-such", "unknown mutant 'none-such'");
         check("--election-ms 300-150", "--election-ms 300-150 is not a range like");
         check("--heartbeat-ms 0", "--heartbeat-ms 0 is not a whole number above 0");

@@ -40,6 +40,7 @@ fn config(args: &ServerArgs) -> Config {
         config.snapshot_entries = entries;
         config.keep_entries = config.keep_entries.min(entries / 2);
     }
+    config.lease_reads = args.lease_reads;
     config.mutant = args.mutant;
     config
 }

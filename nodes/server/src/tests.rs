@@ -64,6 +64,7 @@ impl Cluster {
             data_dir: self.data(node),
             cluster: 1,
             seed: 7,
+            lease_reads: false,
             mutant: None,
             timing: Timing { election_ms: Some((150, 300)), heartbeat_ms: Some(30) },
             snapshot_entries: Some(20),

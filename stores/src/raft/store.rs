@@ -29,6 +29,7 @@ const TIMING: Timing = Timing { election_ms: Some((250, 500)), heartbeat_ms: Som
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Raft {
     seed: u64,
+    lease_reads: bool,
     mutant: Option<Mutant>,
     snapshot_entries: Option<u64>,
 }
@@ -37,13 +38,20 @@ impl Raft {
     /// Replicas whose random choices follow from `seed`, all with the same mistake, if any.
     #[must_use]
     pub fn new(seed: u64, mutant: Option<Mutant>) -> Self {
-        Self { seed, mutant, snapshot_entries: None }
+        Self { seed, lease_reads: false, mutant, snapshot_entries: None }
     }
 
     /// With a snapshot after this many entries.
     #[must_use]
     pub fn with_snapshot_entries(mut self, entries: u64) -> Self {
         self.snapshot_entries = Some(entries);
+        self
+    }
+
+    /// Whether a leader answers reads alone while it holds a lease, rather than ask a quorum each time.
+    #[must_use]
+    pub fn with_lease_reads(mut self, lease_reads: bool) -> Self {
+        self.lease_reads = lease_reads;
         self
     }
 
@@ -59,6 +67,7 @@ impl Raft {
             // Nodes of a run that was left behind on shared hosts must not take part in this one.
             cluster: self.seed,
             seed: self.seed,
+            lease_reads: self.lease_reads,
             mutant: self.mutant,
             timing: TIMING,
             snapshot_entries: self.snapshot_entries,

@@ -474,6 +474,7 @@ mod real {
                     data_dir: directory.path().join(id.0.to_string()),
                     cluster: 1,
                     seed: 3,
+                    lease_reads: false,
                     mutant: None,
                     timing: Timing { election_ms: Some((150, 300)), heartbeat_ms: Some(30) },
                     snapshot_entries: None,

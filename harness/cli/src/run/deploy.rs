@@ -44,7 +44,8 @@ fn store(plan: &Plan) -> Result<Rc<dyn Store>, Failure> {
                 ),
                 None => None,
             };
-            let raft = Raft::new(plan.seed, mutant);
+            let raft = Raft::new(plan.seed, mutant)
+                .with_lease_reads(plan.read.as_deref() == Some("lease"));
             Ok(Rc::new(raft.with_snapshot_entries(RAFT_SNAPSHOT_ENTRIES)))
         }
         "etcd" => {

@@ -34,7 +34,7 @@ fn flags() {
     check("run --seed x", 64, &["--seed"]);
     check("run --mutant nobody", 64, &["--mutant", "nobody"]);
     check("run --store etcd --mutant local-read", 64, &["--mutant", "etcd"]);
-    check("run --read serializable", 64, &["--read", "raft"]);
+    check("run --read serializable", 64, &["--read", "lease"]);
     check("run --disk floppy", 64, &["--disk", "floppy", "journaled, strict"]);
     check("run --nemesis kill,power --disk plain", 64, &["power", "list disks"]);
     check("run --nemesis power,disk-full --disk volatile", 64, &["volatile", "disk-full"]);

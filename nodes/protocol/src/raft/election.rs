@@ -227,6 +227,13 @@ impl Replica {
         }
     }
 
+    /// Whether a leader may hold a lease that counts on this node: it was heard, or this node started, less than an
+    /// election timeout ago.
+    pub(super) fn keeps_still(&self) -> bool {
+        let patience = self.config.election_timeout.start().0;
+        self.config.lease_reads && self.now.0 < self.heard_at.0.saturating_add(patience)
+    }
+
     /// What this node's log is compared by.
     fn candidacy(&self) -> Position {
         if self.config.is(Mutant::CompareLength) {

@@ -1,6 +1,6 @@
 //! What a replica holds while it leads, and loses when it stops.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::config::Config;
 use super::progress::Progress;
@@ -19,6 +19,10 @@ pub(super) struct Leader {
     pub(super) reads: Reads,
     /// The last round of heartbeats sent.
     pub(super) round: u64,
+    /// When each round was sent that may still begin a lease, oldest first.
+    pub(super) sent: VecDeque<(u64, Nanos)>,
+    /// Until when it may answer reads alone.
+    pub(super) lease_until: Nanos,
     /// When the next regular one is due, and what was lost is sent again.
     pub(super) heartbeat_due: Nanos,
     /// When the leader checks next whether a quorum answers.
@@ -33,6 +37,8 @@ impl Leader {
             progress: config.peers().map(|peer| (peer, Progress::new(first))).collect(),
             reads: Reads::default(),
             round: 0,
+            sent: VecDeque::new(),
+            lease_until: Nanos(0),
             heartbeat_due: Nanos(0),
             quorum_due: Nanos(0),
         }

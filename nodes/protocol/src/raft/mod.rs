@@ -28,7 +28,7 @@
 //!
 //! * "the paper": D. Ongaro, J. Ousterhout, *In Search of an Understandable Consensus Algorithm (Extended
 //!   Version)*, 2014.
-//! * "the dissertation": D. Ongaro, *Consensus: Bridging Theory and Practice*, 2014. Sessions §6.3, reads §6.4, check-quorum
+//! * "the dissertation": D. Ongaro, *Consensus: Bridging Theory and Practice*, 2014. Sessions §6.3, reads §6.4, leases §6.4.1, check-quorum
 //!   §6.2, pre-vote §9.6, pipelined and batched appends §10.2.
 //!
 //! # Where things are
@@ -40,7 +40,7 @@
 //!
 //! # Left out
 //!
-//! Membership changes and learners, leadership transfer, lease reads, reads at followers. A snapshot is taken in
+//! Membership changes and learners, leadership transfer, reads at followers. A snapshot is taken in
 //! one step, in memory. A leader takes any number of commands that wait for a quorum; check-quorum, not a limit, ends that.
 
 mod config;

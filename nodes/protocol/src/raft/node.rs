@@ -297,6 +297,9 @@ impl Replica {
         if from == self.config.id || !self.config.members.contains(&from) {
             return;
         }
+        if matches!(message, Message::Vote { .. }) && self.keeps_still() {
+            return;
+        }
         let term = message.term();
         let hypothetical = matches!(
             message,

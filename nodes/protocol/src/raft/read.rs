@@ -5,6 +5,10 @@
 //! term is committed; reads wait for that. The second is shown by a quorum that answers a round of
 //! heartbeats sent after the read came. Rounds are numbered and never sent twice, so an old answer confirms
 //! nothing new. All reads that come while a round is under way share the next one.
+//!
+//! With leases (§6.4.1) a leader answers at once while it may count on a quorum to have elected nobody else. That rests on clocks,
+//! whose rates may differ by the bound in `config`, and on followers who keep still for an election timeout after they heard
+//! from a leader, or started: they do not even look at a vote request then. Without a lease a read is confirmed as above.
 
 use std::collections::VecDeque;
 
@@ -13,7 +17,7 @@ use super::message::Message;
 use super::mutant::Mutant;
 use super::node::{Office, Replica};
 use super::outbox::After;
-use crate::api::{LogIndex, NodeId, RequestId};
+use crate::api::{LogIndex, Nanos, NodeId, RequestId};
 use crate::kv::{Key, Response};
 
 /// Reads that share a round.
@@ -45,7 +49,10 @@ impl Reads {
 impl Replica {
     pub(super) fn read(&mut self, id: RequestId, key: Key) {
         let Office::Leader(leader) = &mut self.office else { return };
-        if self.config.is(Mutant::LocalRead) {
+        let holds_lease = self.config.lease_reads
+            && self.now < leader.lease_until
+            && self.committed >= leader.first;
+        if holds_lease || self.config.is(Mutant::LocalRead) {
             self.outbox.reply(id, Response::Value(self.machine.read(&key).cloned()));
         } else {
             leader.reads.waiting.push((id, key));
@@ -65,6 +72,13 @@ impl Replica {
             leader.reads.rounds.push_back(round);
         }
         let round = leader.round;
+        if self.config.lease_reads {
+            let over = |sent: Nanos| sent.0.saturating_add(self.config.lease().0) <= self.now.0;
+            while leader.sent.front().is_some_and(|(_, sent)| over(*sent)) {
+                leader.sent.pop_front();
+            }
+            leader.sent.push_back((round, self.now));
+        }
         let message =
             Message::Heartbeat { term: self.hard_state.term, commit: self.committed, round };
         self.broadcast(After::Term, &message);
@@ -83,6 +97,24 @@ impl Replica {
         let Some(progress) = leader.progress.get_mut(&from) else { return };
         progress.heard();
         progress.round = progress.round.max(round);
+        if self.config.lease_reads {
+            self.extend_lease();
+        }
+    }
+
+    /// A lease begins with the latest round that a quorum answered, at the time at which that round was *sent*: none of them
+    /// votes for anybody else until an election timeout after it arrived (dissertation §6.4.1).
+    pub(super) fn extend_lease(&mut self) {
+        let Office::Leader(leader) = &mut self.office else { return };
+        let answered = leader.progress.values().map(|progress| progress.round);
+        let confirmed = reached_by(self.config.quorum(), leader.round, answered);
+        while let Some((round, sent)) = leader.sent.front().copied()
+            && round <= confirmed
+        {
+            leader.sent.pop_front();
+            let begin = if self.config.is(Mutant::LeaseFromReceipt) { self.now } else { sent };
+            leader.lease_until = Nanos(begin.0.saturating_add(self.config.lease().0));
+        }
     }
 
     /// Answers reads whose round a quorum answered, and begins a round for those that gathered meanwhile.

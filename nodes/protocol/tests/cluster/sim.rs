@@ -68,7 +68,12 @@ pub struct Plan {
     pub kinds: Kinds,
     /// Ends at the first broken invariant; otherwise only what clients see counts.
     pub internal: bool,
+    /// Leaders answer reads alone while they hold a lease, and clocks run at different rates.
+    pub lease: bool,
 }
+
+/// How far rates of clocks may differ from the true one, each way, where there are leases: the bound that these state.
+const DRIFT: f64 = 0.05;
 
 enum Event {
     Deliver { from: usize, to: usize, message: Message },
@@ -90,6 +95,20 @@ struct Node {
     life: u64,
     timer: u64,
     paused: Option<VecDeque<Input<Message>>>,
+    /// How fast its clock runs.
+    rate: f64,
+}
+
+impl Node {
+    /// What its clock says at a time.
+    fn clock(&self, at: u64) -> Nanos {
+        Nanos((at as f64 * self.rate) as u64)
+    }
+
+    /// When its clock says that.
+    fn time(&self, clock: Nanos) -> u64 {
+        (clock.0 as f64 / self.rate).ceil() as u64
+    }
 }
 
 pub struct Sim {
@@ -119,7 +138,7 @@ impl Sim {
             now: 0,
             sequence: 0,
             queue: BTreeMap::new(),
-            nodes: (0..weather.nodes).map(|_| Node::default()).collect(),
+            nodes: (0..weather.nodes).map(|_| Node { rate: 1.0, ..Node::default() }).collect(),
             cut: Vec::new(),
             clients: Clients::new(CLIENTS, weather.nodes as u16),
             oracle: Oracle::default(),
@@ -128,6 +147,9 @@ impl Sim {
             weather,
         };
         for node in 0..sim.weather.nodes {
+            if plan.lease {
+                sim.nodes[node].rate = sim.rng.random_range(1.0 - DRIFT..=1.0 + DRIFT);
+            }
             sim.start(node)?;
         }
         for client in 0..CLIENTS {
@@ -309,10 +331,12 @@ impl Sim {
     fn start(&mut self, node: usize) -> Result<(), Violation> {
         let mut config = self.weather.config(node);
         config.mutant = self.plan.mutant;
+        config.lease_reads = self.plan.lease;
         let rng = ChaCha8Rng::seed_from_u64(self.rng.random());
         let mut out = Vec::new();
         let stored = self.nodes[node].disk.read();
-        let replica = Replica::new(config, stored.clone(), Nanos(self.now), rng, &mut out);
+        let now = self.nodes[node].clock(self.now);
+        let replica = Replica::new(config, stored.clone(), now, rng, &mut out);
         self.oracle.restarted(&replica, &stored);
         self.nodes[node].life += 1;
         self.nodes[node].replica = Some(replica);
@@ -345,6 +369,7 @@ impl Sim {
             inputs.push_back(input);
             return Ok(());
         }
+        let now = state.clock(self.now);
         let Some(replica) = &mut state.replica else { return Ok(()) };
         let installs = matches!(
             input,
@@ -352,7 +377,7 @@ impl Sim {
         );
         let before = replica.status().applied;
         let mut out = Vec::new();
-        replica.step(Nanos(self.now), input, &mut out);
+        replica.step(now, input, &mut out);
         self.summary.terms = self.summary.terms.max(replica.term().0);
         self.summary.snapshots_installed +=
             u64::from(installs && replica.status().applied > before);
@@ -398,10 +423,8 @@ impl Sim {
                 Effect::SetTimer(at) => {
                     self.nodes[node].timer += 1;
                     let (life, number) = (self.nodes[node].life, self.nodes[node].timer);
-                    self.schedule(
-                        at.0.saturating_sub(self.now),
-                        Event::Timer { node, life, number },
-                    );
+                    let wait = self.nodes[node].time(at).saturating_sub(self.now);
+                    self.schedule(wait, Event::Timer { node, life, number });
                 }
                 Effect::Note(_) => {}
             }

@@ -74,6 +74,8 @@ pub enum Mutant {
     ReadBeforeCommit,
     /// R34.
     ReuseRound,
+    /// R37.
+    LeaseFromReceipt,
     /// R47.
     DropSuffix,
     /// R48.

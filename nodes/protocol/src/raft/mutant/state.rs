@@ -41,6 +41,12 @@ pub(super) const TABLE: &[Info] = &[
         .shows("a deposed leader serves stale reads")
         .reached_by("partition", BUSY)
         .without_check_quorum(),
+    mutant(Mutant::LeaseFromReceipt, "lease-from-receipt", "R37", 2)
+        .breaks("a leader's lease begins when an answer arrives, and has no margin; it must begin when the question was sent, and end before any clock that runs faster says so")
+        .met_in("dissertation §6.4.1; tikv#964, yugabyte#16")
+        .shows("a deposed leader serves stale reads")
+        .reached_by("partition,pause", BUSY)
+        .without_check_quorum(),
     mutant(Mutant::DropSuffix, "drop-suffix", "R47", 3)
         .breaks("a snapshot that arrives replaces the whole log, what follows it too; entries that continue it may be acknowledged")
         .met_in("paper figure 13, rule 6; openraft#559, hashicorp/raft#704")

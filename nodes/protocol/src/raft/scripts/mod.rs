@@ -81,6 +81,8 @@ scripts! {
     commit_own_term
     snapshot
     read_index
+    lease
+    late_lease
     busy_reads
     sessions
     restart

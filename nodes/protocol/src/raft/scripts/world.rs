@@ -12,7 +12,7 @@ use crate::api::{
 use crate::kv::{Command, Request, Response, SessionId};
 use crate::raft::message::{AppendOutcome, Message, Position};
 use crate::raft::node::{Office, Replica};
-use crate::raft::{Config, Role};
+use crate::raft::{Config, Mutant, Role};
 
 #[derive(Default)]
 struct Node {
@@ -116,6 +116,8 @@ impl World {
         config.snapshot_entries = option("snapshot-entries", config.snapshot_entries);
         config.keep_entries = option("keep-entries", config.keep_entries);
         config.append_bytes_max = option("append-bytes", 1 << 20) as usize;
+        config.lease_reads = option("lease", 0) == 1;
+        config.mutant = (option("late-lease", 0) == 1).then_some(Mutant::LeaseFromReceipt);
         let state = self.nodes.get_mut(&node).unwrap();
         let mut out = Vec::new();
         let rng = ChaCha8Rng::seed_from_u64(u64::from(node.0));
