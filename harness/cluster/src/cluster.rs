@@ -45,7 +45,7 @@ pub struct Cluster {
     nonce_next: Arc<AtomicU64>,
 }
 
-/// Which node's packets reach which: one entry an ordered pair of different nodes.
+/// Which node's packets reach which: one entry an ordered pair of different nodes, both with power.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reachability {
     /// `(from, to, whether a probe arrived)`, by from, then to.
@@ -68,6 +68,14 @@ impl Cluster {
             u64::from(since_epoch.subsec_nanos()) << 32 | since_epoch.as_secs() << 12,
         ));
         Self { nodes, environment, nonce_next }
+    }
+
+    /// With something more to do at its end.
+    pub(crate) fn within(
+        self,
+        wrap: impl FnOnce(Box<dyn Environment>) -> Box<dyn Environment>,
+    ) -> Self {
+        Self { environment: wrap(self.environment), ..self }
     }
 
     /// All nodes, by id.
@@ -95,11 +103,12 @@ impl Cluster {
         reaches(self.node(from).clone(), self.node(to).clone(), &self.nonce_next).await
     }
 
-    /// [`Cluster::reaches`] for all ordered pairs at once.
+    /// [`Cluster::reaches`] for all ordered pairs of nodes whose power is on, at once.
     pub async fn reachability(&self) -> Result<Reachability, NodeError> {
         let mut questions = JoinSet::new();
-        for from in &self.nodes {
-            for to in self.nodes.iter().filter(|to| to.id() != from.id()) {
+        let powered = || self.nodes.iter().filter(|node| node.is_powered());
+        for from in powered() {
+            for to in powered().filter(|to| to.id() != from.id()) {
                 let (from, to, nonces) = (from.clone(), to.clone(), Arc::clone(&self.nonce_next));
                 questions.spawn(async move {
                     let ids = (from.id(), to.id());

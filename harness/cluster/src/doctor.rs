@@ -36,7 +36,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn new(what: &str, result: Result<String, (io::Error, String)>) -> Self {
+    pub(crate) fn new(what: &str, result: Result<String, (io::Error, String)>) -> Self {
         let what = what.into();
         match result {
             Ok(detail) => Self { what, ok: true, detail, remedy: String::new() },

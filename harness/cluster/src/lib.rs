@@ -1,6 +1,6 @@
 //! Where nodes live, and a handle on each of them.
 //!
-//! An *environment* brings nodes up and takes them down ([`local`]: namespaces on this machine, [`ssh`]: hosts); from then on a [`Node`] is the
+//! An *environment* brings nodes up and takes them down ([`local`]: namespaces on this machine, [`ssh`]: hosts, [`vm`]: virtual machines); from then on a [`Node`] is the
 //! same everywhere: one byte stream to the agent that runs on it. A [`Cluster`] holds all nodes of a run.
 //!
 //! Everything here is for one tokio runtime on one thread.
@@ -8,9 +8,11 @@
 mod cluster;
 pub mod doctor;
 pub mod local;
+mod machine;
 mod node;
 pub mod ssh;
 mod stream;
+pub mod vm;
 
 pub use cluster::{CloseError, Cluster, Reachability};
 pub use keelhaul_agent::{

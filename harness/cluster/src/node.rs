@@ -1,6 +1,7 @@
 //! A handle on one node.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::Arc;
 
 use keelhaul_agent::{
     CHUNK_BYTES_MAX, Command, CutRule, Daemon, DaemonState, Damaged, DiskDamage, DiskFault,
@@ -8,6 +9,7 @@ use keelhaul_agent::{
 };
 use keelhaul_history::NodeId;
 
+use crate::machine::{Machine, Seat};
 use crate::stream::AgentStream;
 
 /// Why a node did not do what it was asked.
@@ -38,12 +40,53 @@ pub enum NodeError {
 pub struct Node {
     id: NodeId,
     address: Ipv4Addr,
-    agent: AgentStream,
+    seat: Arc<Seat>,
 }
 
 impl Node {
     pub(crate) fn new(id: NodeId, address: Ipv4Addr, agent: AgentStream) -> Self {
-        Self { id, address, agent }
+        Self { id, address, seat: Arc::new(Seat::new(agent)) }
+    }
+
+    /// Gives the node a power switch.
+    pub(crate) fn on_machine(&self, machine: Arc<dyn Machine>) {
+        self.seat.set_machine(machine);
+    }
+
+    /// Whether it is a machine of its own, whose power can be cut.
+    #[must_use]
+    pub fn has_power_switch(&self) -> bool {
+        self.seat.machine().is_some()
+    }
+
+    /// Whether its power is on, as far as we switched it. Nobody reaches a node without.
+    #[must_use]
+    pub fn is_powered(&self) -> bool {
+        self.seat.is_powered()
+    }
+
+    /// Cuts the machine's power in an instant: what it held in memory is gone, and nothing on it ends in an orderly way. Answers when
+    /// it is seen to be off. For nodes with a power switch.
+    pub async fn power_off(&self) -> Result<(), NodeError> {
+        self.seat.power_off().await.map_err(|reason| self.lost(reason))
+    }
+
+    /// Whether the machine is off, looked at from outside: by what runs it and by its silence.
+    pub async fn is_off(&self) -> Result<bool, NodeError> {
+        self.seat.is_off().await.map_err(|reason| self.lost(reason))
+    }
+
+    /// Lets the machine boot; answers when its agent does. Disks that were mounted by [`Node::mount_disk`] are mounted again with
+    /// their faults; daemons are not started, and nothing is cut.
+    pub async fn power_on(&self) -> Result<(), NodeError> {
+        self.seat.power_on().await.map_err(|reason| self.lost(reason))?;
+        for (dir, disk) in self.seat.disks() {
+            self.ask_done(Request::MountDisk { dir: dir.clone(), naming: disk.naming }).await?;
+            if let Some((faults, seed)) = disk.faults {
+                self.ask_disk(Request::DiskFaults { dir, faults, seed }).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Which node it is.
@@ -152,11 +195,14 @@ impl Node {
 
     /// Mounts a disk that can fail over a directory, which is made if need be; what is in it is on the disk.
     pub async fn mount_disk(&self, dir: &str, naming: Naming) -> Result<(), NodeError> {
-        self.ask_done(Request::MountDisk { dir: dir.into(), naming }).await
+        self.ask_done(Request::MountDisk { dir: dir.into(), naming }).await?;
+        self.seat.mounted(dir, naming);
+        Ok(())
     }
 
     /// Takes a disk away; the directory then holds everything that was ever written.
     pub async fn unmount_disk(&self, dir: &str) -> Result<(), NodeError> {
+        self.seat.unmounted(dir);
         self.ask_done(Request::UnmountDisk { dir: dir.into() }).await
     }
 
@@ -167,6 +213,7 @@ impl Node {
         faults: Vec<DiskFault>,
         seed: u64,
     ) -> Result<DiskReport, NodeError> {
+        self.seat.faulty(dir, &faults, seed);
         self.ask_disk(Request::DiskFaults { dir: dir.into(), faults, seed }).await
     }
 
@@ -206,7 +253,7 @@ impl Node {
 
     /// Ends the stream to the agent, for all clones of this handle.
     pub(crate) fn close(&self) {
-        self.agent.close();
+        self.seat.agent().close();
     }
 
     /// Where probes to this node must go.
@@ -259,20 +306,21 @@ impl Node {
     }
 
     async fn ask(&self, request: Request) -> Result<Reply, NodeError> {
-        match self.agent.call(request).await {
+        match self.seat.agent().call(request).await {
             Ok(Reply::Failed { message, errno }) => {
                 Err(NodeError::Failed { node: self.id, message, errno })
             }
             Ok(reply) => Ok(reply),
-            Err(reason) => Err(NodeError::Lost { node: self.id, reason }),
+            Err(reason) => Err(self.lost(reason)),
         }
     }
 
     fn unexpected(&self, reply: &Reply) -> NodeError {
-        NodeError::Lost {
-            node: self.id,
-            reason: format!("the agent answered something else: {reply:?}"),
-        }
+        self.lost(format!("the agent answered something else: {reply:?}"))
+    }
+
+    fn lost(&self, reason: String) -> NodeError {
+        NodeError::Lost { node: self.id, reason }
     }
 }
 

@@ -89,6 +89,13 @@ pub fn add_address(
     socket.request(message)
 }
 
+/// Makes an interface a port of a bridge, and switches it on.
+pub fn attach(socket: &mut Socket, name: &str, bridge: &str) -> io::Result<()> {
+    let (index, master) = (if_nametoindex(name)?, if_nametoindex(bridge)?);
+    let message = Message::new(libc::RTM_NEWLINK, 0);
+    socket.request(message.fixed(&interface(index, true)).with_u32(IFLA_MASTER, master))
+}
+
 /// Switches an interface on.
 pub fn set_up(socket: &mut Socket, name: &str) -> io::Result<()> {
     let index = if_nametoindex(name)?;

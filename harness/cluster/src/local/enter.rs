@@ -91,7 +91,7 @@ pub fn enter() -> Result<Entered, EnterError> {
 }
 
 /// Whether this process is the control process that [`enter`] made.
-pub(super) fn is_inside() -> bool {
+pub(crate) fn is_inside() -> bool {
     matches!((env::var_os(INSIDE_VARIABLE), pid_namespace()), (Some(name), Ok(own)) if name == own)
 }
 

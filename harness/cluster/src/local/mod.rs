@@ -19,8 +19,9 @@ pub use enter::{EnterError, Entered, enter};
 pub use node_init::node_init;
 pub use start::{Local, NODES_MAX, StartError};
 
-pub(crate) use enter::{map_identities, mount_proc, private_mounts};
+pub(crate) use enter::{is_inside, map_identities, mount_proc, private_mounts};
 pub(crate) use namespace::{Program, spawn};
+pub(crate) use network::{BRIDGE, PREFIX, address_of, make_bridge, remove as remove_network};
 pub(crate) use node_init::TRY_ALL;
 pub(crate) use remedy::{of_mounts, of_namespaces};
 pub(crate) use root::{bind_read_only, mount_tmpfs};

@@ -9,15 +9,15 @@ use keelhaul_agent::netlink::{Socket, route};
 use keelhaul_history::NodeId;
 use nix::unistd::Pid;
 
-const BRIDGE: &str = "kh0";
+pub(crate) const BRIDGE: &str = "kh0";
 /// What a node calls its end.
 const NODE_INTERFACE: &str = "eth0";
-const PREFIX: u8 = 24;
+pub(crate) const PREFIX: u8 = 24;
 /// The control node's own address.
 pub(super) const CONTROL_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 254);
 
 /// Where a node is reached.
-pub(super) fn address_of(node: NodeId) -> Ipv4Addr {
+pub(crate) fn address_of(node: NodeId) -> Ipv4Addr {
     Ipv4Addr::new(
         10,
         77,
@@ -32,7 +32,7 @@ fn cable_of(node: NodeId) -> String {
 }
 
 /// Switches loopback on and makes the bridge, in this network namespace.
-pub(super) fn make_bridge() -> io::Result<()> {
+pub(crate) fn make_bridge() -> io::Result<()> {
     let mut socket = Socket::route()?;
     route::set_up(&mut socket, "lo")?;
     route::add_bridge(&mut socket, BRIDGE)?;
@@ -59,7 +59,7 @@ pub(super) fn join(node: NodeId) -> io::Result<()> {
 }
 
 /// Removes cables and bridge, so that a second cluster can be started at once. They would vanish with the namespaces anyway.
-pub(super) fn remove(nodes: impl IntoIterator<Item = NodeId>) -> io::Result<()> {
+pub(crate) fn remove(nodes: impl IntoIterator<Item = NodeId>) -> io::Result<()> {
     let mut socket = Socket::route()?;
     let gone = |result: io::Result<()>| match result {
         // A cable goes with the node's end of it.

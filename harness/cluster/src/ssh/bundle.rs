@@ -14,7 +14,7 @@ const PROGRAM: &str = "keelhaul";
 
 /// Files, and how the program among them is started.
 #[derive(Clone, Debug)]
-pub(super) struct Bundle {
+pub(crate) struct Bundle {
     /// Name inside the bundle and content.
     files: Vec<(String, Vec<u8>)>,
     /// Name of the loader inside the bundle, if the program needs one.

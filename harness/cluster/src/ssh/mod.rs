@@ -21,3 +21,7 @@ mod transport;
 pub use host::{Host, InventoryError};
 pub use start::{Ssh, SshError};
 pub use transport::Transport;
+
+pub(crate) use bundle::Bundle;
+pub(crate) use program::host_arguments;
+pub(crate) use start::Lines;

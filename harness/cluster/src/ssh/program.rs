@@ -3,6 +3,7 @@
 //! It is asked for nothing interactively, holds no shared connection (one that ends would take other runs with it), and notices
 //! within a quarter of a minute that a host does not answer any more.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::process::Stdio;
@@ -27,21 +28,27 @@ fn command(host: &Host, line: &str) -> Command {
     ssh.args(["-o", &format!("ConnectTimeout={CONNECT_SECONDS}")]);
     ssh.args(["-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3"]);
     ssh.args(["-o", "ControlMaster=no", "-o", "ControlPath=none"]);
-    if let Some(port) = host.port {
-        ssh.args(["-p", &port.to_string()]);
-    }
-    if let Some(user) = &host.user {
-        ssh.args(["-l", user]);
-    }
-    if let Some(key) = &host.key {
-        ssh.arg("-i").arg(key).args(["-o", "IdentitiesOnly=yes"]);
-    }
-    if let Some(file) = &host.known_hosts {
-        ssh.args(["-o", &format!("UserKnownHostsFile={}", file.display())]);
-    }
-    ssh.args(["--", &host.host, line]);
+    ssh.args(host_arguments(host)).args(["--", &host.host, line]);
     ssh.kill_on_drop(true);
     ssh
+}
+
+/// What a host's own description means to the program.
+pub(crate) fn host_arguments(host: &Host) -> Vec<OsString> {
+    let mut words: Vec<OsString> = Vec::new();
+    if let Some(port) = host.port {
+        words.extend(["-p".into(), port.to_string().into()]);
+    }
+    if let Some(user) = &host.user {
+        words.extend(["-l".into(), user.into()]);
+    }
+    if let Some(key) = &host.key {
+        words.extend(["-i".into(), key.into(), "-o".into(), "IdentitiesOnly=yes".into()]);
+    }
+    if let Some(file) = &host.known_hosts {
+        words.extend(["-o".into(), format!("UserKnownHostsFile={}", file.display()).into()]);
+    }
+    words
 }
 
 /// Runs a line of shell to its end.

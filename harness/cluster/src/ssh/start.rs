@@ -1,10 +1,12 @@
 //! From hosts to nodes, and back.
 
-use std::fs::{self, File};
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use keelhaul_agent::wire::WireError;
@@ -139,14 +141,23 @@ impl Ssh {
         transport: Transport,
         run_dir: &Path,
     ) -> Result<Cluster, SshError> {
+        Ok(Self::connect(hosts, transport, run_dir).await?.0)
+    }
+
+    /// The same, with the connections, for hosts that boot anew.
+    pub(crate) async fn connect(
+        hosts: &[Host],
+        transport: Transport,
+        run_dir: &Path,
+    ) -> Result<(Cluster, Lines), SshError> {
         let here = |what: &str| {
             let what = what.to_owned();
             move |source| SshError::Here { what, source }
         };
-        let bundle = Bundle::of_this_program().map_err(here("read this program"))?;
+        let bundle = Arc::new(Bundle::of_this_program().map_err(here("read this program"))?);
         let mut preparing = JoinSet::new();
         for (i, host) in hosts.iter().cloned().enumerate() {
-            let bundle = bundle.clone();
+            let bundle = Arc::clone(&bundle);
             preparing.spawn(async move {
                 prepare(&host, transport, &bundle).await.map(|found| (i, found))
             });
@@ -157,18 +168,17 @@ impl Ssh {
             prepared.push(done?);
         }
         prepared.sort_unstable_by_key(|(i, _)| *i);
-        let mut connected =
-            Connected { transport, nodes_dir: run_dir.join("nodes"), commands: Vec::new() };
+        let lines = Lines::new(transport, bundle, run_dir.join("nodes"));
         let mut nodes = Vec::new();
-        for (id, (i, Prepared { address, program, words })) in (1..).map(NodeId).zip(prepared) {
-            let line = format!("exec {program} agent host {} {words}", LEASE.as_millis());
-            let node = connected.open(id, &hosts[i], address, &line).await?;
+        for (id, (i, prepared)) in (1..).map(NodeId).zip(prepared) {
+            let agent = lines.open(id, &hosts[i], &prepared).await?;
+            let node = Node::new(id, prepared.address, agent);
             clear(&node)
                 .await
                 .map_err(|source| SshError::Node { host: hosts[i].shown(), source })?;
             nodes.push(node);
         }
-        Ok(Cluster::new(nodes, Box::new(connected)))
+        Ok((Cluster::new(nodes, Box::new(Connected(lines.clone()))), lines))
     }
 
     /// Undoes on every host what an agent left there that was killed together with its guard; answers a sentence a host.
@@ -311,50 +321,74 @@ async fn clear(node: &Node) -> Result<(), NodeError> {
     Ok(())
 }
 
-/// The connections to all hosts.
-struct Connected {
+/// The connections to all hosts; clones share them.
+#[derive(Clone)]
+pub(crate) struct Lines {
     transport: Transport,
+    bundle: Arc<Bundle>,
     nodes_dir: PathBuf,
     /// What waits for the end of each agent.
-    commands: Vec<(NodeId, Ended)>,
+    commands: Arc<Mutex<BTreeMap<NodeId, Ended>>>,
 }
 
 type Ended = Pin<Box<dyn Future<Output = io::Result<bool>> + Send>>;
 
-impl std::fmt::Debug for Connected {
+impl std::fmt::Debug for Lines {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let nodes: Vec<NodeId> = self.commands.iter().map(|(node, _)| *node).collect();
-        f.debug_struct("Connected")
-            .field("transport", &self.transport)
-            .field("nodes", &nodes)
-            .finish()
+        let nodes: Vec<NodeId> = self.commands().keys().copied().collect();
+        f.debug_struct("Lines").field("transport", &self.transport).field("nodes", &nodes).finish()
     }
 }
 
-impl Connected {
+impl Lines {
+    fn new(transport: Transport, bundle: Arc<Bundle>, nodes_dir: PathBuf) -> Self {
+        Self { transport, bundle, nodes_dir, commands: Arc::default() }
+    }
+
+    fn commands(&self) -> MutexGuard<'_, BTreeMap<NodeId, Ended>> {
+        self.commands.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn open(
-        &mut self,
+        &self,
         id: NodeId,
         host: &Host,
-        address: Ipv4Addr,
-        line: &str,
-    ) -> Result<Node, SshError> {
+        prepared: &Prepared,
+    ) -> Result<AgentStream, SshError> {
+        let Prepared { program, words, .. } = prepared;
+        let line = format!("exec {program} agent host {} {words}", LEASE.as_millis());
         let dir = self.nodes_dir.join(id.to_string());
         let log = dir.join("agent.log");
         let here = |what: String| move |source| SshError::Here { what, source };
         fs::create_dir_all(&dir).map_err(here(format!("make {}", dir.display())))?;
-        let errors = File::create(&log).map_err(here(format!("make {}", log.display())))?;
-        let opened = self.transport.open(host, &for_sh(line), errors).await;
+        let errors = OpenOptions::new().create(true).append(true).open(&log);
+        let errors = errors.map_err(here(format!("make {}", log.display())))?;
+        let opened = self.transport.open(host, &for_sh(&line), errors).await;
         let Opened { output, input, ended } = opened.map_err(|trouble| explain(host, trouble))?;
-        self.commands.push((id, ended));
+        self.commands().insert(id, ended);
         let agent = AgentStream::open(output, input).await.map_err(|source| {
             let said = last_line(&fs::read(&log).unwrap_or_default());
             SshError::Agent { host: host.shown(), said, source }
         })?;
         tokio::spawn(keep_alive(agent.clone()));
-        Ok(Node::new(id, address, agent))
+        Ok(agent)
+    }
+
+    /// Lets go of the connection to a host that is gone.
+    pub fn drop_line(&self, id: NodeId) {
+        self.commands().remove(&id);
+    }
+
+    /// Connects to a host that booted anew.
+    pub async fn reopen(&self, id: NodeId, host: &Host) -> Result<AgentStream, SshError> {
+        let prepared = prepare(host, self.transport, &self.bundle).await?;
+        self.open(id, host, &prepared).await
     }
 }
+
+/// What is to be done at the end of all connections.
+#[derive(Debug)]
+struct Connected(Lines);
 
 /// Renews the lease until the stream ends.
 async fn keep_alive(agent: AgentStream) {
@@ -364,11 +398,12 @@ async fn keep_alive(agent: AgentStream) {
 }
 
 impl Environment for Connected {
-    fn close(mut self: Box<Self>, nodes: Vec<Node>) -> Closing {
+    fn close(self: Box<Self>, nodes: Vec<Node>) -> Closing {
+        let Self(lines) = *self;
         Box::pin(async move {
             let mut fetching = JoinSet::new();
-            for node in nodes {
-                let dir = self.nodes_dir.join(node.id().to_string());
+            for node in nodes.into_iter().filter(Node::is_powered) {
+                let dir = lines.nodes_dir.join(node.id().to_string());
                 fetching.spawn(async move {
                     let fetched = fetch_logs(&node, &dir).await;
                     node.close();
@@ -379,7 +414,8 @@ impl Environment for Connected {
                 });
             }
             let mut result = fetching.join_all().await.into_iter().collect::<Result<(), _>>();
-            for (node, ended) in &mut self.commands {
+            let commands = std::mem::take(&mut *lines.commands());
+            for (node, ended) in commands {
                 let source = match tokio::time::timeout(CLOSE_PATIENCE, ended).await {
                     Ok(Ok(true)) => continue,
                     Ok(Ok(false)) => io::Error::other("its agent did not end well, see agent.log"),
