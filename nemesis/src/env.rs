@@ -23,6 +23,7 @@ pub struct Env {
     pub(crate) store: Rc<dyn Store>,
     pub(crate) cuts: RefCell<Cuts>,
     struck: RefCell<BTreeMap<u64, Vec<NodeId>>>,
+    timeout_factor: u32,
 }
 
 /// What a fault did.
@@ -54,7 +55,19 @@ impl Env {
     /// No fault in effect yet.
     #[must_use]
     pub fn new(cluster: Rc<Cluster>, store: Rc<dyn Store>) -> Self {
-        Self { cluster, store, cuts: RefCell::default(), struck: RefCell::default() }
+        let (cuts, struck) = (RefCell::default(), RefCell::default());
+        Self { cluster, store, cuts, struck, timeout_factor: 1 }
+    }
+
+    /// With nodes that need so many times the usual patience.
+    #[must_use]
+    pub fn with_timeout_factor(self, timeout_factor: u32) -> Self {
+        Self { timeout_factor, ..self }
+    }
+
+    /// A usual time, as long as it is here.
+    pub(crate) fn patience(&self, usual: Duration) -> Duration {
+        usual * self.timeout_factor
     }
 
     pub(crate) fn node(&self, id: NodeId) -> Result<&Node, FaultError> {
@@ -132,9 +145,9 @@ impl Env {
         }
     }
 
-    /// Makes every node drop exactly the packets that the faults in effect say.
+    /// Makes every node that has power drop exactly the packets that the faults in effect say.
     pub(crate) async fn apply_cuts(&self) -> Result<(), FaultError> {
-        for node in self.cluster.nodes() {
+        for node in self.cluster.nodes().iter().filter(|node| node.is_powered()) {
             let senders = self.cuts.borrow().senders_cut_at(node.id());
             let mut addresses = Vec::with_capacity(senders.len());
             for sender in senders {

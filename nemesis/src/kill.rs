@@ -42,6 +42,6 @@ pub(crate) async fn heal(env: &Env, fault: u64) -> Result<(), FaultError> {
 /// The daemon must run on every node struck a moment after it was started: one that dies of its own data at once is not
 /// healed.
 pub(crate) async fn verify_healed(env: &Env, fault: u64) -> Result<(), FaultError> {
-    tokio::time::sleep(SETTLE).await;
+    tokio::time::sleep(env.patience(SETTLE)).await;
     env.verify_running(fault).await
 }

@@ -146,7 +146,7 @@ impl Nemesis {
         loop {
             match self.env.store.ready(self.env.cluster.nodes()).await {
                 Ok(()) => return Outcome::Ok(Value::Null),
-                Err(error) if started.elapsed() > RECOVERY_LIMIT => {
+                Err(error) if started.elapsed() > self.env.patience(RECOVERY_LIMIT) => {
                     return Outcome::Fail(error.to_string().into());
                 }
                 Err(_) => tokio::time::sleep(RECOVERY_POLL).await,

@@ -2,8 +2,12 @@
 //!
 //! The store's data directory is on a disk of ours, which knows what was synced (`keelhaul_agent`). The nodes that are struck die one
 //! right after the other, then their disks lose what they lose. A *torn* cut keeps some of the rest, as chance has it.
+//!
+//! A node that is a machine of its own is switched off instead, and boots when the fault is healed; what it had in memory is lost by itself. What is
+//! torn then is chance's own, not a seed's. Two files show it: one that was synced before the cut must be there after the boot, and what was
+//! written to the other one must not.
 
-use keelhaul_cluster::{DaemonState, NodeError, PowerLoss};
+use keelhaul_cluster::{Command, DaemonState, NodeError, PowerLoss};
 use keelhaul_history::NodeId;
 
 use crate::env::{Env, FaultError, Injected, names};
@@ -12,6 +16,10 @@ use crate::target::Target;
 
 /// A file that is written and not synced right before the cut, while the store is dead: it must not be there afterwards.
 const CANARY: &str = ".keelhaul-unsynced-file";
+/// On a machine of its own: the same, written and synced before the cut, which must be there afterwards.
+const SYNCED: &str = ".keelhaul-synced-file";
+/// What both hold.
+const CONTENT: &[u8] = b"written before the power failed";
 /// The system's error number for a file that does not exist.
 const ENOENT: i32 = 2;
 
@@ -24,6 +32,9 @@ pub(crate) async fn inject(
     order: &[NodeId],
 ) -> Result<Injected, FaultError> {
     let nodes = env.strike(fault, target, order).await?;
+    if are_machines(env, fault)? {
+        return switch_off(env, nodes).await;
+    }
     for &id in &nodes {
         env.node(id)?.kill(env.store.daemon()).await?;
     }
@@ -47,8 +58,86 @@ pub(crate) async fn inject(
     Ok(Injected { label, nodes })
 }
 
+/// Whether the nodes struck are machines of their own; all nodes of an environment are alike.
+fn are_machines(env: &Env, fault: u64) -> Result<bool, FaultError> {
+    for id in env.struck(fault) {
+        if !env.node(id)?.has_power_switch() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Cuts the power of machines, one right after the other, each in the middle of whatever it does.
+async fn switch_off(env: &Env, nodes: Vec<NodeId>) -> Result<Injected, FaultError> {
+    for &id in &nodes {
+        let node = env.node(id)?;
+        node.write_file(&file(env, SYNCED), CONTENT, 0o600).await?;
+        let sync =
+            node.run(Command::new(["sync", &file(env, SYNCED), env.store.data_dir()])).await?;
+        if !sync.success() {
+            return Err(FaultError::NotInEffect(format!("a file cannot be synced on {id}")));
+        }
+        // Gone, if an earlier cut's is still there: then this one's content proves nothing.
+        node.run(Command::new(["rm", "-f", &canary(env)])).await?;
+    }
+    for &id in &nodes {
+        let node = env.node(id)?;
+        node.write_file(&canary(env), CONTENT, 0o600).await?;
+        node.power_off().await?;
+    }
+    Ok(Injected { label: format!("power off: {}", names(&nodes)), nodes })
+}
+
+/// Every machine must be off: whoever runs it says so, and nobody answers at its address.
+async fn verify_off(env: &Env, fault: u64) -> Result<(), FaultError> {
+    for id in env.struck(fault) {
+        if !env.node(id)?.is_off().await? {
+            return Err(FaultError::NotInEffect(format!("the machine {id} is still on")));
+        }
+    }
+    Ok(())
+}
+
+/// Lets all machines boot at once, and each drop again the packets that other faults say.
+async fn switch_on(env: &Env, fault: u64) -> Result<(), FaultError> {
+    let mut booting = tokio::task::JoinSet::new();
+    for id in env.struck(fault) {
+        let node = env.node(id)?.clone();
+        booting.spawn(async move { node.power_on().await });
+    }
+    for booted in booting.join_all().await {
+        booted?;
+    }
+    env.apply_cuts().await
+}
+
+/// What was synced must have survived, and what was not must be gone: the content, since a name may become durable with another file's sync.
+async fn verify_lost(env: &Env, fault: u64) -> Result<(), FaultError> {
+    for id in env.struck(fault) {
+        let node = env.node(id)?;
+        if node.read_file(&file(env, SYNCED), u64::MAX).await? != CONTENT {
+            let sentence = format!("a file that was synced on {id} has not survived");
+            return Err(FaultError::NotHealed(sentence));
+        }
+        match node.read_file(&canary(env), u64::MAX).await {
+            Ok(content) if content != CONTENT => {}
+            Err(NodeError::Failed { errno: Some(ENOENT), .. }) => {}
+            Ok(_) => {
+                let sentence = format!("what was not synced on {id} is still there");
+                return Err(FaultError::NotInEffect(sentence));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
 /// The daemon must be gone on every node struck, and so must the file that was not synced.
 pub(crate) async fn verify(env: &Env, fault: u64) -> Result<(), FaultError> {
+    if are_machines(env, fault)? {
+        return verify_off(env, fault).await;
+    }
     let odd = env.odd_one(fault, |state| matches!(state, DaemonState::Exited { .. })).await?;
     if let Some(sentence) = odd {
         return Err(FaultError::NotInEffect(sentence));
@@ -68,16 +157,26 @@ pub(crate) async fn verify(env: &Env, fault: u64) -> Result<(), FaultError> {
 
 /// Starts the daemon again, with what its disk still has.
 pub(crate) async fn heal(env: &Env, fault: u64) -> Result<(), FaultError> {
+    if are_machines(env, fault)? {
+        switch_on(env, fault).await?;
+    }
     kill::heal(env, fault).await
 }
 
 /// The daemon must run on every node struck: one that cannot recover from a power cut is not healed.
 pub(crate) async fn verify_healed(env: &Env, fault: u64) -> Result<(), FaultError> {
+    if are_machines(env, fault)? {
+        verify_lost(env, fault).await?;
+    }
     kill::verify_healed(env, fault).await
 }
 
 fn canary(env: &Env) -> String {
-    format!("{}/{CANARY}", env.store.data_dir())
+    file(env, CANARY)
+}
+
+fn file(env: &Env, name: &str) -> String {
+    format!("{}/{name}", env.store.data_dir())
 }
 
 /// What the store lost.

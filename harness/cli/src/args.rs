@@ -64,8 +64,14 @@ pub enum Command {
     },
     /// Show what this machine can do, and how to mend what it cannot
     Doctor,
-    /// Undo on hosts what a run left there that was killed together with its agents
+    /// Undo on hosts what a run left there that was killed together with its agents; without hosts, what killed machines left here
     Clean(CleanArgs),
+    /// Virtual machines: images, and machines that stay
+    Vm {
+        /// What to do
+        #[command(subcommand)]
+        command: crate::vm::VmCommand,
+    },
     /// Print a completion script for a shell
     Completions {
         /// Which shell
@@ -105,7 +111,7 @@ pub struct RunArgs {
     /// What the clients do; see `list workloads`
     #[arg(short, long, default_value = "register")]
     pub workload: String,
-    /// Where the nodes live: `local` is namespaces on this machine, `ssh` is hosts; by default `ssh` if hosts are named
+    /// Where the nodes live: `local` is namespaces on this machine, `vm` virtual machines on it, `ssh` is hosts; by default `ssh` if hosts are named
     #[arg(long)]
     pub env: Option<String>,
     /// How many nodes, 1 to 9, by default 5; or hosts to be nodes, separated by commas: user@name:port
@@ -175,7 +181,7 @@ pub struct RunArgs {
 #[command(after_help = crate::exit::TABLE)]
 pub struct CleanArgs {
     /// The hosts, separated by commas: user@name:port
-    #[arg(short, long, required_unless_present = "nodes_file")]
+    #[arg(short, long)]
     pub nodes: Option<String>,
     /// The hosts: one a line, or an inventory in TOML with [[node]] tables
     #[arg(long, value_name = "FILE", conflicts_with = "nodes")]

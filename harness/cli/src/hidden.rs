@@ -6,6 +6,7 @@ use keelhaul_agent::CommandError;
 use keelhaul_server::{ProtocolKind, ServerArgs};
 
 use crate::exit::Exit;
+use crate::{pace, vm};
 
 /// Runs a hidden command, if the words name one.
 pub fn dispatch(words: &[String]) -> Option<ExitCode> {
@@ -14,6 +15,8 @@ pub fn dispatch(words: &[String]) -> Option<ExitCode> {
         "agent" => Some(agent(rest)),
         "node-init" => Some(ExitCode::from(keelhaul_cluster::local::node_init(rest))),
         "node" => Some(node(rest)),
+        pace::WORD => Some(pace::work()),
+        vm::HOLD => Some(vm::hold(rest)),
         _ => None,
     }
 }

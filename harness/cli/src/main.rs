@@ -17,11 +17,13 @@ mod hidden;
 mod judge;
 mod list;
 mod logs;
+mod pace;
 mod plan;
 mod progress;
 mod registry;
 mod run;
 mod units;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -56,6 +58,7 @@ fn perform(command: Command) -> Result<Exit, Failure> {
         Command::Explain { name } => explain::explain(name.as_deref()),
         Command::Doctor => Ok(list::doctor()),
         Command::Clean(args) => clean::clean(&args),
+        Command::Vm { command } => vm::vm(&command),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "keelhaul", &mut script);

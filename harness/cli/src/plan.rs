@@ -51,6 +51,10 @@ pub struct Plan {
     pub time_limit_ms: u64,
     /// How long a client waits for an answer, milliseconds.
     pub op_timeout_ms: u64,
+    /// By how much this timeout and those of the store are multiplied, since the nodes are slower than this machine; measured when they
+    /// are up.
+    #[serde(default = "once")]
+    pub timeout_factor: u32,
     /// Kinds of faults.
     pub faults: Vec<String>,
     /// Mean time between two faults of one kind, milliseconds.
@@ -76,6 +80,8 @@ const PLAN_VERSION: u32 = 1;
 
 /// How many nodes there are when nobody says.
 const NODES_DEFAULT: &str = "5";
+/// How many machines: they share this machine's cores and memory.
+const MACHINES_DEFAULT: &str = "3";
 
 /// A generator of randomness for one purpose. Streams of one seed are independent of each other, so that a purpose that
 /// draws more does not shift what another one draws.
@@ -109,7 +115,7 @@ impl Plan {
             keelhaul_plan: PLAN_VERSION,
             store: store.into(),
             read: read(args, store)?,
-            disk: disk(args, &faults)?,
+            disk: disk(args, env, &faults)?,
             mutant: mutant(args, store)?,
             workload: workload.into(),
             model: "linearizable".into(),
@@ -121,6 +127,7 @@ impl Plan {
             rate: units::rate("--rate", &args.rate)?,
             time_limit_ms,
             op_timeout_ms: millis(units::duration("--op-timeout", &args.op_timeout)?),
+            timeout_factor: once(),
             faults,
             nemesis_interval_ms,
             schedule: Schedule::draw(&options, &mut stream(seed, "schedule")),
@@ -156,6 +163,14 @@ impl Plan {
                     "the plan's faults are made for {} nodes, and {nodes} are named",
                     plan.nodes
                 )));
+            }
+            plan.timeout_factor = once();
+            // Only a machine of its own loses anything without a disk that can.
+            if env != "vm"
+                && plan.disk == plain()
+                && plan.faults.iter().any(|kind| needs_disk(kind))
+            {
+                plan.disk = "journaled".into();
             }
             (plan.env, plan.hosts, plan.transport) = (env.into(), hosts, args.transport);
         }
@@ -204,9 +219,10 @@ fn place(args: &RunArgs) -> Result<(&'static str, u16, Vec<Host>), Failure> {
     let env = registry::choose("--env", registry::ENVIRONMENTS, env)?;
     match (env, count) {
         ("local", true) => Ok((env, node_count(words.unwrap_or(NODES_DEFAULT))?, Vec::new())),
-        ("local", false) => Err(Failure::usage(
-            "the local environment makes its nodes itself: give --nodes their number, 1 to 9",
-        )),
+        ("vm", true) => Ok((env, node_count(words.unwrap_or(MACHINES_DEFAULT))?, Vec::new())),
+        ("local" | "vm", false) => Err(Failure::usage(format!(
+            "the environment {env} makes its nodes itself: give --nodes their number, 1 to 9"
+        ))),
         (_, true) => Err(Failure::usage(format!(
             "--env {env} needs hosts: name them with --nodes user@name:port,… or --nodes-file"
         ))),
@@ -288,9 +304,15 @@ fn plain() -> String {
     "plain".into()
 }
 
-fn disk(args: &RunArgs, faults: &[String]) -> Result<String, Failure> {
+fn once() -> u32 {
+    1
+}
+
+fn disk(args: &RunArgs, env: &str, faults: &[String]) -> Result<String, Failure> {
     // Those of the disk itself first: they are the more particular ones.
-    let needing = faults.iter().filter(|kind| needs_disk(kind)).min();
+    // A machine of its own loses by itself what was not synced, whatever its data are on.
+    let lacks = |kind: &&String| needs_disk(kind) && !(env == "vm" && *kind == "power");
+    let needing = faults.iter().filter(lacks).min();
     let Some(asked) = &args.disk else {
         return Ok(if needing.is_some() { "journaled".into() } else { plain() });
     };

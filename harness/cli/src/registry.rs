@@ -34,6 +34,10 @@ pub const WORKLOADS: &[Choice] =
 pub const ENVIRONMENTS: &[Choice] = &[
     choice("local", "namespaces on this machine; needs no privileges and leaves nothing behind"),
     choice(
+        "vm",
+        "virtual machines on this machine, each with its own kernel, clock and disk; see `keelhaul vm`",
+    ),
+    choice(
         "ssh",
         "hosts that are reached by SSH, as root or with sudo; see --nodes and --nodes-file",
     ),
@@ -60,10 +64,11 @@ pub const DISKS: &[Choice] = &[
 pub fn not_testable(env: &str, disk: &str) -> Vec<String> {
     let reasons: &[&str] = match env {
         "local" => &["clock faults: the nodes share this machine's clock"],
+        "vm" => &["clock faults: none are injected on machines"],
         "ssh" => &["clock faults: none are injected on hosts"],
         _ => &[],
     };
-    let power = (disk == "plain").then_some(
+    let power = (disk == "plain" && env != "vm").then_some(
         "power loss: what a killed process wrote survives in the system's cache, synced or not",
     );
     reasons.iter().copied().chain(power).map(ToString::to_string).collect()

@@ -21,9 +21,14 @@ const ELECTION_MS: u32 = 1000;
 const SNAPSHOT_ENTRIES: u32 = 2000;
 
 /// The command line of `member`, one of `members`. It is the same for the first start and for every later one: a member
-/// that finds its data ignores the `initial-cluster` flags.
+/// that finds its data ignores the `initial-cluster` flags. On slow nodes heartbeats and elections take `timeout_factor` times as long.
 #[must_use]
-pub fn argv(member: &Member, members: &[Member], data_dir: &str) -> Vec<String> {
+pub fn argv(
+    member: &Member,
+    members: &[Member],
+    data_dir: &str,
+    timeout_factor: u32,
+) -> Vec<String> {
     let url = |m: &Member, port: u16| format!("http://{}:{port}", m.address);
     let peers: Vec<_> = members.iter().map(|m| format!("{}={}", m.id, url(m, PEER_PORT))).collect();
     let flags = [
@@ -36,8 +41,8 @@ pub fn argv(member: &Member, members: &[Member], data_dir: &str) -> Vec<String> 
         ("initial-cluster", peers.join(",")),
         ("initial-cluster-state", "new".to_owned()),
         ("initial-cluster-token", "keelhaul".to_owned()),
-        ("heartbeat-interval", HEARTBEAT_MS.to_string()),
-        ("election-timeout", ELECTION_MS.to_string()),
+        ("heartbeat-interval", (HEARTBEAT_MS * timeout_factor).to_string()),
+        ("election-timeout", (ELECTION_MS * timeout_factor).to_string()),
         ("snapshot-count", SNAPSHOT_ENTRIES.to_string()),
         // A compaction may answer a read with an error of its own; no workload asks for one.
         ("auto-compaction-retention", "0".to_owned()),
@@ -108,10 +113,11 @@ mod tests {
         let members: Vec<_> = (1..=3)
             .map(|n| Member { id: NodeId(n), address: [10, 0, 0, n as u8].into() })
             .collect();
-        let argv = argv(&members[1], &members, "/d");
+        let argv = argv(&members[1], &members, "/d", 3);
         for flag in [
             "--name=n2",
             "--data-dir=/d",
+            "--election-timeout=3000",
             "--listen-client-urls=http://10.0.0.2:2379",
             "--initial-cluster=n1=http://10.0.0.1:2380,n2=http://10.0.0.2:2380,n3=http://10.0.0.3:2380",
         ] {

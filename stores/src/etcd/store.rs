@@ -60,13 +60,28 @@ pub struct Etcd {
     /// Which member runs where, as far as members have answered: a leader that is paused is known by its followers
     /// only, and only by its member id.
     ids: RefCell<BTreeMap<u64, NodeId>>,
+    timeout_factor: Option<u32>,
 }
 
 impl Etcd {
     /// etcd with reads of this kind.
     #[must_use]
     pub fn new(reads: Reads) -> Self {
-        Self { reads, ids: RefCell::default() }
+        Self { reads, ..Self::default() }
+    }
+
+    /// On nodes that are slow: heartbeats and elections take so many times as long.
+    #[must_use]
+    pub fn with_timeout_factor(mut self, factor: u32) -> Self {
+        self.timeout_factor = Some(factor);
+        self
+    }
+}
+
+impl Etcd {
+    fn argv(&self, node: &Node, nodes: &[Node]) -> Vec<String> {
+        let factor = self.timeout_factor.unwrap_or(1);
+        argv(&member(node), &members_of(nodes), DATA_DIR, factor)
     }
 }
 
@@ -107,7 +122,7 @@ impl Store for Etcd {
         nodes: &'a [Node],
     ) -> LocalFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
-            let argv = argv(&member(node), &members_of(nodes), DATA_DIR);
+            let argv = self.argv(node, nodes);
             let daemon = Daemon { name: DAEMON.into(), argv, env: env(), cwd: None };
             node::start(node, daemon).await
         })

@@ -32,13 +32,14 @@ pub struct Raft {
     lease_reads: bool,
     mutant: Option<Mutant>,
     snapshot_entries: Option<u64>,
+    timeout_factor: u32,
 }
 
 impl Raft {
     /// Replicas whose random choices follow from `seed`, all with the same mistake, if any.
     #[must_use]
     pub fn new(seed: u64, mutant: Option<Mutant>) -> Self {
-        Self { seed, lease_reads: false, mutant, snapshot_entries: None }
+        Self { seed, lease_reads: false, mutant, snapshot_entries: None, timeout_factor: 1 }
     }
 
     /// With a snapshot after this many entries.
@@ -55,6 +56,22 @@ impl Raft {
         self
     }
 
+    /// On nodes that are slow: all times of the protocol are multiplied.
+    #[must_use]
+    pub fn with_timeout_factor(mut self, factor: u32) -> Self {
+        self.timeout_factor = factor;
+        self
+    }
+
+    fn timing(&self) -> Timing {
+        let times = |ms: u64| ms * u64::from(self.timeout_factor);
+        let Timing { election_ms, heartbeat_ms } = TIMING;
+        Timing {
+            election_ms: election_ms.map(|(low, high)| (times(low), times(high))),
+            heartbeat_ms: heartbeat_ms.map(times),
+        }
+    }
+
     fn args(&self, node: &Node, nodes: &[Node]) -> ServerArgs {
         let peer = |node: &Node| (api::NodeId(node.id().0), (node.address(), PEER_PORT).into());
         ServerArgs {
@@ -69,7 +86,7 @@ impl Raft {
             seed: self.seed,
             lease_reads: self.lease_reads,
             mutant: self.mutant,
-            timing: TIMING,
+            timing: self.timing(),
             snapshot_entries: self.snapshot_entries,
         }
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use keelhaul_cluster::local::Local;
 use keelhaul_cluster::ssh::Ssh;
+use keelhaul_cluster::vm::{Fleet, Image, MEMORY_MIB_DEFAULT, Vm};
 use keelhaul_cluster::{Cluster, DiskEffect, DiskFault, DiskOp, Naming, Node, NodeError};
 use keelhaul_stores::etcd::{Etcd, Reads};
 use keelhaul_stores::raft::Raft;
@@ -14,7 +15,9 @@ use keelhaul_stores::{Store, StoreError};
 use tokio::time::Instant;
 
 use crate::exit::{Exit, Failure};
+use crate::pace::Pace;
 use crate::plan::Plan;
+use crate::vm;
 
 /// How long a fresh cluster may take to serve requests on every node.
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -34,6 +37,50 @@ pub struct Deployed {
     pub version: String,
 }
 
+/// The machines that a plan asks for.
+pub fn machines(plan: &Plan) -> Result<Vm, Failure> {
+    let image = Image::having(&vm::packages(&plan.store)).map_err(vm::image_failure)?;
+    let machines = Vm { image, count: plan.nodes, memory_mib: MEMORY_MIB_DEFAULT };
+    machines.check().map_err(|error| Failure::new(Exit::Infrastructure, error))?;
+    Ok(machines)
+}
+
+/// Brings the nodes up. `say` is told what takes its time.
+pub async fn nodes(
+    plan: &Plan,
+    fleet: Option<&Fleet>,
+    run_dir: &Path,
+    say: &mut dyn FnMut(&str),
+) -> Result<Cluster, Failure> {
+    let cluster = match (plan.env.as_str(), fleet) {
+        ("ssh", _) => {
+            let started = Ssh::start(&plan.hosts, plan.transport, run_dir).await;
+            started.map_err(anyhow::Error::new)
+        }
+        ("vm", Some(fleet)) => {
+            say("the machines that are up already are used");
+            Vm::join(fleet, plan.nodes, run_dir).await.map_err(anyhow::Error::new)
+        }
+        ("vm", None) => machines(plan)?.start(run_dir, say).await.map_err(anyhow::Error::new),
+        _ => Local::start(plan.nodes, run_dir).await.map_err(anyhow::Error::new),
+    };
+    cluster
+        .context("failed to start the nodes")
+        .map_err(|error| Failure::new(Exit::Infrastructure, error))
+}
+
+/// How slow the nodes are, where they may be slow by what they are.
+pub async fn pace(plan: &Plan, cluster: &Cluster) -> Result<Option<Pace>, Failure> {
+    if plan.env != "vm" {
+        return Ok(None);
+    }
+    let measured = Pace::measure(cluster.nodes()).await;
+    measured
+        .map(Some)
+        .context("failed to measure how fast the nodes are")
+        .map_err(|error| Failure::new(Exit::Infrastructure, error))
+}
+
 fn store(plan: &Plan) -> Result<Rc<dyn Store>, Failure> {
     match plan.store.as_str() {
         "raft" => {
@@ -45,7 +92,8 @@ fn store(plan: &Plan) -> Result<Rc<dyn Store>, Failure> {
                 None => None,
             };
             let raft = Raft::new(plan.seed, mutant)
-                .with_lease_reads(plan.read.as_deref() == Some("lease"));
+                .with_lease_reads(plan.read.as_deref() == Some("lease"))
+                .with_timeout_factor(plan.timeout_factor);
             Ok(Rc::new(raft.with_snapshot_entries(RAFT_SNAPSHOT_ENTRIES)))
         }
         "etcd" => {
@@ -53,32 +101,22 @@ fn store(plan: &Plan) -> Result<Rc<dyn Store>, Failure> {
                 Some("serializable") => Reads::Serializable,
                 _ => Reads::Linearizable,
             };
-            Ok(Rc::new(Etcd::new(reads)))
+            Ok(Rc::new(Etcd::new(reads).with_timeout_factor(plan.timeout_factor)))
         }
         other => Err(Failure::usage(format!("no store is called {other:?}"))),
     }
 }
 
-/// Starts nodes and store, and waits until every node serves requests.
-pub async fn deploy(plan: &Plan, run_dir: &Path) -> Result<Deployed, Failure> {
+/// Starts the store, and waits until every node serves requests.
+pub async fn deploy(plan: &Plan, cluster: Cluster) -> Result<Deployed, Failure> {
     let store = store(plan)?;
-    let cluster = match plan.env.as_str() {
-        "ssh" => {
-            let started = Ssh::start(&plan.hosts, plan.transport, run_dir).await;
-            started.map_err(anyhow::Error::new)
-        }
-        _ => Local::start(plan.nodes, run_dir).await.map_err(anyhow::Error::new),
-    };
-    let cluster = cluster
-        .context("failed to start the nodes")
-        .map_err(|error| Failure::new(Exit::Infrastructure, error))?;
     let nodes = cluster.nodes();
     let version = store.setup(nodes).await.map_err(|error| failure(error, &plan.store))?;
     mount_disks(plan, &*store, nodes).await?;
     for node in nodes {
         store.start(node, nodes).await.map_err(|error| failure(error, &plan.store))?;
     }
-    await_ready(&*store, &cluster).await.map_err(|error| failure(error, &plan.store))?;
+    await_ready(plan, &*store, &cluster).await.map_err(|error| failure(error, &plan.store))?;
     Ok(Deployed { cluster: Rc::new(cluster), store, version })
 }
 
@@ -106,11 +144,12 @@ async fn mount_disks(plan: &Plan, store: &dyn Store, nodes: &[Node]) -> Result<(
     Ok(())
 }
 
-async fn await_ready(store: &dyn Store, cluster: &Cluster) -> Result<(), StoreError> {
+async fn await_ready(plan: &Plan, store: &dyn Store, cluster: &Cluster) -> Result<(), StoreError> {
     let started = Instant::now();
+    let limit = START_LIMIT * plan.timeout_factor;
     loop {
         match store.ready(cluster.nodes()).await {
-            Err(StoreError::NotReady(_)) if started.elapsed() < START_LIMIT => {
+            Err(StoreError::NotReady(_)) if started.elapsed() < limit => {
                 tokio::time::sleep(START_POLL).await;
             }
             other => return other,

@@ -6,6 +6,7 @@ mod session;
 use std::io::Read;
 
 use keelhaul_cluster::local::{self, Entered};
+use keelhaul_cluster::vm::Fleet;
 use keelhaul_results::Format;
 
 use crate::args::RunArgs;
@@ -25,23 +26,50 @@ pub fn run(args: &RunArgs) -> Result<Exit, Failure> {
         }
         return Ok(Exit::Valid);
     }
-    if plans.iter().any(|plan| plan.env == "local") {
-        match local::enter() {
-            Ok(Entered::Inside) => {}
-            Ok(Entered::Done(code)) => return Ok(Exit::of_code(code)),
-            Err(error) => return Err(Failure::new(Exit::Infrastructure, error)),
-        }
-    }
+    let fleet = match go_there(&plans)? {
+        Gone::There(fleet) => fleet,
+        Gone::Over(exit) => return Ok(exit),
+    };
     let runtime = runtime()?;
     let mut worst = Exit::Valid;
     for plan in &plans {
-        let exit = session::run(&runtime, plan, args)?;
+        let exit = session::run(&runtime, plan, args, fleet.as_ref())?;
         worst = worst.worst(exit);
         if exit == Exit::Interrupted {
             break;
         }
     }
     Ok(worst)
+}
+
+/// Where this process is.
+enum Gone {
+    /// Where the nodes will be; if machines are up that the run is to use, these.
+    There(Option<Fleet>),
+    /// The run took place in another process and is over.
+    Over(Exit),
+}
+
+/// Goes to where the nodes of all plans will be, while this process has one thread only. What cannot work is refused before.
+fn go_there(plans: &[Plan]) -> Result<Gone, Failure> {
+    let infrastructure = |error: anyhow::Error| Failure::new(Exit::Infrastructure, error);
+    if plans.iter().any(|plan| plan.env == "vm") && !local::is_inside() {
+        if let Some(fleet) = Fleet::find().map_err(|error| infrastructure(error.into()))? {
+            fleet.join().map_err(|error| infrastructure(error.into()))?;
+            return Ok(Gone::There(Some(fleet)));
+        }
+        for plan in plans {
+            deploy::machines(plan)?;
+        }
+    }
+    if plans.iter().any(|plan| plan.env != "ssh") {
+        match local::enter() {
+            Ok(Entered::Inside) => {}
+            Ok(Entered::Done(code)) => return Ok(Gone::Over(Exit::of_code(code))),
+            Err(error) => return Err(infrastructure(error.into())),
+        }
+    }
+    Ok(Gone::There(None))
 }
 
 /// All plans, made before anything is done, so that a mistake on the command line costs nothing.

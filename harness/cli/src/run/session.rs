@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use keelhaul_cluster::local::StopSignals;
+use keelhaul_cluster::vm::Fleet;
 use keelhaul_engine::driver::{self, DriverError, RunOptions, RunSummary};
 use keelhaul_engine::generator::{Boxed, Combine, any_of, phases};
 use keelhaul_history::{Header, NodeId, Writer};
@@ -15,7 +16,7 @@ use keelhaul_results::RunDir;
 use keelhaul_workloads::{RegisterOptions, Workload, register};
 use tokio::runtime::Runtime;
 
-use super::deploy::{Deployed, deploy};
+use super::deploy::{self, Deployed, deploy};
 use super::{is_quiet, to_json};
 use crate::args::RunArgs;
 use crate::exit::{Exit, Failure};
@@ -26,6 +27,8 @@ use crate::units;
 
 /// How long one step of the nemesis may take; the longest waits for the store to recover.
 const NEMESIS_TIMEOUT: Duration = Duration::from_secs(60);
+/// The same where it may be that a machine boots.
+const NEMESIS_TIMEOUT_VM: Duration = Duration::from_secs(360);
 
 /// Runs the plan beside the script again; flags such as `--env` may move it.
 const REPLAY: &str = r#"keelhaul run --plan "$(dirname "$0")/plan.json" "$@""#;
@@ -38,7 +41,12 @@ struct Recorded {
 }
 
 /// Runs one plan, judges it, and prints the verdict.
-pub fn run(runtime: &Runtime, plan: &Plan, args: &RunArgs) -> Result<Exit, Failure> {
+pub fn run(
+    runtime: &Runtime,
+    plan: &Plan,
+    args: &RunArgs,
+    fleet: Option<&Fleet>,
+) -> Result<Exit, Failure> {
     let started = units::timestamp();
     let dir = RunDir::create(&args.runs, &plan.store, &plan.workload, &started, plan.seed)
         .map_err(|error| Failure::new(Exit::Infrastructure, error))?;
@@ -46,7 +54,7 @@ pub fn run(runtime: &Runtime, plan: &Plan, args: &RunArgs) -> Result<Exit, Failu
         Printer::new(Duration::from_millis(plan.time_limit_ms), is_quiet(args.format));
     printer.say(&format!("seed {} · {}", plan.seed, dir.path().display()));
     write_plan(&dir, plan)?;
-    let recorded = runtime.block_on(record(plan, &dir, &started, &mut printer));
+    let recorded = runtime.block_on(record(plan, &dir, &started, fleet, &mut printer));
     printer.close_line();
     let recorded = match recorded {
         Ok(recorded) => recorded,
@@ -92,6 +100,7 @@ async fn record(
     plan: &Plan,
     dir: &RunDir,
     started: &str,
+    fleet: Option<&Fleet>,
     printer: &mut Printer,
 ) -> Result<Recorded, Failure> {
     let file = File::create(dir.history())
@@ -101,12 +110,13 @@ async fn record(
     let mut signals = StopSignals::listen()
         .context("failed to listen for signals")
         .map_err(|error| Failure::new(Exit::Infrastructure, error))?;
-    let deployed = tokio::select! {
-        deployed = deploy(plan, dir.path()) => deployed?,
+    let (plan, deployed) = tokio::select! {
+        up = bring_up(plan, dir, fleet, printer) => up?,
         () = signals.received() => {
             return Err(Failure::new(Exit::Interrupted, anyhow::anyhow!("interrupted while the nodes were coming up")));
         }
     };
+    let plan = &plan;
     let healthy = Rc::new(std::cell::Cell::new(true));
     let mut writer = Writer::new(file, &header(plan, started))
         .context("failed to write the history's header")
@@ -124,6 +134,28 @@ async fn record(
     })?;
     sealed?;
     Ok(Recorded { summary, version, healthy: healthy.get() })
+}
+
+/// Brings nodes and store up. The plan that comes back says how patient the run must be with them, and so does the run directory's.
+async fn bring_up(
+    plan: &Plan,
+    dir: &RunDir,
+    fleet: Option<&Fleet>,
+    printer: &mut Printer,
+) -> Result<(Plan, Deployed), Failure> {
+    let mut plan = plan.clone();
+    let cluster =
+        deploy::nodes(&plan, fleet, dir.path(), &mut |line: &str| printer.say(line)).await?;
+    if let Some(pace) = deploy::pace(&plan, &cluster).await? {
+        plan.timeout_factor = pace.factor;
+        printer.say(&format!(
+            "the nodes are {:.0} times slower than this machine: timeouts are multiplied by {}",
+            pace.slowness, pace.factor
+        ));
+        write_plan(dir, &plan)?;
+    }
+    let deployed = deploy(&plan, cluster).await?;
+    Ok((plan, deployed))
 }
 
 fn header(plan: &Plan, started: &str) -> Header {
@@ -147,12 +179,13 @@ async fn drive(
     let options = RunOptions {
         concurrency: plan.concurrency,
         nodes: plan.nodes,
-        op_timeout: Duration::from_millis(plan.op_timeout_ms),
-        nemesis_timeout: NEMESIS_TIMEOUT,
+        op_timeout: Duration::from_millis(plan.op_timeout_ms) * plan.timeout_factor,
+        nemesis_timeout: if plan.env == "vm" { NEMESIS_TIMEOUT_VM } else { NEMESIS_TIMEOUT },
         origin: tokio::time::Instant::now(),
     };
     let schedule = Rc::new(plan.schedule.clone());
-    let env = Rc::new(Env::new(Rc::clone(&deployed.cluster), Rc::clone(&deployed.store)));
+    let env = Env::new(Rc::clone(&deployed.cluster), Rc::clone(&deployed.store));
+    let env = Rc::new(env.with_timeout_factor(plan.timeout_factor));
     let nemesis = Box::new(Nemesis::new(env, Rc::clone(&schedule)));
     let connect = deployed.store.connect(deployed.cluster.nodes());
     let mut observer = |progress: driver::Progress<'_>| {

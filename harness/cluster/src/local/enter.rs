@@ -91,7 +91,8 @@ pub fn enter() -> Result<Entered, EnterError> {
 }
 
 /// Whether this process is the control process that [`enter`] made.
-pub(crate) fn is_inside() -> bool {
+#[must_use]
+pub fn is_inside() -> bool {
     matches!((env::var_os(INSIDE_VARIABLE), pid_namespace()), (Some(name), Ok(own)) if name == own)
 }
 

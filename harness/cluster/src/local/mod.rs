@@ -15,11 +15,11 @@ mod root;
 mod start;
 mod supervise;
 
-pub use enter::{EnterError, Entered, enter};
+pub use enter::{EnterError, Entered, enter, is_inside};
 pub use node_init::node_init;
 pub use start::{Local, NODES_MAX, StartError};
 
-pub(crate) use enter::{is_inside, map_identities, mount_proc, private_mounts};
+pub(crate) use enter::{map_identities, mount_proc, private_mounts};
 pub(crate) use namespace::{Program, spawn};
 pub(crate) use network::{BRIDGE, PREFIX, address_of, make_bridge, remove as remove_network};
 pub(crate) use node_init::TRY_ALL;

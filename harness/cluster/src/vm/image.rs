@@ -318,7 +318,9 @@ impl Image {
         entries.filter_map(|entry| Some(entry.metadata().ok()?.blocks() * 512)).sum()
     }
 
-    pub(super) fn at(dir: PathBuf) -> Self {
+    /// The image that is kept there.
+    #[must_use]
+    pub fn at(dir: PathBuf) -> Self {
         Self { dir }
     }
 

@@ -35,7 +35,8 @@ fn header(size: u64, base: &[u8]) -> io::Result<Vec<u8>> {
     let mut extensions = EXTENSION_BACKING_FORMAT.to_be_bytes().to_vec();
     extensions.extend(3_u32.to_be_bytes());
     extensions.extend(BACKING_FORMAT);
-    extensions.push(0);
+    // Padded to eight bytes; then the extension that ends the list.
+    extensions.extend([0; 5]);
     extensions.extend([0; 8]);
     let base_at = u64::from(HEADER_BYTES) + extensions.len() as u64;
     let l1_entries = u32::try_from(size.div_ceil(L1_COVERS)).unwrap_or(u32::MAX);
