@@ -71,7 +71,8 @@ fn here() -> Duration {
 async fn on_all(nodes: &[Node]) -> Result<Duration, NodeError> {
     let begun = Instant::now();
     let mut working = tokio::task::JoinSet::new();
-    for node in nodes.iter().cloned() {
+    for node in nodes {
+        let node = node.clone();
         working.spawn(async move { node.run(Command::new([SELF_EXE, WORD])).await });
     }
     for worked in working.join_all().await {

@@ -29,7 +29,7 @@ pub(crate) trait Environment: std::fmt::Debug {
 
 /// What could not be taken down at the end.
 #[derive(Debug, thiserror::Error)]
-#[error("take down {what}: {source}")]
+#[error("take down {what}")]
 pub struct CloseError {
     /// Which part.
     pub what: String,

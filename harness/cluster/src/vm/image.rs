@@ -283,7 +283,7 @@ impl Image {
                 Some((made, Self { dir: entry.path() }))
             })
             .collect();
-        images.sort_by(|a, b| b.0.cmp(&a.0));
+        images.sort_by_key(|(made, _)| std::cmp::Reverse(*made));
         images.into_iter().map(|(_, image)| image).collect()
     }
 

@@ -24,8 +24,8 @@ use crate::stream::AgentStream;
 
 /// Memory of a machine unless somebody asks for more: a store, its page cache, and the agent fit.
 pub const MEMORY_MIB_DEFAULT: u32 = 256;
-/// What QEMU takes beside the machine's memory.
-const OVERHEAD_MIB: u64 = 128;
+/// What QEMU takes beside the machine's memory: seen, 131.
+const OVERHEAD_MIB: u64 = 144;
 /// How long machines may take to boot. By translation, several at once on a busy machine, it is a minute.
 const BOOT_PATIENCE: Duration = Duration::from_secs(300);
 /// Pause between two looks at whether one has.

@@ -1,0 +1,228 @@
+//! Nodes that are virtual machines, for real: they boot, lose what was not synced when their power is cut, and end with whoever started them.
+//!
+//! This program is several: without arguments the runner, which starts itself again as the control process (`inside`, `hold`) and for
+//! what `doctor` tries (`node-init`); on the machines, which get it as the program, it is the agent (`agent`).
+//!
+//! It makes the image that machines boot, which takes a minute the first time, unless it is in the user's cache.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command as Process, ExitCode, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use keelhaul_cluster::local::{self, Entered};
+use keelhaul_cluster::vm::{Image, ImageSpec, MEMORY_MIB_DEFAULT, Vm, findings};
+use keelhaul_cluster::{Cluster, Command, Daemon, DaemonState, Node, NodeError};
+use keelhaul_history::NodeId;
+
+/// As for `keelhaul vm image build`, so that one image serves both.
+const SUITE: &str = "bookworm";
+/// How long something may take that takes a moment.
+const PATIENCE: Duration = Duration::from_secs(60);
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+const CONTENT: &[u8] = b"written";
+const ENOENT: i32 = 2;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    let code = match words.as_slice() {
+        ["node-init", ..] => local::node_init(&args[1..]),
+        ["agent", rest @ ..] => agent(rest),
+        ["inside", dir, image] => inside(dir.as_ref(), image.as_ref()),
+        ["hold", dir, image] => hold(dir.as_ref(), image.as_ref()),
+        ["--list", ..] => 0,
+        _ => runner(),
+    };
+    ExitCode::from(code)
+}
+
+fn agent(words: &[&str]) -> u8 {
+    let words: Vec<String> = words.iter().map(ToString::to_string).collect();
+    match keelhaul_agent::command(&words) {
+        Ok(()) => 0,
+        Err(error) => {
+            let source = std::error::Error::source(&error).map(ToString::to_string);
+            eprintln!("failed to {error}: {}", source.unwrap_or_default());
+            1
+        }
+    }
+}
+
+/// Past the test runner, which keeps what a passing test prints to itself.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+fn runner() -> u8 {
+    let image = match lacking().map_or_else(image, Err) {
+        Ok(image) => image,
+        Err(reason) => {
+            say(&format!("SKIPPED: virtual machines: {reason}"));
+            return 0;
+        }
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let begun = Instant::now();
+    let status = myself("inside", &dir.path().join("run"), &image).status().unwrap();
+    assert!(status.success());
+    assert_eq!(machines_in(dir.path()), 0, "no QEMU outlives a run");
+    say(&format!("two machines, booted twice: {} s", begun.elapsed().as_secs()));
+    a_killed_control_node_takes_its_machines_along(&dir.path().join("held"), &image);
+    0
+}
+
+fn myself(word: &str, dir: &Path, image: &Image) -> Process {
+    let mut me = Process::new(std::env::current_exe().unwrap());
+    me.arg(word).arg(dir).arg(image.dir()).stdin(Stdio::null());
+    me
+}
+
+/// Why there can be no machines here. An image that is not there yet and slow processors are no reasons.
+fn lacking() -> Option<String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let found = runtime.block_on(findings());
+    let needed = found.iter().filter(|finding| !["image", "KVM"].contains(&finding.what.as_str()));
+    let missing = needed.chain(&local_findings()).find(|finding| !finding.ok)?.clone();
+    Some(format!("{}: {}; {}", missing.what, missing.detail, missing.remedy))
+}
+
+fn local_findings() -> Vec<keelhaul_cluster::doctor::Finding> {
+    let namespaces = ["user namespaces", "network namespaces", "pid namespaces", "bridge"];
+    let mut found = keelhaul_cluster::doctor::probe();
+    found.retain(|finding| namespaces.contains(&finding.what.as_str()));
+    found
+}
+
+/// Without packages within reach there is none; where all is automatic, that must not go unnoticed.
+fn image() -> Result<Image, String> {
+    let spec = ImageSpec::new(SUITE, &[]).unwrap();
+    let begun = Instant::now();
+    let built = spec.find().map_or_else(|| spec.build(), Ok);
+    say(&format!("an image after {} s", begun.elapsed().as_secs()));
+    built.map_err(|error| {
+        assert!(std::env::var_os("CI").is_none(), "{error}");
+        error.to_string()
+    })
+}
+
+fn machines(image: &Path, count: u16) -> Vm {
+    Vm { image: Image::at(image.to_owned()), count, memory_mib: MEMORY_MIB_DEFAULT }
+}
+
+fn inside(dir: &Path, image: &Path) -> u8 {
+    if let Entered::Done(code) = local::enter().unwrap() {
+        return code;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let cluster = machines(image, 2).start(dir, &mut say).await.unwrap();
+        power_takes_what_was_not_synced(&cluster).await;
+        a_machine_that_reboots_by_itself_is_lost(&cluster).await;
+        cluster.close().await.unwrap_err();
+    });
+    assert!(!dir.join("nodes/n1/disk.qcow2").exists(), "disks do not stay");
+    assert!(dir.join("nodes/n1/console.log").exists(), "consoles do");
+    0
+}
+
+async fn write(node: &Node, path: &str) {
+    node.write_file(path, CONTENT, 0o644).await.unwrap();
+}
+
+async fn sync(node: &Node, path: &str) {
+    assert!(node.run(Command::new(["sync", path, "/root"])).await.unwrap().success());
+}
+
+async fn power_takes_what_was_not_synced(cluster: &Cluster) {
+    let (first, second) = (cluster.node(NodeId(1)), cluster.node(NodeId(2)));
+    assert!(first.has_power_switch() && first.is_powered() && !first.is_off().await.unwrap());
+    let argv = ["sleep", "1000"].map(str::to_owned).to_vec();
+    let daemon = Daemon { name: "sleeper".into(), argv, ..Daemon::default() };
+    first.start(daemon.clone()).await.unwrap();
+    assert!(cluster.reaches(first.id(), second.id()).await.unwrap());
+    write(first, "/root/synced").await;
+    sync(first, "/root/synced").await;
+    write(first, "/root/unsynced").await;
+    first.power_off().await.unwrap();
+    assert!(first.is_off().await.unwrap() && !first.is_powered());
+    let error = first.status("sleeper").await.unwrap_err();
+    assert!(matches!(error, NodeError::Lost { .. }), "{error}");
+    assert_eq!(cluster.reachability().await.unwrap().pairs, [], "there is nobody else to reach");
+    assert!(!second.is_off().await.unwrap(), "the other one goes on");
+    first.power_on().await.unwrap();
+    assert!(first.is_powered() && !first.is_off().await.unwrap());
+    assert_eq!(first.read_file("/root/synced", 100).await.unwrap(), CONTENT);
+    match first.read_file("/root/unsynced", 100).await {
+        Ok(content) => assert_ne!(content, CONTENT),
+        Err(NodeError::Failed { errno: Some(ENOENT), .. }) => {}
+        Err(error) => panic!("{error}"),
+    }
+    assert_eq!(first.status("sleeper").await.unwrap(), DaemonState::NotStarted);
+    first.start(daemon).await.unwrap();
+    assert!(cluster.reaches(first.id(), second.id()).await.unwrap());
+    assert!(cluster.reaches(second.id(), first.id()).await.unwrap());
+}
+
+async fn a_machine_that_reboots_by_itself_is_lost(cluster: &Cluster) {
+    let node = cluster.node(NodeId(2));
+    let reboot = Command::new(["sh", "-c", "echo b > /proc/sysrq-trigger"]);
+    let deadline = Instant::now() + PATIENCE;
+    let error = match node.run(reboot).await {
+        Err(error) => error,
+        Ok(_) => loop {
+            assert!(Instant::now() < deadline, "nobody notices");
+            if let Err(error) = node.status("sleeper").await {
+                break error;
+            }
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        },
+    };
+    assert!(matches!(error, NodeError::Lost { .. }), "{error}");
+}
+
+/// Starts machines, and waits to be killed.
+fn hold(dir: &Path, image: &Path) -> u8 {
+    if let Entered::Done(code) = local::enter().unwrap() {
+        return code;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let _cluster = machines(image, 1).start(dir, &mut |_| {}).await.unwrap();
+        tokio::time::sleep(10 * PATIENCE).await;
+    });
+    1
+}
+
+/// How many QEMU processes work in a directory.
+fn machines_in(dir: &Path) -> usize {
+    let dir = dir.canonicalize().unwrap();
+    let processes = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+    let works_there = |process: &PathBuf| {
+        let program = fs::read_link(process.join("exe")).unwrap_or_default();
+        program.to_string_lossy().contains("qemu-system")
+            && fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd.starts_with(&dir))
+    };
+    processes.filter(works_there).count()
+}
+
+fn await_machines(dir: &Path, count: usize) {
+    let deadline = Instant::now() + PATIENCE;
+    while machines_in(dir) != count {
+        assert!(Instant::now() < deadline, "{} machines rather than {count}", machines_in(dir));
+        sleep(LOOK_INTERVAL);
+    }
+}
+
+fn a_killed_control_node_takes_its_machines_along(dir: &Path, image: &Image) {
+    fs::create_dir_all(dir).unwrap();
+    let mut control = myself("hold", dir, image).spawn().unwrap();
+    await_machines(dir, 1);
+    control.kill().unwrap();
+    control.wait().unwrap();
+    await_machines(dir, 0);
+}
