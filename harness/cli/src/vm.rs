@@ -168,7 +168,7 @@ fn down() -> Result<Exit, Failure> {
         Some(fleet) => {
             let incomplete = |error| Failure::new(Exit::CleanupIncomplete, error);
             fleet.down().map_err(incomplete)?;
-            println!("{} machines are down", fleet.count);
+            println!("n1 to n{} are down", fleet.count);
         }
         None => println!("{}", clean()?.unwrap_or_else(|| "no machines are up".into())),
     }

@@ -23,6 +23,13 @@ cp "$root"/boot/initrd.img-* "$build/out/initrd"
 rm -rf "$root"/boot/* "$root"/vmlinuz* "$root"/initrd.img* "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/*.bin
 rm -f "$root/etc/resolv.conf" "$root/etc/hostname"
 # What is mounted inside is not part of it; this is a mount namespace of our own.
-awk -v inside="$root/" 'index($2, inside) == 1 { print $2 }' /proc/self/mounts | sort -r | xargs -r umount -l
+# The outermost first, with all that is below.
+awk -v inside="$root/" 'index($2, inside) == 1 { print $2 }' /proc/self/mounts | sort | while read -r mounted; do
+  umount -l "$mounted" 2> /dev/null || true
+done
+if awk -v inside="$root/" 'index($2, inside) == 1 { exit 1 }' /proc/self/mounts; then :; else
+  echo "something is still mounted below $root" >&2
+  exit 1
+fi
 mke2fs -q -F -t ext4 -L keelhaul -d "$root" "$build/out/disk.img" "$size"
 chmod 644 "$build"/out/*

@@ -165,8 +165,9 @@ impl Vm {
             return Err(VmError::NotInside);
         }
         let probe::Choice { accelerator, why } = probe::choose(&self.image).await;
+        let plural = if self.count == 1 { "" } else { "s" };
         say(&format!(
-            "{} machines of {} MiB with {} ({why})",
+            "{} machine{plural} of {} MiB with {} ({why})",
             self.count,
             self.memory_mib,
             accelerator.as_str()
