@@ -1,6 +1,6 @@
 //! Each bad input gets one sentence that names it, and the documented exit code.
 
-use crate::common::keelhaul;
+use crate::common::{KEELHAUL, keelhaul};
 
 fn check(words: &str, code: i32, sentence: &[&str]) {
     let dir = tempfile::tempdir().unwrap();
@@ -24,6 +24,10 @@ fn flags() {
     check("run --nodes 10", 64, &["--nodes", "1 to 9"]);
     check("run --env local --nodes many", 64, &["--nodes", "1 to 9"]);
     check("run --env ssh", 64, &["--nodes-file"]);
+    check("run --env vm --nodes a,b", 64, &["vm", "1 to 9"]);
+    check("vm image build --with a;b", 64, &["a;b"]);
+    check("vm up 0", 64, &["vm up"]);
+    check("vm up many", 64, &["vm up", "many"]);
     check("run --nodes a,a", 64, &["named twice"]);
     check("run --plan none.json", 64, &["none.json"]);
     check("run --plan none.json --seed 1", 64, &["--plan", "--seed"]);
@@ -44,6 +48,29 @@ fn flags() {
     check("frobnicate", 64, &["frobnicate"]);
     check("run --test-count 0", 4, &[]);
     check("check nowhere.jsonl", 64, &["nowhere.jsonl"]);
+}
+
+/// Without a home there is neither an image nor a machine.
+#[test]
+fn no_machines() {
+    let check = |words: &str, code: i32, sentence: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        let mut program = std::process::Command::new(KEELHAUL);
+        program.args(words.split(' ')).current_dir(dir.path());
+        program.env("XDG_CACHE_HOME", dir.path()).env("XDG_STATE_HOME", dir.path());
+        let output = program.output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        assert_eq!(output.status.code(), Some(code), "{words}: {said}");
+        assert!(said.contains(sentence), "{words}: {sentence:?} is not in {said:?}");
+    };
+    check("run --env vm", 10, "keelhaul vm image build`");
+    check("run --env vm --store etcd", 10, "keelhaul vm image build --with etcd-server`");
+    check("vm up 2", 10, "keelhaul vm image build`");
+    check("vm ssh n1", 10, "keelhaul vm up N`");
+    check("vm list", 0, "no machines are up");
+    check("vm down", 0, "no machines are up");
+    check("clean", 0, "nothing was left behind");
 }
 
 const HISTORY: &str = r#"{"keelhaul":1,"store":"raft","workload":"register","model":"linearizable","nodes":["n1"],"faults":[],"seed":1}
