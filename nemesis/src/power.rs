@@ -7,8 +7,9 @@
 //! torn then is chance's own, not a seed's. Two files show it: one that was synced before the cut must be there after the boot, and what was
 //! written to the other one must not.
 
-use keelhaul_cluster::{Command, DaemonState, NodeError, PowerLoss};
+use keelhaul_cluster::{Command, DaemonState, Node, NodeError, PowerLoss};
 use keelhaul_history::NodeId;
+use tokio::task::JoinSet;
 
 use crate::env::{Env, FaultError, Injected, names};
 use crate::kill;
@@ -68,7 +69,7 @@ fn are_machines(env: &Env, fault: u64) -> Result<bool, FaultError> {
     Ok(true)
 }
 
-/// Cuts the power of machines, one right after the other, each in the middle of whatever it does.
+/// Cuts the power of machines, all at once, each in the middle of whatever it does.
 async fn switch_off(env: &Env, nodes: Vec<NodeId>) -> Result<Injected, FaultError> {
     for &id in &nodes {
         let node = env.node(id)?;
@@ -82,11 +83,26 @@ async fn switch_off(env: &Env, nodes: Vec<NodeId>) -> Result<Injected, FaultErro
         node.run(Command::new(["rm", "-f", &canary(env)])).await?;
     }
     for &id in &nodes {
-        let node = env.node(id)?;
-        node.write_file(&canary(env), CONTENT, 0o600).await?;
-        node.power_off().await?;
+        env.node(id)?.write_file(&canary(env), CONTENT, 0o600).await?;
     }
+    on_all(env, &nodes, |node| async move { node.power_off().await }).await?;
     Ok(Injected { label: format!("power off: {}", names(&nodes)), nodes })
+}
+
+/// Does something on several nodes at once; the first error is told after all are done.
+async fn on_all<Done>(
+    env: &Env,
+    nodes: &[NodeId],
+    act: impl Fn(Node) -> Done,
+) -> Result<(), FaultError>
+where
+    Done: Future<Output = Result<(), NodeError>> + Send + 'static,
+{
+    let mut acting = JoinSet::new();
+    for &id in nodes {
+        acting.spawn(act(env.node(id)?.clone()));
+    }
+    Ok(acting.join_all().await.into_iter().collect::<Result<(), _>>()?)
 }
 
 /// Every machine must be off: whoever runs it says so, and nobody answers at its address.
@@ -101,14 +117,7 @@ async fn verify_off(env: &Env, fault: u64) -> Result<(), FaultError> {
 
 /// Lets all machines boot at once, and each drop again the packets that other faults say.
 async fn switch_on(env: &Env, fault: u64) -> Result<(), FaultError> {
-    let mut booting = tokio::task::JoinSet::new();
-    for id in env.struck(fault) {
-        let node = env.node(id)?.clone();
-        booting.spawn(async move { node.power_on().await });
-    }
-    for booted in booting.join_all().await {
-        booted?;
-    }
+    on_all(env, &env.struck(fault), |node| async move { node.power_on().await }).await?;
     env.apply_cuts().await
 }
 
