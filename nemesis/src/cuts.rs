@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use keelhaul_history::NodeId;
 
 /// A link in one direction: packets from the first node to the second.
-pub(crate) type Link = (NodeId, NodeId);
+pub type Link = (NodeId, NodeId);
 
 /// Which fault cut which links. A link is open again when no fault holds it any more.
 #[derive(Debug, Default)]

@@ -44,7 +44,7 @@ impl Trouble {
     }
 
     /// For people.
-    fn in_words(self) -> String {
+    pub fn in_words(self) -> String {
         match self {
             Self::SlowSync(ms) => format!("syncs {ms} ms slower"),
             Self::SyncError => "syncs fail".into(),

@@ -166,7 +166,7 @@ impl Env {
 }
 
 /// `n1 n2 n3`.
-pub(crate) fn names(nodes: &[NodeId]) -> String {
+pub fn names(nodes: &[NodeId]) -> String {
     nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
 

@@ -20,11 +20,12 @@ mod power;
 mod schedule;
 mod target;
 
+pub use cuts::Link;
 pub use disk::Trouble;
-pub use env::Env;
+pub use env::{Env, names};
 pub use generator::{generator, recovery};
-pub use nemesis::Nemesis;
-pub use partition::{Direction, Shape};
+pub use nemesis::{Nemesis, reference};
+pub use partition::{Direction, Shape, label, links};
 pub use schedule::{Schedule, ScheduleOptions, ScheduledFault, Spec};
 pub use target::Target;
 

@@ -156,7 +156,7 @@ impl Nemesis {
 }
 
 /// The value that names a fault in the history.
-pub(crate) fn reference(fault: &ScheduledFault) -> Value {
+pub fn reference(fault: &ScheduledFault) -> Value {
     Value::map([("fault", Value::Int(fault.id.cast_signed())), ("kind", fault.spec.kind().into())])
 }
 

@@ -87,7 +87,7 @@ fn separated(shape: Shape, order: &[NodeId]) -> Vec<(NodeId, NodeId)> {
 }
 
 /// The links a partition cuts.
-pub(crate) fn links(shape: Shape, direction: Direction, order: &[NodeId]) -> BTreeSet<Link> {
+pub fn links(shape: Shape, direction: Direction, order: &[NodeId]) -> BTreeSet<Link> {
     separated(shape, order)
         .into_iter()
         .flat_map(|(a, b)| match direction {
@@ -99,7 +99,7 @@ pub(crate) fn links(shape: Shape, direction: Direction, order: &[NodeId]) -> BTr
 }
 
 /// A line for people: `n1 n2 | n3 n4 n5`, with an arrow where only one direction is cut.
-fn label(shape: Shape, direction: Direction, order: &[NodeId]) -> String {
+pub fn label(shape: Shape, direction: Direction, order: &[NodeId]) -> String {
     let n = order.len();
     let bar = match direction {
         Direction::Both => "|",

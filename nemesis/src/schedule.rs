@@ -117,7 +117,7 @@ impl Spec {
     }
 
     /// What a fault of a disk does to it.
-    pub(crate) const fn trouble(&self) -> Option<(Target, Trouble)> {
+    pub const fn trouble(&self) -> Option<(Target, Trouble)> {
         match *self {
             Self::DiskSlow { target, trouble } | Self::DiskError { target, trouble } => {
                 Some((target, trouble))
@@ -241,7 +241,7 @@ impl Draw<'_> {
 
 impl ScheduledFault {
     /// The preference of victims as node ids.
-    pub(crate) fn order(&self) -> Vec<NodeId> {
+    pub fn order(&self) -> Vec<NodeId> {
         self.order.iter().copied().map(NodeId).collect()
     }
 }

@@ -33,7 +33,7 @@ impl Target {
 
     /// The nodes struck: the first of `order` (a permutation of the cluster that the schedule drew) as the target
     /// says, leaving out those in `busy`, which another fault already struck.
-    pub(crate) fn pick(
+    pub fn pick(
         self,
         order: &[NodeId],
         leader: Option<NodeId>,

@@ -9,6 +9,9 @@
 //! storage ─tickets─▶ reports ┘         (effects)  └─▶ commands ──────────▶ storage thread
 //! ```
 //!
+//! What does not depend on sockets, threads and the files of a machine is public, and driven by a simulator as well: the [`core`] of a
+//! node, and its [`storage`] on whatever disk.
+//!
 //! What always holds:
 //! * A sync is reported only after everything before it, directory entries included, is durable.
 //! * A data directory that is damaged where a crash cannot have damaged it is refused, in one sentence; so is one of
@@ -21,6 +24,7 @@
 
 mod args;
 mod clients;
+pub mod core;
 mod error;
 mod inbound;
 mod log;
@@ -29,12 +33,13 @@ mod peers;
 mod protocol;
 mod raft;
 mod run;
-mod storage;
+pub mod storage;
 #[cfg(test)]
 mod tests;
 pub mod wire;
 
 pub use args::{ProtocolKind, ServerArgs, Timing};
 pub use error::{ArgsError, ServerError};
+pub use protocol::Protocol;
 pub use run::{run, run_until};
 pub use storage::StorageError;

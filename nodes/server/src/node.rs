@@ -1,4 +1,4 @@
-//! The loop around a protocol: gathers what happened, lets the protocol decide, carries out what it wants.
+//! The loop of a node's process: waits for what happens on sockets, disk and clock, and hands it to the [`Core`].
 //!
 //! Waiting happens in one place; everything else here is synchronous. All that has arrived is taken together, so that
 //! many requests share one batch of entries and one sync.
@@ -6,11 +6,12 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use keelhaul_protocol::api::{Effect, Input, Nanos, NodeId, Note, RequestId};
+use keelhaul_protocol::api::{Effect, NodeId, Note};
 use keelhaul_protocol::kv;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::time::sleep_until;
 
+use crate::core::{Core, World};
 use crate::error::ServerError;
 use crate::inbound::{ConnectionId, INBOUND_MAX, Inbound};
 use crate::log::Log;
@@ -19,7 +20,7 @@ use crate::protocol::Protocol;
 use crate::storage::{Command, Report, Worker};
 use crate::wire::{CLIENT_FRAME_BYTES_MAX, PEER_FRAME_BYTES_MAX, ReplyFrame, encode_frame};
 
-/// A request whose answer is still to come.
+/// Who waits for an answer.
 #[derive(Debug)]
 struct Pending {
     connection: ConnectionId,
@@ -38,15 +39,15 @@ pub(crate) struct Sources<M> {
 
 /// A node at work.
 pub(crate) struct Node<P: Protocol> {
-    protocol: P,
+    core: Core<P, Pending>,
+    around: Around,
+}
+
+/// What is around it in a process.
+struct Around {
     log: Log,
     worker: Worker,
     outboxes: BTreeMap<NodeId, Rc<Outbox>>,
-    pending: BTreeMap<RequestId, Pending>,
-    requests: u64,
-    timer: Option<Nanos>,
-    inputs: Vec<Input<P::Message>>,
-    effects: Vec<Effect<P::Message>>,
 }
 
 /// What ended a wait.
@@ -67,8 +68,7 @@ impl<P: Protocol> Node<P> {
         outboxes: BTreeMap<NodeId, Rc<Outbox>>,
         log: Log,
     ) -> Self {
-        let (pending, inputs) = (BTreeMap::new(), Vec::new());
-        Self { protocol, log, worker, outboxes, pending, requests: 0, timer: None, inputs, effects }
+        Self { core: Core::new(protocol, effects), around: Around { log, worker, outboxes } }
     }
 
     /// Works until `shutdown` resolves or the disk fails.
@@ -78,9 +78,10 @@ impl<P: Protocol> Node<P> {
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), ServerError> {
         tokio::pin!(shutdown);
+        let log = self.around.log;
         loop {
-            self.carry_out();
-            let wake = self.timer.map(|at| tokio::time::Instant::from_std(self.log.instant(at)));
+            self.core.carry_out(&mut self.around);
+            let wake = self.core.timer().map(|at| tokio::time::Instant::from_std(log.instant(at)));
             let event = tokio::select! {
                 biased;
                 () = &mut shutdown => Event::Shutdown,
@@ -90,13 +91,13 @@ impl<P: Protocol> Node<P> {
             };
             match event {
                 Event::Inbound(inbound) => self.receive(inbound),
-                Event::Report(Some(report)) => self.synced(report)?,
+                Event::Report(Some(report)) => self.core.synced(report?),
                 Event::Report(None) => return Err(ServerError::StorageThread),
                 Event::Timer => {}
                 Event::Shutdown => return Ok(()),
             }
             self.gather(&mut sources)?;
-            self.step();
+            self.core.step(log.now());
         }
     }
 
@@ -104,7 +105,7 @@ impl<P: Protocol> Node<P> {
     fn gather(&mut self, sources: &mut Sources<P::Message>) -> Result<(), ServerError> {
         loop {
             match sources.reports.try_recv() {
-                Ok(report) => self.synced(report)?,
+                Ok(report) => self.core.synced(report?),
                 Err(mpsc::error::TryRecvError::Empty) => break,
                 Err(mpsc::error::TryRecvError::Disconnected) => {
                     return Err(ServerError::StorageThread);
@@ -115,78 +116,42 @@ impl<P: Protocol> Node<P> {
             let Ok(inbound) = sources.inbound.try_recv() else { break };
             self.receive(inbound);
         }
-        // Last: what a leader sent in time counts before the suspicion that it did not.
-        if self.timer.is_some_and(|at| at <= self.log.now()) {
-            self.timer = None;
-            self.inputs.push(Input::Timer);
-        }
-        Ok(())
-    }
-
-    fn synced(&mut self, report: Report) -> Result<(), ServerError> {
-        self.inputs.push(Input::Synced(report?));
+        self.core.look_at_timer(self.around.log.now());
         Ok(())
     }
 
     fn receive(&mut self, inbound: Inbound<P::Message>) {
         match inbound {
-            Inbound::Message { from, message } => {
-                self.inputs.push(Input::Receive { from, message });
-            }
+            Inbound::Message { from, message } => self.core.receive(from, message),
             Inbound::Request { connection, replies, correlation, request } => {
-                self.requests += 1;
-                let id = RequestId(self.requests);
-                self.pending.insert(id, Pending { connection, replies, correlation });
-                self.inputs.push(Input::Request { id, request });
+                self.core.request(Pending { connection, replies, correlation }, request);
             }
             Inbound::Closed(connection) => {
-                self.pending.retain(|_, pending| pending.connection != connection);
+                self.core.keep_clients(|pending| pending.connection != connection);
             }
         }
     }
+}
 
-    fn step(&mut self) {
-        let now = self.log.now();
-        for input in self.inputs.drain(..) {
-            self.protocol.step(now, input, &mut self.effects);
-        }
+impl<M: serde::Serialize> World<M, Pending> for Around {
+    fn store(&mut self, command: Command) {
+        self.worker.send(command);
     }
 
-    fn carry_out(&mut self) {
-        let mut effects = std::mem::take(&mut self.effects);
-        for effect in effects.drain(..) {
-            match effect {
-                Effect::SaveHardState(hard_state) => {
-                    self.worker.send(Command::HardState(hard_state));
-                }
-                Effect::Append(entries) => self.worker.send(Command::Append(entries)),
-                Effect::SaveSnapshot { snapshot, log_from, keep_log } => {
-                    self.worker.send(Command::Snapshot { snapshot, log_from, keep_log });
-                }
-                Effect::Sync(ticket) => self.worker.send(Command::Sync(ticket)),
-                Effect::Send { to, message } => self.send(to, &message),
-                Effect::Reply { id, response } => self.reply(id, response),
-                Effect::SetTimer(at) => self.timer = Some(at),
-                Effect::Note(note) => self.note(note),
-            }
-        }
-        self.effects = effects;
-    }
-
-    fn send(&self, to: NodeId, message: &P::Message) {
+    fn send(&mut self, to: NodeId, message: M) {
         let Some(outbox) = self.outboxes.get(&to) else {
             debug_assert!(false, "a message to a node that is not a peer");
             return;
         };
-        match encode_frame(message, PEER_FRAME_BYTES_MAX) {
+        match encode_frame(&message, PEER_FRAME_BYTES_MAX) {
             Some(frame) => outbox.push(frame),
             None => self.log.line(format_args!("a message to n{} is too large to send", to.0)),
         }
     }
 
     /// A reply that its client does not take is dropped; the client learns nothing, as if the connection had broken.
-    fn reply(&mut self, id: RequestId, response: kv::Response) {
-        let Some(Pending { replies, correlation, .. }) = self.pending.remove(&id) else { return };
+    fn reply(&mut self, client: Pending, response: kv::Response) {
+        let Pending { replies, correlation, .. } = client;
         if let Some(frame) =
             encode_frame(&ReplyFrame { correlation, response }, CLIENT_FRAME_BYTES_MAX + 64)
         {
@@ -194,18 +159,23 @@ impl<P: Protocol> Node<P> {
         }
     }
 
-    fn note(&self, note: Note) {
-        match note {
-            Note::Leading(term) => self.log.line(format_args!("leading in term {}", term.0)),
-            Note::SteppedDown(term) => {
-                self.log.line(format_args!("stepped down in term {}", term.0));
-            }
+    fn note(&mut self, note: Note) {
+        self.log.line(Words(note));
+    }
+}
+
+/// A note as a line of the log.
+struct Words(Note);
+
+impl std::fmt::Display for Words {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Note::Leading(term) => write!(f, "leading in term {}", term.0),
+            Note::SteppedDown(term) => write!(f, "stepped down in term {}", term.0),
             Note::Following(term, leader) => {
-                self.log.line(format_args!("following n{} in term {}", leader.0, term.0));
+                write!(f, "following n{} in term {}", leader.0, term.0)
             }
-            Note::Campaigning(term) => {
-                self.log.line(format_args!("campaigning for term {}", term.0));
-            }
+            Note::Campaigning(term) => write!(f, "campaigning for term {}", term.0),
         }
     }
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// A protocol as a state machine: an input goes in, effects come out, to be carried out in order.
-pub(crate) trait Protocol {
+pub trait Protocol {
     /// What its nodes say to each other.
     type Message: Serialize + DeserializeOwned + 'static;
 

@@ -22,7 +22,7 @@ use crate::node::{Node, Sources};
 use crate::peers::{self, Membership, Outbox};
 use crate::protocol::Protocol;
 use crate::raft;
-use crate::storage::{Identity, Recovery, Storage, Worker, make_mistake};
+use crate::storage::{Identity, RealDisk, Recovery, Storage, Worker};
 use crate::wire::PeerGreeting;
 
 /// Size at which a segment of the log is full, in bytes: small enough to be replayed in a moment and deleted soon.
@@ -106,8 +106,8 @@ pub(crate) async fn serve(
     let log = Log::new(args.id);
     let identity =
         Identity { protocol: args.protocol.as_str(), node: args.id.0, cluster: args.cluster };
-    args.mutant.into_iter().for_each(make_mistake);
-    let (storage, stored, recovery) = Storage::open(&args.data_dir, &identity, SEGMENT_BYTES)?;
+    let (storage, stored, recovery) =
+        Storage::open(RealDisk, args.mutant, &args.data_dir, &identity, SEGMENT_BYTES)?;
     announce(&log, &args, &stored, &recovery);
     let (reports, reports_queue) = mpsc::unbounded_channel();
     let worker = Worker::spawn(storage, reports)

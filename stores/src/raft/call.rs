@@ -9,17 +9,15 @@
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::task::Poll;
 use std::time::Duration;
 
 use keelhaul_history::NodeId;
 use keelhaul_protocol::kv::{Request, Response};
 use keelhaul_server::wire::{ReplyFrame, RequestFrame};
-use tokio::time::{Instant, sleep_until};
 
 use super::errors::{GaveUp, Trouble};
-use super::link::Link;
+use super::net::{Line, Net};
 
 /// How long an attempt may stay without an answer before the request is sent to another node, too: longer than a commit takes with a
 /// slow disk, shorter than an election.
@@ -36,10 +34,9 @@ const ATTEMPTS_MAX: usize = 200;
 pub const TIME_MAX: Duration = Duration::from_secs(30);
 
 /// A client's connections, and the numbers it gives to its requests.
-#[derive(Debug)]
-pub struct Links {
-    addresses: BTreeMap<NodeId, SocketAddr>,
-    open: BTreeMap<NodeId, Link>,
+pub struct Links<N: Net> {
+    net: N,
+    open: BTreeMap<NodeId, N::Line>,
     correlation: u64,
     time_max: Duration,
 }
@@ -69,11 +66,16 @@ enum Event {
     Due,
 }
 
-impl Links {
-    /// Connections to none of these nodes yet.
+impl<N: Net> Links<N> {
+    /// Connections to none of the nodes yet.
     #[must_use]
-    pub fn new(addresses: BTreeMap<NodeId, SocketAddr>) -> Self {
-        Self { addresses, open: BTreeMap::new(), correlation: 0, time_max: TIME_MAX }
+    pub fn new(net: N) -> Self {
+        Self { net, open: BTreeMap::new(), correlation: 0, time_max: TIME_MAX }
+    }
+
+    /// The network that they lead through.
+    pub const fn net(&self) -> &N {
+        &self.net
     }
 
     /// Bounds how long one request is tried.
@@ -89,10 +91,8 @@ impl Links {
         if self.open.contains_key(&node) {
             return Ok(());
         }
-        let no_connection = |source| Trouble::NoConnection { node, source };
-        let unknown = || std::io::Error::new(std::io::ErrorKind::NotFound, "no such node");
-        let address = *self.addresses.get(&node).ok_or_else(unknown).map_err(no_connection)?;
-        let link = Link::open(address).await.map_err(no_connection)?;
+        let link = self.net.open(node).await;
+        let link = link.map_err(|source| Trouble::NoConnection { node, source })?;
         self.open.insert(node, link);
         Ok(())
     }
@@ -102,18 +102,21 @@ impl Links {
     /// # Errors
     /// Why there is no answer, and whether an attempt may have been accepted nevertheless.
     pub async fn call(&mut self, home: NodeId, request: &Request) -> Result<Response, GaveUp> {
-        let mut call = Call::new(home, request);
-        let end = Instant::now() + self.time_max;
-        while call.attempts.len() < ATTEMPTS_MAX && Instant::now() < end {
-            match self.event(call.due).await {
+        let mut call = Call::new(home, request, self.net.now());
+        let end = self.net.now() + self.time_max;
+        while call.attempts.len() < ATTEMPTS_MAX && self.net.now() < end {
+            let event = self.event(call.due).await;
+            call.now = self.net.now();
+            match event {
                 Event::Due => {
                     let node = call.next;
                     let sent = self.send(node, request).await;
-                    call.sent(node, sent, &self.addresses)?;
+                    call.now = self.net.now();
+                    call.sent(node, sent, self.net.nodes())?;
                 }
-                Event::Closed(node) => call.closed(node, &self.addresses),
+                Event::Closed(node) => call.closed(node, self.net.nodes()),
                 Event::Reply(node, reply) => {
-                    if let Some(response) = call.replied(node, reply, &self.addresses)? {
+                    if let Some(response) = call.replied(node, reply, self.net.nodes())? {
                         return Ok(response);
                     }
                 }
@@ -130,18 +133,19 @@ impl Links {
         let frame = RequestFrame { correlation: self.correlation, request: request.clone() };
         // Out of the map while it is written to: half a frame must not stay behind when the caller gives up now.
         let mut link = self.open.remove(&node).expect("just connected");
-        link.send(&frame).await.map_err(|source| Trouble::NotSent { node, source })?;
+        link.send(frame).await.map_err(|source| Trouble::NotSent { node, source })?;
         self.open.insert(node, link);
         Ok(self.correlation)
     }
 
     /// The next thing that happens, [`Event::Due`] at `due` at the latest. What has arrived comes first, so that a
     /// connection that ended since the last call is noticed before anything is sent on it.
-    async fn event(&mut self, due: Instant) -> Event {
+    async fn event(&mut self, due: Duration) -> Event {
+        let net = self.net.clone();
         tokio::select! {
             biased;
             event = self.incoming() => event,
-            () = sleep_until(due) => Event::Due,
+            () = net.sleep_until(due) => Event::Due,
         }
     }
 
@@ -170,20 +174,27 @@ struct Call<'a> {
     attempts: Vec<Attempt>,
     /// Where and when it is sent next, if nothing happens before.
     next: NodeId,
-    due: Instant,
+    due: Duration,
+    /// The time of the latest event.
+    now: Duration,
     redirects: u32,
     leaderless: u32,
     /// What first made it unknown whether the request was accepted.
     doubt: Option<Trouble>,
 }
 
-type Nodes = BTreeMap<NodeId, SocketAddr>;
-
 impl<'a> Call<'a> {
-    fn new(home: NodeId, request: &'a Request) -> Self {
-        let due = Instant::now();
-        let attempts = Vec::new();
-        Self { request, attempts, next: home, due, redirects: 0, leaderless: 0, doubt: None }
+    fn new(home: NodeId, request: &'a Request, now: Duration) -> Self {
+        Self {
+            request,
+            attempts: Vec::new(),
+            next: home,
+            due: now,
+            now,
+            redirects: 0,
+            leaderless: 0,
+            doubt: None,
+        }
     }
 
     /// Whether an attempt may have been accepted.
@@ -200,7 +211,7 @@ impl<'a> Call<'a> {
 
     fn go(&mut self, node: NodeId, after: Duration) {
         self.next = node;
-        self.due = Instant::now() + after;
+        self.due = self.now + after;
     }
 
     /// An attempt was sent, or could not be.
@@ -208,7 +219,7 @@ impl<'a> Call<'a> {
         &mut self,
         node: NodeId,
         sent: Result<u64, Trouble>,
-        nodes: &Nodes,
+        nodes: &[NodeId],
     ) -> Result<(), GaveUp> {
         match sent {
             Ok(correlation) => {
@@ -225,7 +236,7 @@ impl<'a> Call<'a> {
     }
 
     /// A connection ended, and with it the hope for the answers it would have brought.
-    fn closed(&mut self, node: NodeId, nodes: &Nodes) {
+    fn closed(&mut self, node: NodeId, nodes: &[NodeId]) {
         let waits = |attempt: &Attempt| attempt.node == node && attempt.state == State::Waiting;
         let was_last = self.attempts.last().is_some_and(waits);
         // A node that takes requests only to drop them must not be fed without end.
@@ -244,7 +255,7 @@ impl<'a> Call<'a> {
         &mut self,
         node: NodeId,
         reply: ReplyFrame,
-        nodes: &Nodes,
+        nodes: &[NodeId],
     ) -> Result<Option<Response>, GaveUp> {
         let Some(position) = self
             .attempts
@@ -286,10 +297,10 @@ impl<'a> Call<'a> {
         &mut self,
         node: NodeId,
         leader: Option<NodeId>,
-        nodes: &Nodes,
+        nodes: &[NodeId],
     ) -> Result<(), GaveUp> {
         let doubtful = self.accepted_maybe();
-        match leader.filter(|leader| nodes.contains_key(leader)) {
+        match leader.filter(|leader| nodes.contains(leader)) {
             // Its answer is still awaited: a silent leader is not asked again before the others were.
             Some(leader) if self.waits_for(leader) => self.go(after(nodes, node), PAUSE),
             Some(_) if !doubtful && self.redirects >= REDIRECTS_MAX => {
@@ -318,12 +329,9 @@ impl<'a> Call<'a> {
 }
 
 /// The node after this one, round and round.
-fn after(nodes: &Nodes, node: NodeId) -> NodeId {
-    let (node, _) = nodes
-        .range((std::ops::Bound::Excluded(node), std::ops::Bound::Unbounded))
-        .next()
-        .unwrap_or(nodes.iter().next().expect("a cluster has nodes"));
-    *node
+fn after(nodes: &[NodeId], node: NodeId) -> NodeId {
+    let later = nodes.iter().find(|other| **other > node);
+    *later.or(nodes.first()).expect("a cluster has nodes")
 }
 
 /// Whether a response answers a request.

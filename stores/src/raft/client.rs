@@ -10,10 +10,10 @@ use std::time::Duration;
 use keelhaul_engine::{Client, Invocation, LocalFuture, Outcome};
 use keelhaul_history::{F, NodeId, Process, Value};
 use keelhaul_protocol::kv::{Command, Request, Response, SessionId};
-use tokio::time::{sleep, timeout};
 
 use super::call::Links;
 use super::errors::{GaveUp, Trouble};
+use super::net::{Net, Tcp, within};
 use super::values;
 
 /// How long opening a session may take. Nothing of the operation has been sent by then, so giving up is a definite
@@ -26,10 +26,9 @@ const REFUSED_PAUSE: Duration = Duration::from_millis(50);
 const NO_SESSION: SessionId = SessionId(0);
 
 /// A client of one node, which goes to others only as [`super::call`] says.
-#[derive(Debug)]
-pub struct RaftClient {
+pub struct RaftClient<N: Net = Tcp> {
     home: NodeId,
-    links: Links,
+    links: Links<N>,
     session: Option<SessionId>,
     sequence: u64,
 }
@@ -40,7 +39,17 @@ impl RaftClient {
     /// # Errors
     /// [`Trouble::NoConnection`].
     pub async fn open(home: NodeId, nodes: BTreeMap<NodeId, SocketAddr>) -> Result<Self, Trouble> {
-        let mut links = Links::new(nodes);
+        Self::on(Tcp::new(nodes), home).await
+    }
+}
+
+impl<N: Net> RaftClient<N> {
+    /// Connects to `home`, one of the nodes on a network.
+    ///
+    /// # Errors
+    /// [`Trouble::NoConnection`].
+    pub async fn on(net: N, home: NodeId) -> Result<Self, Trouble> {
+        let mut links = Links::new(net);
         links.connect(home).await?;
         Ok(Self { home, links, session: None, sequence: 0 })
     }
@@ -91,15 +100,16 @@ impl RaftClient {
         }
         // A registration that may have been accepted leaves an unused session behind, and changes no key.
         let definite = |trouble| GaveUp { trouble, accepted_maybe: false };
-        match timeout(SESSION_PATIENCE, self.links.call(self.home, &Request::Register)).await {
-            Ok(Ok(Response::Registered(session))) => {
+        let net = self.links.net().clone();
+        match within(&net, SESSION_PATIENCE, self.links.call(self.home, &Request::Register)).await {
+            Some(Ok(Response::Registered(session))) => {
                 self.session = Some(session);
                 self.sequence = 0;
                 Ok(session)
             }
-            Ok(Ok(_)) => unreachable!("a call returns only what fits the request"),
-            Ok(Err(gave_up)) => Err(definite(gave_up.trouble)),
-            Err(_) => Err(definite(Trouble::NoSession)),
+            Some(Ok(_)) => unreachable!("a call returns only what fits the request"),
+            Some(Err(gave_up)) => Err(definite(gave_up.trouble)),
+            None => Err(definite(Trouble::NoSession)),
         }
     }
 
@@ -139,7 +149,8 @@ impl RaftClient {
             return Outcome::Info(reason);
         }
         if matches!(gave_up.trouble, Trouble::NoConnection { .. } | Trouble::NotSent { .. }) {
-            sleep(REFUSED_PAUSE).await;
+            let net = self.links.net();
+            net.sleep_until(net.now() + REFUSED_PAUSE).await;
         }
         Outcome::Fail(reason)
     }
@@ -153,7 +164,7 @@ fn cas(key: Vec<u8>, value: &Value) -> Result<Command, &'static str> {
     Ok(Command::Cas { key, expected: values::encode(expected), new })
 }
 
-impl Client for RaftClient {
+impl<N: Net> Client for RaftClient<N> {
     fn invoke<'a>(&'a mut self, _process: Process, op: &'a Invocation) -> LocalFuture<'a, Outcome> {
         Box::pin(self.perform(op))
     }

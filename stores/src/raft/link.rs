@@ -16,6 +16,8 @@ use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::net::Line;
+
 /// How long connecting, and handing over a request, may take. On the networks this is for, both take well under a
 /// millisecond; waiting for the kernel's first repetition, after a second, would only make a cut look longer than it is.
 pub const PATIENCE: Duration = Duration::from_millis(400);
@@ -43,13 +45,23 @@ impl Link {
         timeout(PATIENCE, open).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 
-    /// Hands a request to the connection, whole. After an error the connection is of no use any more, and the
-    /// node cannot have seen the whole request.
-    ///
-    /// # Errors
-    /// When the connection broke or was full for [`PATIENCE`], or the request is too large.
-    pub async fn send(&mut self, request: &RequestFrame) -> io::Result<()> {
-        let frame = encode_frame(request, CLIENT_FRAME_BYTES_MAX).ok_or_else(|| {
+    fn take_reply(&mut self) -> io::Result<Option<ReplyFrame>> {
+        let Some((head, rest)) = self.received.split_first_chunk::<4>() else { return Ok(None) };
+        let length = u32::from_le_bytes(*head) as usize;
+        if length > 2 * CLIENT_FRAME_BYTES_MAX {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let Some(payload) = rest.get(..length) else { return Ok(None) };
+        let reply = postcard::from_bytes(payload)
+            .map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+        self.received.drain(..4 + length);
+        Ok(Some(reply))
+    }
+}
+
+impl Line for Link {
+    async fn send(&mut self, request: RequestFrame) -> io::Result<()> {
+        let frame = encode_frame(&request, CLIENT_FRAME_BYTES_MAX).ok_or_else(|| {
             io::Error::new(io::ErrorKind::InvalidInput, "the request is too large")
         })?;
         timeout(PATIENCE, self.stream.write_all(&frame))
@@ -57,11 +69,7 @@ impl Link {
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 
-    /// The next reply, or an error when the connection has ended.
-    ///
-    /// # Errors
-    /// When the connection broke or ended, or says something that is no reply.
-    pub fn poll_reply(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<ReplyFrame>> {
+    fn poll_reply(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<ReplyFrame>> {
         loop {
             if let Some(reply) = self.take_reply()? {
                 return Poll::Ready(Ok(reply));
@@ -74,18 +82,5 @@ impl Link {
             }
             self.received.extend_from_slice(space.filled());
         }
-    }
-
-    fn take_reply(&mut self) -> io::Result<Option<ReplyFrame>> {
-        let Some((head, rest)) = self.received.split_first_chunk::<4>() else { return Ok(None) };
-        let length = u32::from_le_bytes(*head) as usize;
-        if length > 2 * CLIENT_FRAME_BYTES_MAX {
-            return Err(io::ErrorKind::InvalidData.into());
-        }
-        let Some(payload) = rest.get(..length) else { return Ok(None) };
-        let reply = postcard::from_bytes(payload)
-            .map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
-        self.received.drain(..4 + length);
-        Ok(Some(reply))
     }
 }

@@ -21,13 +21,14 @@
 //! * Read at followers.
 //! * Install anything: the program that controls the run is the program that runs the nodes.
 //!
-//! Reading order: [`errors`], [`values`], [`link`], [`call`], [`client`], [`members`].
+//! Reading order: [`errors`], [`values`], [`net`], [`link`], [`call`], [`client`], [`members`].
 
 pub mod call;
 pub mod client;
 pub mod errors;
 pub mod link;
 pub mod members;
+pub mod net;
 mod store;
 #[cfg(test)]
 mod tests;

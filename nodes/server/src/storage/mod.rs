@@ -11,9 +11,10 @@
 //! lacks its log is refused rather than taken for a new one: a node that comes back with amnesia would vote and acknowledge
 //! as if it had forgotten nothing.
 //!
-//! Limits: no clock and no thread here, and all file operations are in [`files`]; what deleting the whole directory loses cannot be
+//! Limits: no clock and no thread here but the worker's; all file operations are in `files`, on whichever [`Disk`] it is; what deleting the whole directory loses cannot be
 //! noticed.
 
+mod disk;
 mod error;
 mod files;
 mod segment;
@@ -25,22 +26,25 @@ use std::path::{Path, PathBuf};
 
 use keelhaul_protocol::api::{Entry, HardState, LogIndex, Snapshot, Stored, SyncTicket};
 
+use keelhaul_protocol::raft::Mutant;
+
+pub use disk::{Disk, RealDisk};
 pub use error::StorageError;
-pub(crate) use files::make_mistake;
 pub(crate) use worker::{Report, Worker};
 
+use files::Files;
 use segment::Marker;
 use wal::Wal;
 
 /// Whose data a directory holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Identity {
+pub struct Identity {
     /// The protocol's name.
-    pub(crate) protocol: &'static str,
+    pub protocol: &'static str,
     /// The node's number.
-    pub(crate) node: u16,
+    pub node: u16,
     /// The cluster's number.
-    pub(crate) cluster: u64,
+    pub cluster: u64,
 }
 
 impl Identity {
@@ -52,7 +56,7 @@ impl Identity {
 
 /// A change to what is stored, in the order in which the protocol asked for it.
 #[derive(Debug)]
-pub(crate) enum Command {
+pub enum Command {
     /// Term and vote.
     HardState(HardState),
     /// Entries, in place of what was stored at and after the first.
@@ -72,47 +76,54 @@ pub(crate) enum Command {
 
 /// Figures of a recovery, for the node's log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Recovery {
+pub struct Recovery {
     /// Segments of the log that were read.
-    pub(crate) segments: usize,
+    pub segments: usize,
     /// Entries in the log.
-    pub(crate) entries: usize,
+    pub entries: usize,
     /// The last entry of the snapshot, 0 without one.
-    pub(crate) snapshot_index: u64,
+    pub snapshot_index: u64,
     /// Bytes of a torn write that were cut off.
-    pub(crate) torn_bytes: u64,
+    pub torn_bytes: u64,
 }
 
 /// An open data directory.
 #[derive(Debug)]
-pub(crate) struct Storage {
-    wal: Wal,
+pub struct Storage<D: Disk = RealDisk> {
+    files: Files<D>,
+    wal: Wal<D>,
     snapshots: PathBuf,
     /// A snapshot came into force whose marker is not durable yet; afterwards, older data can go.
     release_due: bool,
     marker: Option<Marker>,
-    _lock: files::Lock,
+    _lock: D::Lock,
 }
 
-impl Storage {
+impl<D: Disk> Storage<D> {
     /// Opens a data directory, or makes it. `segment_bytes` is the size at which a log segment is full.
-    pub(crate) fn open(
+    pub fn open(
+        disk: D,
+        mutant: Option<Mutant>,
         directory: &Path,
         identity: &Identity,
         segment_bytes: u64,
     ) -> Result<(Self, Stored, Recovery), StorageError> {
         let (log, snapshots) = (directory.join("log"), directory.join("snapshots"));
-        files::create_directory(directory)?;
-        let lock = files::Lock::take(directory)?;
-        files::create_directory(&log)?;
-        files::create_directory(&snapshots)?;
-        identify(directory, &log, &identity.to_line())?;
+        let files = Files::new(disk, mutant);
+        files.create_directory(directory)?;
+        let lock = files.lock(directory)?;
+        files.create_directory(&log)?;
+        files.create_directory(&snapshots)?;
+        identify(&files, directory, &log, &identity.to_line())?;
         // An earlier start may have failed right here, with names made that were not durable.
-        files::sync_directory(directory)?;
-        let (wal, replay) = Wal::open(&log, segment_bytes)?;
-        let snapshot =
-            replay.marker.as_ref().map(|marker| snapshot::read(&snapshots, marker)).transpose()?;
-        snapshot::release(&snapshots, replay.marker.as_ref())?;
+        files.sync_directory(directory)?;
+        let (wal, replay) = Wal::open(&files, &log, segment_bytes)?;
+        let snapshot = replay
+            .marker
+            .as_ref()
+            .map(|marker| snapshot::read(&files, &snapshots, marker))
+            .transpose()?;
+        snapshot::release(&files, &snapshots, replay.marker.as_ref())?;
         let recovery = Recovery {
             segments: replay.segments,
             entries: replay.entries.len(),
@@ -122,19 +133,19 @@ impl Storage {
         let stored = Stored { hard_state: replay.hard_state, snapshot, entries: replay.entries };
         let marker = replay.marker;
         Ok((
-            Self { wal, snapshots, release_due: marker.is_some(), marker, _lock: lock },
+            Self { files, wal, snapshots, release_due: marker.is_some(), marker, _lock: lock },
             stored,
             recovery,
         ))
     }
 
     /// Carries out a change; durable after the next [`Storage::sync`]. [`Command::Sync`] is the caller's to batch.
-    pub(crate) fn apply(&mut self, command: Command) -> Result<(), StorageError> {
+    fn apply(&mut self, command: Command) -> Result<(), StorageError> {
         match command {
             Command::HardState(hard_state) => self.wal.save_hard_state(hard_state),
             Command::Append(entries) => self.wal.append(entries),
             Command::Snapshot { snapshot, log_from, keep_log } => {
-                snapshot::write(&self.snapshots, &snapshot)?;
+                snapshot::write(&self.files, &self.snapshots, &snapshot)?;
                 let (last_index, last_term) = (snapshot.last_index, snapshot.last_term);
                 let marker = Marker { last_index, last_term, log_from };
                 self.wal.save_marker(marker, keep_log)?;
@@ -146,17 +157,39 @@ impl Storage {
         }
     }
 
+    /// Carries out a batch of changes; the last ticket among them, if there is one. [`Storage::settle`] must follow, which takes the time
+    /// that a sync takes.
+    pub fn write(
+        &mut self,
+        commands: impl IntoIterator<Item = Command>,
+    ) -> Result<Option<SyncTicket>, StorageError> {
+        let mut ticket = None;
+        for command in commands {
+            match command {
+                Command::Sync(number) => ticket = Some(number),
+                other => self.apply(other)?,
+            }
+        }
+        Ok(ticket)
+    }
+
+    /// Ends a batch: makes it durable if that was asked for. What nobody waits for need not be durable, but a process that ends must not
+    /// take it along.
+    pub fn settle(&mut self, ticket: Option<SyncTicket>) -> Result<(), StorageError> {
+        if ticket.is_some() { self.sync() } else { self.flush() }
+    }
+
     /// Hands everything to the operating system, which outlives this process.
-    pub(crate) fn flush(&mut self) -> Result<(), StorageError> {
+    pub fn flush(&mut self) -> Result<(), StorageError> {
         self.wal.flush()
     }
 
     /// Makes everything durable, and then, not before, drops what a snapshot has replaced.
-    pub(crate) fn sync(&mut self) -> Result<(), StorageError> {
+    fn sync(&mut self) -> Result<(), StorageError> {
         self.wal.sync()?;
         if std::mem::take(&mut self.release_due) {
             self.wal.release()?;
-            snapshot::release(&self.snapshots, self.marker.as_ref())?;
+            snapshot::release(&self.files, &self.snapshots, self.marker.as_ref())?;
         }
         Ok(())
     }
@@ -164,25 +197,30 @@ impl Storage {
 
 /// Checks whose directory this is; makes a new one this identity's. The identity is written after the log exists,
 /// so that a directory with an identity and no log is known to have lost it.
-fn identify(directory: &Path, log: &Path, expected: &str) -> Result<(), StorageError> {
+fn identify<D: Disk>(
+    files: &Files<D>,
+    directory: &Path,
+    log: &Path,
+    expected: &str,
+) -> Result<(), StorageError> {
     let name = "identity";
     let path = directory.join(name);
-    let has_log = Wal::exists(log)?;
-    match files::read(&path)? {
+    let has_log = Wal::exists(files, log)?;
+    match files.read(&path)? {
         Some(found) if found == expected.as_bytes() => Ok(()),
         Some(found) => Err(StorageError::Foreign {
             path: directory.to_path_buf(),
             found: String::from_utf8_lossy(&found).chars().take(120).collect(),
             expected: expected.to_owned(),
         }),
-        None if has_log && !Wal::open(log, u64::MAX)?.1.is_blank() => {
+        None if has_log && !Wal::open(files, log, u64::MAX)?.1.is_blank() => {
             Err(StorageError::Missing { path, what: "the log is not empty" })
         }
         None => {
             if !has_log {
-                Wal::create(log)?;
+                Wal::create(files, log)?;
             }
-            files::write_whole(directory, name, &[expected.as_bytes()])
+            files.write_whole(directory, name, &[expected.as_bytes()])
         }
     }
 }

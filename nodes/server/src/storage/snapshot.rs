@@ -12,7 +12,8 @@ use std::sync::Arc;
 use keelhaul_protocol::api::Snapshot;
 
 use super::StorageError;
-use super::files;
+use super::disk::Disk;
+use super::files::{Files, TEMPORARY};
 use super::segment::Marker;
 
 const MAGIC: [u8; 8] = *b"khsnp\0\0\x01";
@@ -40,18 +41,26 @@ fn checksum(head: &[u8], data: &[u8]) -> [u8; 4] {
 }
 
 /// Writes a snapshot's file, durably.
-pub(super) fn write(directory: &Path, snapshot: &Snapshot) -> Result<(), StorageError> {
+pub(super) fn write<D: Disk>(
+    files: &Files<D>,
+    directory: &Path,
+    snapshot: &Snapshot,
+) -> Result<(), StorageError> {
     let (index, term) = (snapshot.last_index.0, snapshot.last_term.0);
     let head = head(index, term, snapshot.data.len());
     let crc = checksum(&head, &snapshot.data);
-    files::write_whole(directory, &file_name(index, term), &[&head, &snapshot.data, &crc])
+    files.write_whole(directory, &file_name(index, term), &[&head, &snapshot.data, &crc])
 }
 
 /// Reads the snapshot that the log names.
-pub(super) fn read(directory: &Path, marker: &Marker) -> Result<Snapshot, StorageError> {
+pub(super) fn read<D: Disk>(
+    files: &Files<D>,
+    directory: &Path,
+    marker: &Marker,
+) -> Result<Snapshot, StorageError> {
     let (index, term) = (marker.last_index.0, marker.last_term.0);
     let path = directory.join(file_name(index, term));
-    let Some(bytes) = files::read(&path)? else {
+    let Some(bytes) = files.read(&path)? else {
         return Err(StorageError::Missing { path, what: "the log names this snapshot" });
     };
     let Some(data) = data(&bytes, index, term) else { return Err(corrupt(path)) };
@@ -74,16 +83,18 @@ fn corrupt(path: PathBuf) -> StorageError {
 }
 
 /// Deletes every snapshot file but the one in force.
-pub(super) fn release(directory: &Path, marker: Option<&Marker>) -> Result<(), StorageError> {
+pub(super) fn release<D: Disk>(
+    files: &Files<D>,
+    directory: &Path,
+    marker: Option<&Marker>,
+) -> Result<(), StorageError> {
     let keep = marker.map(|marker| file_name(marker.last_index.0, marker.last_term.0));
     let mut removed = false;
-    for name in files::names(directory)? {
-        if Some(&name) != keep.as_ref()
-            && (name.ends_with(SUFFIX) || name.ends_with(files::TEMPORARY))
-        {
-            files::remove(&directory.join(name))?;
+    for name in files.names(directory)? {
+        if Some(&name) != keep.as_ref() && (name.ends_with(SUFFIX) || name.ends_with(TEMPORARY)) {
+            files.remove(&directory.join(name))?;
             removed = true;
         }
     }
-    if removed { files::sync_directory(directory) } else { Ok(()) }
+    if removed { files.sync_directory(directory) } else { Ok(()) }
 }

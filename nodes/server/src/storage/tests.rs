@@ -12,11 +12,11 @@ use super::*;
 const IDENTITY: Identity = Identity { protocol: "raft", node: 1, cluster: 9 };
 
 fn open(directory: &TempDir) -> Result<(Storage, Stored, Recovery), StorageError> {
-    Storage::open(directory.path(), &IDENTITY, 256)
+    Storage::open(RealDisk, None, directory.path(), &IDENTITY, 256)
 }
 
 fn refusal(directory: &TempDir, identity: &Identity) -> String {
-    Storage::open(directory.path(), identity, 256).expect_err("refused").to_string()
+    Storage::open(RealDisk, None, directory.path(), identity, 256).expect_err("refused").to_string()
 }
 
 fn snapshot(last: u64) -> Snapshot {
@@ -37,23 +37,25 @@ fn append(range: std::ops::RangeInclusive<u64>) -> Command {
 }
 
 fn snapshot_files(directory: &TempDir) -> Vec<String> {
-    files::names(&directory.path().join("snapshots")).expect("lists")
+    Files::real().names(&directory.path().join("snapshots")).expect("lists")
 }
 
 #[test]
 fn a_new_directory_is_blank_and_stays_whose_it_is() {
     let directory = TempDir::new().expect("a directory");
     let nested = directory.path().join("a/b");
-    let (storage, stored, recovery) = Storage::open(&nested, &IDENTITY, 256).expect("makes it");
+    let (storage, stored, recovery) =
+        Storage::open(RealDisk, None, &nested, &IDENTITY, 256).expect("makes it");
     assert_eq!((stored, recovery.entries), (Stored::default(), 0));
     drop(storage);
     let other = Identity { node: 2, ..IDENTITY };
-    let error = Storage::open(&nested, &other, 256).expect_err("refused").to_string();
+    let error =
+        Storage::open(RealDisk, None, &nested, &other, 256).expect_err("refused").to_string();
     assert!(
         error.contains("node 1 of cluster 9\", not") && error.contains("node 2 of cluster 9"),
         "{error}"
     );
-    Storage::open(&nested, &IDENTITY, 256).expect("its own");
+    Storage::open(RealDisk, None, &nested, &IDENTITY, 256).expect("its own");
 }
 
 #[test]
@@ -112,7 +114,8 @@ fn a_snapshot_comes_back_and_replaces_the_one_before_once_it_is_durable() {
 fn a_snapshot_file_that_the_log_does_not_name_is_no_snapshot() {
     let directory = TempDir::new().expect("a directory");
     drop(open(&directory).expect("opens"));
-    snapshot::write(&directory.path().join("snapshots"), &snapshot(5)).expect("writes");
+    snapshot::write(&Files::real(), &directory.path().join("snapshots"), &snapshot(5))
+        .expect("writes");
     let (_, stored, _) = open(&directory).expect("opens");
     assert_eq!(stored, Stored::default());
     assert!(snapshot_files(&directory).is_empty());

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use keelhaul_protocol::api::{Entry, HardState, LogIndex};
 
 use super::StorageError;
-use super::files::{self, Appender};
+use super::disk::{Disk, RealDisk};
+use super::files::{Appender, Files};
 use super::segment::{self, Marker, Record};
 
 const SUFFIX: &str = ".wal";
@@ -39,12 +40,13 @@ pub(super) struct Replay {
 
 /// The log, open for appending.
 #[derive(Debug)]
-pub(super) struct Wal {
+pub(super) struct Wal<D: Disk = RealDisk> {
+    files: Files<D>,
     directory: PathBuf,
     segment_bytes: u64,
     /// Oldest first; the last is the one appended to.
     segments: Vec<Segment>,
-    file: Appender,
+    file: Appender<D>,
     /// Bytes in the newest segment's file, not counting the buffer.
     written: u64,
     /// How many of them are durable.
@@ -56,15 +58,15 @@ pub(super) struct Wal {
     last_index: u64,
 }
 
-impl Wal {
+impl<D: Disk> Wal<D> {
     /// Whether a directory holds a log.
-    pub(super) fn exists(directory: &Path) -> Result<bool, StorageError> {
-        Ok(!sequences(directory)?.is_empty())
+    pub(super) fn exists(files: &Files<D>, directory: &Path) -> Result<bool, StorageError> {
+        Ok(!sequences(files, directory)?.is_empty())
     }
 
     /// Starts an empty log.
-    pub(super) fn create(directory: &Path) -> Result<(), StorageError> {
-        create_segment(directory, 1, HardState::default(), None).map(drop)
+    pub(super) fn create(files: &Files<D>, directory: &Path) -> Result<(), StorageError> {
+        create_segment(files, directory, 1, HardState::default(), None).map(drop)
     }
 
     /// Opens a log, cuts off a torn tail, and makes what is left durable: what was read back may only
@@ -73,10 +75,11 @@ impl Wal {
     /// for nothing (Rebello et al., "Can Applications Recover from fsync Failures?", ATC '20). Older ones were synced before
     /// it came into being.
     pub(super) fn open(
+        files: &Files<D>,
         directory: &Path,
         segment_bytes: u64,
     ) -> Result<(Self, Replay), StorageError> {
-        let sequences = sequences(directory)?;
+        let sequences = sequences(files, directory)?;
         let Some(&newest) = sequences.last() else {
             let path = directory.join(file_name(1));
             return Err(StorageError::Missing { path, what: "the log has no segment" });
@@ -90,7 +93,7 @@ impl Wal {
                 let path = directory.join(file_name(sequences[0] + position as u64));
                 return Err(StorageError::Missing { path, what: "the log has later segments" });
             }
-            let bytes = files::read(&path)?.unwrap_or_default();
+            let bytes = files.read(&path)?.unwrap_or_default();
             let scan = segment::scan(&bytes, sequence, sequence == newest).map_err(|damage| {
                 StorageError::Corrupt {
                     path: path.clone(),
@@ -108,9 +111,10 @@ impl Wal {
         }
         replay.finish(directory)?;
         let end = usize::try_from(written).expect("it was read into memory");
-        files::write_whole(directory, &file_name(newest), &[&newest_bytes[..end]])?;
-        let file = Appender::open(directory.join(file_name(newest)), written)?;
+        files.write_whole(directory, &file_name(newest), &[&newest_bytes[..end]])?;
+        let file = files.appender(directory.join(file_name(newest)), written)?;
         let wal = Self {
+            files: files.clone(),
             directory: directory.to_path_buf(),
             segment_bytes,
             segments,
@@ -183,9 +187,9 @@ impl Wal {
         let count =
             older.iter().take_while(|segment| segment.last_live < marker.log_from.0).count();
         for segment in self.segments.drain(..count) {
-            files::remove(&self.directory.join(file_name(segment.sequence)))?;
+            self.files.remove(&self.directory.join(file_name(segment.sequence)))?;
             // In order: a crash must leave a suffix, never a hole.
-            files::sync_directory(&self.directory)?;
+            self.files.sync_directory(&self.directory)?;
         }
         Ok(count)
     }
@@ -211,9 +215,10 @@ impl Wal {
     fn rotate(&mut self) -> Result<(), StorageError> {
         self.sync()?;
         let sequence = self.newest() + 1;
-        self.written = create_segment(&self.directory, sequence, self.hard_state, self.marker)?;
+        self.written =
+            create_segment(&self.files, &self.directory, sequence, self.hard_state, self.marker)?;
         self.synced = self.written;
-        self.file = Appender::open(self.directory.join(file_name(sequence)), self.written)?;
+        self.file = self.files.appender(self.directory.join(file_name(sequence)), self.written)?;
         self.segments.push(Segment { sequence, last_live: 0 });
         Ok(())
     }
@@ -221,8 +226,10 @@ impl Wal {
     fn newest(&self) -> u64 {
         self.segments.last().expect("a log has a segment").sequence
     }
+}
 
-    #[cfg(test)]
+#[cfg(test)]
+impl Wal {
     pub(super) fn break_for_test(&mut self) {
         self.file.break_for_test();
     }
@@ -328,19 +335,20 @@ fn file_name(sequence: u64) -> String {
 }
 
 /// The segments of a directory, in order.
-fn sequences(directory: &Path) -> Result<Vec<u64>, StorageError> {
-    let names = files::names(directory)?;
+fn sequences<D: Disk>(files: &Files<D>, directory: &Path) -> Result<Vec<u64>, StorageError> {
+    let names = files.names(directory)?;
     Ok(names.iter().filter_map(|name| name.strip_suffix(SUFFIX)?.parse().ok()).collect())
 }
 
-fn create_segment(
+fn create_segment<D: Disk>(
+    files: &Files<D>,
     directory: &Path,
     sequence: u64,
     hard_state: HardState,
     snapshot: Option<Marker>,
 ) -> Result<u64, StorageError> {
     let bytes = segment::new(sequence, &Record::Checkpoint { hard_state, snapshot })?;
-    files::write_whole(directory, &file_name(sequence), &[&bytes])?;
+    files.write_whole(directory, &file_name(sequence), &[&bytes])?;
     Ok(bytes.len() as u64)
 }
 

@@ -76,18 +76,8 @@ fn batch(
     first: Command,
     queue: &Receiver<Command>,
 ) -> Result<Option<SyncTicket>, StorageError> {
-    let mut ticket = None;
-    for command in std::iter::once(first).chain(queue.try_iter()).take(BATCH_MAX) {
-        match command {
-            Command::Sync(number) => ticket = Some(number),
-            other => storage.apply(other)?,
-        }
-    }
-    if ticket.is_some() {
-        storage.sync()?;
-    } else {
-        // What nobody waits for need not be durable, but a process that ends must not take it along.
-        storage.flush()?;
-    }
+    let commands = std::iter::once(first).chain(queue.try_iter()).take(BATCH_MAX);
+    let ticket = storage.write(commands)?;
+    storage.settle(ticket)?;
     Ok(ticket)
 }

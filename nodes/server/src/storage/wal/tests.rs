@@ -27,27 +27,27 @@ fn marker(last: u64, log_from: u64) -> Marker {
 /// An empty log, in memory where the system has such a place: what is tested here is not the speed of syncs.
 fn create() -> TempDir {
     let directory = TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).expect("a directory");
-    Wal::create(directory.path()).expect("a new log");
+    Wal::create(&Files::real(), directory.path()).expect("a new log");
     directory
 }
 
 /// Opens a log, lets `change` work on it, syncs, and closes it.
 fn with(directory: &TempDir, segment_bytes: u64, change: impl FnOnce(&mut Wal)) {
-    let (mut wal, _) = Wal::open(directory.path(), segment_bytes).expect("opens");
+    let (mut wal, _) = Wal::open(&Files::real(), directory.path(), segment_bytes).expect("opens");
     change(&mut wal);
     wal.sync().expect("syncs");
 }
 
 fn replay(directory: &TempDir) -> Replay {
-    Wal::open(directory.path(), LARGE).expect("opens").1
+    Wal::open(&Files::real(), directory.path(), LARGE).expect("opens").1
 }
 
 fn refusal(directory: &TempDir) -> String {
-    Wal::open(directory.path(), LARGE).expect_err("refused").to_string()
+    Wal::open(&Files::real(), directory.path(), LARGE).expect_err("refused").to_string()
 }
 
 fn segment_paths(directory: &TempDir) -> Vec<PathBuf> {
-    let names = files::names(directory.path()).expect("lists");
+    let names = Files::real().names(directory.path()).expect("lists");
     names.into_iter().map(|name| directory.path().join(name)).collect()
 }
 
@@ -102,7 +102,7 @@ fn a_log_torn_at_any_byte_of_its_last_record_opens_and_goes_on() {
     let after = fs::read(path).expect("reads");
     for length in before.len()..after.len() {
         fs::write(path, &after[..length]).expect("tears");
-        let (mut wal, replay) = Wal::open(directory.path(), LARGE).expect("opens");
+        let (mut wal, replay) = Wal::open(&Files::real(), directory.path(), LARGE).expect("opens");
         assert_eq!(replay.entries, entries(1..=2, 1), "torn at {length}");
         assert_eq!(replay.torn_bytes, (length - before.len()) as u64);
         wal.append(entries(3..=3, 3)).expect("goes on");
@@ -275,7 +275,8 @@ fn the_log_agrees_with_a_plain_model_over_many_restarts() {
         let mut model = Model::default();
         for round in 0..8 {
             let segment_bytes = [1, 100, 300, LARGE][(random.next_u64() % 4) as usize];
-            let (mut wal, replay) = Wal::open(directory.path(), segment_bytes).expect("opens");
+            let (mut wal, replay) =
+                Wal::open(&Files::real(), directory.path(), segment_bytes).expect("opens");
             assert_eq!(replay.hard_state, model.hard_state, "seed {seed}, round {round}");
             assert_eq!(replay.marker, model.marker, "seed {seed}, round {round}");
             assert_eq!(replay.entries, model.entries, "seed {seed}, round {round}");
