@@ -113,6 +113,7 @@ mod tests {
             until_ms: 400 + id * 10,
             spec: Spec::Kill { target: Target::One },
             order: vec![1, 2, 3],
+            moment: None,
         });
         let schedule = Rc::new(Schedule { faults: faults.collect() });
         let generator = generator(&schedule, 1_000_000_000).boxed();

@@ -26,7 +26,7 @@ pub use env::{Env, names};
 pub use generator::{generator, recovery};
 pub use nemesis::{Nemesis, reference};
 pub use partition::{Direction, Shape, label, links};
-pub use schedule::{Schedule, ScheduleOptions, ScheduledFault, Spec};
+pub use schedule::{Moment, Schedule, ScheduleOptions, ScheduledFault, Spec};
 pub use target::Target;
 
 /// The faults a user can ask for: name, and what it does in one sentence.

@@ -50,6 +50,24 @@ pub struct ScheduledFault {
     pub spec: Spec,
     /// The order in which nodes are preferred as victims.
     pub order: Vec<u16>,
+    /// In a simulation, strike at the first such moment from `at_ms` on, and where it comes about. On real nodes nobody sees it,
+    /// and the fault strikes at `at_ms`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moment: Option<Moment>,
+}
+
+/// A point in a node's work that faults can be aimed at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Moment {
+    /// Right after a node gave its vote away.
+    Vote,
+    /// Right after a node came to lead.
+    Elected,
+    /// When a node is about to sync its disk.
+    Sync,
+    /// When a snapshot is written, or on its way to another node.
+    Snapshot,
 }
 
 /// What a fault does.
@@ -234,6 +252,7 @@ impl Draw<'_> {
                 until_ms,
                 spec,
                 order,
+                moment: None,
             }));
         }
     }

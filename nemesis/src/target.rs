@@ -33,12 +33,7 @@ impl Target {
 
     /// The nodes struck: the first of `order` (a permutation of the cluster that the schedule drew) as the target
     /// says, leaving out those in `busy`, which another fault already struck.
-    pub fn pick(
-        self,
-        order: &[NodeId],
-        leader: Option<NodeId>,
-        busy: &[NodeId],
-    ) -> Vec<NodeId> {
+    pub fn pick(self, order: &[NodeId], leader: Option<NodeId>, busy: &[NodeId]) -> Vec<NodeId> {
         let count = match self {
             Self::One | Self::Leader => 1,
             Self::Some | Self::Followers => (order.len().saturating_sub(1) / 2).max(1),

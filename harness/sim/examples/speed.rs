@@ -1,0 +1,63 @@
+//! How fast lives go by: `cargo run --release -p keelhaul-sim --example speed [LIVES]`.
+
+use std::process::ExitCode;
+
+use keelhaul_checkers::Unlimited;
+use keelhaul_nemesis::{KINDS, Schedule, ScheduleOptions};
+use keelhaul_sim::{Medium, SimPlan, States, Weather, Work, live, stream, violation};
+
+fn plan(seed: u64) -> SimPlan {
+    let kinds = KINDS.iter().map(|kind| kind.0.to_owned()).collect();
+    let options = ScheduleOptions { kinds, nodes: 5, time_limit_ms: 60_000, interval_ms: 10_000 };
+    SimPlan {
+        nodes: 5,
+        concurrency: 10,
+        rate: 100.0,
+        time_limit_ms: 60_000,
+        op_timeout_ms: 1_000,
+        schedule: Schedule::draw(&options, &mut stream(seed, "schedule")),
+        work: Work::Drawn,
+        weather: Weather::draw(seed),
+        medium: Medium::Journaled,
+        mutant: None,
+        seed,
+    }
+}
+
+/// Processor time of this process, seconds, as the kernel counts it in hundredths.
+fn processor_s() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields: Vec<f64> = stat
+        .rsplit(')')
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .map(|f| f.parse().unwrap_or(0.0))
+        .collect();
+    fields.get(11).zip(fields.get(12)).map_or(0.0, |(user, system)| (user + system) / 100.0)
+}
+
+fn main() -> ExitCode {
+    let lives = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(20);
+    let first = std::env::args().nth(2).and_then(|n| n.parse().ok()).unwrap_or(0);
+    let mut states = States::default();
+    let (mut virtual_s, mut events, mut ops, mut live_s) = (0.0, 0, 0, 0.0);
+    for seed in first..first + lives {
+        let begun = processor_s();
+        let life = live(&plan(seed), false, &mut states);
+        live_s += processor_s() - begun;
+        virtual_s += life.figures.virtual_ns as f64 / 1e9;
+        events += life.figures.events;
+        ops += life.figures.operations;
+        if let Some(violation) = violation(&life, &Unlimited) {
+            println!("seed {seed}: {} {}", violation.kind(), violation.sentence());
+        }
+    }
+    let all_s = processor_s();
+    println!(
+        "{lives} lives, {virtual_s:.0} virtual s, {events} events, {ops} operations, {} states; {all_s:.2} s of processor ({live_s:.2} without checkers): {:.0} virtual s a second",
+        states.len(),
+        virtual_s / all_s
+    );
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,43 @@
+//! Whole cluster lifetimes in virtual time, each decided by one seed.
+//!
+//! The nodes are those that run on real machines: the protocol, the [core](keelhaul_server::core) around it, and the
+//! [storage](keelhaul_server::storage) with its write-ahead log, on a disk in memory that knows what a loss of power leaves. So are the store's
+//! client, the interpreter, the workload, the schedule of faults and the checkers. What is the simulator's own is what surrounds them: time,
+//! network, disks and clocks.
+//!
+//! # Terms
+//!
+//! * **Life**: one run of a cluster from its start to its end, in virtual time.
+//! * **Weather**: what goes wrong without a fault: messages that are lost, doubled and late, slow syncs, clocks that drift and jump.
+//! * **Moment**: a point in a node's work that a fault can be aimed at.
+//! * **State**: the cluster's state with everything left out that does not matter to a search ([`States`]).
+//!
+//! # Sources
+//!
+//! W. Wilson, *Testing Distributed Systems w/ Deterministic Simulation* (FoundationDB), Strange Loop 2014; TigerBeetle's VOPR (safety phase, then
+//! liveness phase); A. Zeller, R. Hildebrandt, *Simplifying and Isolating Failure-Inducing Input*, IEEE TSE 28(2), 2002.
+//!
+//! # Limits
+//!
+//! A node takes one input a step, and steps take no time. Connections between nodes do not break: messages on them are lost one by one.
+//! A node that loses its disk entirely is not simulated: Raft promises nothing to a voter that forgets.
+
+mod client;
+mod disk;
+mod life;
+mod nemesis;
+mod node;
+mod oracle;
+mod plan;
+mod queue;
+mod states;
+mod trace;
+mod worker;
+mod world;
+
+pub use disk::Medium;
+pub use life::{Life, Violation, checks, header, judgement, live, live_as, violation};
+pub use oracle::{Broken, Invariant};
+pub use plan::{PlannedOp, SimPlan, Weather, Work, stream};
+pub use trace::{Happening, What};
+pub use world::{Figures, States};

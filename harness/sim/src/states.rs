@@ -1,0 +1,83 @@
+//! The state of a cluster with what does not matter left out, so that a search can tell what it has not seen before.
+//!
+//! Of a node counts its role, how its term and its log stand to those of the others, and what it waits for; not which number it
+//! has, nor how large terms and indices are.
+
+use std::hash::Hasher;
+
+use keelhaul_protocol::raft::{Role, Status};
+
+/// One node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Abstract {
+    term: u64,
+    last_term: u64,
+    /// Role, and small facts, as bits.
+    facts: u16,
+}
+
+/// How far apart two numbers are, roughly: 0, 1, few, many.
+fn distance(from: u64, to: u64) -> u16 {
+    match to.saturating_sub(from) {
+        0 => 0,
+        1 => 1,
+        2..=8 => 2,
+        _ => 3,
+    }
+}
+
+impl Abstract {
+    /// A node that runs, as it stands to the entry that is known to be committed.
+    pub(crate) fn of(status: &Status, committed: u64) -> Self {
+        let role = match status.role {
+            Role::Follower => 1,
+            Role::PreCandidate => 2,
+            Role::Candidate => 3,
+            Role::Leader => 4,
+        };
+        let facts = role
+            | u16::from(status.hard_state.vote == Some(status.id)) << 3
+            | u16::from(status.hard_state.vote.is_some()) << 4
+            | u16::from(status.leader.is_some()) << 5
+            | u16::from(status.durable < status.last.index) << 6
+            | distance(committed, status.last.index.0) << 7
+            | distance(status.last.index.0, committed) << 9
+            | distance(status.committed.0, committed) << 11;
+        Self { term: status.hard_state.term.0, last_term: status.last.term.0, facts }
+    }
+
+    /// The cluster, by hash.
+    pub(crate) fn cluster(nodes: &[Self]) -> u64 {
+        let mut sorted = [Self::default(); 9];
+        let sorted = &mut sorted[..nodes.len()];
+        sorted.copy_from_slice(nodes);
+        sorted.sort_unstable_by_key(|node| (node.facts, node.term, node.last_term));
+        let newest = nodes.iter().map(|node| node.term).max().unwrap_or(0);
+        let longest = nodes.iter().map(|node| node.last_term).max().unwrap_or(0);
+        sorted.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, node| {
+            let behind = distance(node.term, newest) | distance(node.last_term, longest) << 2;
+            let word = u64::from(node.facts) << 4 | u64::from(behind);
+            (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23)
+        })
+    }
+}
+
+/// For keys that are hashes already.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct IdentityHasher(u64);
+
+impl Hasher for IdentityHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0 << 8 ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number;
+    }
+}
