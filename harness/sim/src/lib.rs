@@ -24,20 +24,24 @@
 
 mod client;
 mod disk;
+mod hunt;
 mod life;
 mod nemesis;
 mod node;
 mod oracle;
 mod plan;
 mod queue;
+mod shrink;
 mod states;
 mod trace;
 mod worker;
 mod world;
 
 pub use disk::Medium;
+pub use hunt::{Found, Guidance, Hunt, Hunted, Tally, draw};
 pub use life::{Life, Violation, checks, header, judgement, live, live_as, violation};
 pub use oracle::{Broken, Invariant};
 pub use plan::{PlannedOp, SimPlan, Weather, Work, stream};
+pub use shrink::{Shrunk, shrink};
 pub use trace::{Happening, What};
 pub use world::{Figures, States};

@@ -33,9 +33,9 @@ enum Doing {
     /// An operation that is done, told when its time has passed.
     Done(Outcome),
     /// Waits for a moment.
-    Aiming { fault: usize, until: u64 },
+    Aiming { fault: usize },
     /// Waits for disks that were armed to go dark.
-    Armed { fault: usize, nodes: Vec<usize>, until: u64 },
+    Armed { fault: usize, nodes: Vec<usize> },
     /// Waits for started processes to settle.
     Settling(usize),
     /// Waits until the store is well.
@@ -46,6 +46,8 @@ enum Doing {
 #[derive(Debug, Default)]
 pub(crate) struct Struck {
     doing: Option<Doing>,
+    /// Counts waits, so that the end of one that a moment has cut short is known.
+    waits: u64,
     nodes: BTreeMap<u64, Vec<NodeId>>,
     links: BTreeMap<u64, BTreeSet<Link>>,
     /// Torn cuts to come, by node.
@@ -114,17 +116,21 @@ impl Sim<'_> {
 
     fn wait(&mut self, time: u64, doing: Doing) {
         self.nemesis.doing = Some(doing);
-        self.queue.push(self.now + time, Event::Nemesis);
+        self.nemesis.waits += 1;
+        self.queue.push(self.now + time, Event::Nemesis { wait: self.nemesis.waits });
     }
 
     /// The time that the nemesis waited for has come.
-    pub(crate) fn go_on(&mut self) {
+    pub(crate) fn go_on(&mut self, wait: u64) {
+        if wait != self.nemesis.waits {
+            return;
+        }
         match self.nemesis.doing.take() {
             Some(Doing::Done(outcome)) => {
                 self.completions.push(Completion { thread: Thread::Nemesis, outcome });
             }
-            Some(Doing::Aiming { fault, until }) if self.now >= until => self.strike(fault, None),
-            Some(Doing::Armed { fault, nodes, until }) if self.now >= until => {
+            Some(Doing::Aiming { fault }) => self.strike(fault, None),
+            Some(Doing::Armed { fault, nodes }) => {
                 let late: Vec<usize> =
                     nodes.iter().copied().filter(|node| !self.is_down(*node)).collect();
                 late.into_iter().for_each(|node| self.cut_power(node));
@@ -142,14 +148,12 @@ impl Sim<'_> {
                 }
                 Some(_) => self.wait(RECOVERY_POLL, Doing::Recovering { since }),
             },
-            // An earlier wait that a moment has cut short.
-            other => self.nemesis.doing = other,
+            None => {}
         }
     }
 
     /// A fault is due: it strikes now, or when its moment comes.
     fn aim(&mut self, fault: usize) {
-        let until = self.now + MOMENT_LIMIT;
         let spec = &self.plan.schedule.faults[fault];
         match (spec.moment, &spec.spec) {
             (Some(Moment::Sync), Spec::Power { .. } | Spec::Kill { .. }) => {
@@ -157,7 +161,7 @@ impl Sim<'_> {
             }
             (Some(Moment::Snapshot), Spec::Power { .. }) => self.arm(fault, Trip::Snapshot),
             (Some(Moment::Vote | Moment::Elected | Moment::Snapshot), _) => {
-                self.wait(MOMENT_LIMIT, Doing::Aiming { fault, until });
+                self.wait(MOMENT_LIMIT, Doing::Aiming { fault });
             }
             _ => self.strike(fault, None),
         }
@@ -167,7 +171,7 @@ impl Sim<'_> {
     pub(crate) fn look_for_moments(&mut self, node: usize) {
         let Seen { vote, elected, snapshot } = std::mem::take(&mut self.seen);
         match &self.nemesis.doing {
-            Some(Doing::Aiming { fault, .. }) => {
+            Some(Doing::Aiming { fault }) => {
                 let fault = *fault;
                 let came = match self.plan.schedule.faults[fault].moment {
                     Some(Moment::Vote) => vote,
@@ -180,7 +184,7 @@ impl Sim<'_> {
                     self.strike(fault, Some(node));
                 }
             }
-            Some(Doing::Armed { fault, nodes, .. }) if nodes.iter().all(|n| self.is_down(*n)) => {
+            Some(Doing::Armed { fault, nodes }) if nodes.iter().all(|n| self.is_down(*n)) => {
                 let (fault, nodes) = (*fault, nodes.clone());
                 self.power_is_cut(fault, &nodes);
             }
@@ -224,8 +228,7 @@ impl Sim<'_> {
             }
             self.nodes[node].disk.set_trip(Some(trip));
         }
-        let until = self.now + MOMENT_LIMIT;
-        self.wait(MOMENT_LIMIT, Doing::Armed { fault, nodes, until });
+        self.wait(MOMENT_LIMIT, Doing::Armed { fault, nodes });
     }
 
     fn power_is_cut(&mut self, fault: usize, nodes: &[usize]) {
@@ -400,8 +403,8 @@ impl Sim<'_> {
         named.max().map_or((None, 0), |(term, leader)| (Some(leader), term))
     }
 
-    /// Why the cluster is not well, if so: all nodes must run and name one leader in one term, who has committed in that term, and have
-    /// what the leader knew to be committed when it was elected.
+    /// Why the cluster is not well, if so: all nodes must run and name one leader in one term, who has committed in that term. Whether
+    /// it serves, the final reads show.
     fn unready(&self) -> Option<String> {
         let mut agreed = None;
         for (node, status) in self.statuses().enumerate() {
@@ -416,9 +419,11 @@ impl Sim<'_> {
                     "{node} sees another leader or term than the nodes before it"
                 ));
             }
+            // A follower that restarted learns what is committed with the next entry only, and nobody reads there.
             let replica = self.nodes[at(node)].process.as_ref()?.core.protocol();
-            if replica.log().term(status.committed) != Some(status.hard_state.term) {
-                return Some(format!("{node} has committed nothing in its term"));
+            let committed = replica.log().term(status.committed);
+            if status.role == Role::Leader && committed != Some(status.hard_state.term) {
+                return Some(format!("{node} leads and has committed nothing in its term"));
             }
         }
         None

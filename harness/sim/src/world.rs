@@ -60,7 +60,7 @@ pub(crate) enum Event {
     /// The generator wanted to be asked.
     Turn,
     /// The nemesis goes on with what it does.
-    Nemesis,
+    Nemesis { wait: u64 },
     /// A clock jumps.
     Jump,
 }
@@ -322,7 +322,7 @@ impl<'a> Sim<'a> {
                     self.turn();
                 }
             }
-            Event::Nemesis => self.go_on(),
+            Event::Nemesis { wait } => self.go_on(wait),
             Event::Jump => self.jump(),
         }
     }

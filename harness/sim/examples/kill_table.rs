@@ -1,0 +1,84 @@
+//! The kill table: for every mutant how many lives, and how much processor time, a hunt takes to find it, by plain random schedules and by
+//! guided ones: `cargo run --release -p keelhaul-sim --example kill_table [SECONDS [STARTS [MUTANT]]]`.
+//!
+//! SECONDS is how long one hunt may take; STARTS is how many are made, of which the median is printed.
+
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use keelhaul_checkers::Unlimited;
+use keelhaul_protocol::raft::Mutant;
+use keelhaul_sim::{Guidance, Hunt};
+
+struct Kill {
+    lives: u64,
+    seconds: f64,
+    kind: Option<String>,
+}
+
+/// One hunt on one thread.
+fn hunt(mutant: Option<Mutant>, guidance: Guidance, first_seed: u64, seconds: f64) -> Kill {
+    let hunt = Hunt { first_seed, lives_max: u64::MAX, jobs: 1, guidance, mutant };
+    let over = AtomicBool::new(false);
+    let used = processor_s();
+    let stop = || over.load(Ordering::Relaxed);
+    let hunted = hunt.run(Vec::new(), &Unlimited, &stop, &|_, _| {
+        over.store(processor_s() - used > seconds, Ordering::Relaxed);
+    });
+    Kill {
+        lives: hunted.tally.lives,
+        seconds: processor_s() - used,
+        kind: hunted.found.map(|found| {
+            let (plan, violation) = (&found.plan, &found.violation);
+            eprintln!("{mutant:?}: {}: {}; {plan:?}", violation.kind(), violation.sentence());
+            violation.kind().to_owned()
+        }),
+    }
+}
+
+/// Processor time of this process, seconds, as the kernel counts it in hundredths.
+fn processor_s() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let fields: Vec<f64> = fields.map(|field| field.parse().unwrap_or(0.0)).collect();
+    fields.get(11).zip(fields.get(12)).map_or(0.0, |(user, system)| (user + system) / 100.0)
+}
+
+/// The median of several hunts; one that found nothing counts as longer than any other.
+fn median(mut kills: Vec<Kill>) -> String {
+    kills.sort_by_key(|kill| (kill.kind.is_none(), kill.lives));
+    let killed = kills.iter().filter(|kill| kill.kind.is_some()).count();
+    let (of, middle) = (kills.len(), &kills[kills.len() / 2]);
+    let Kill { lives, seconds, kind } = middle;
+    match kind {
+        Some(kind) => format!("{lives} | {seconds:.2} | {kind} | {killed}/{of}"),
+        None => format!("> {lives} | > {seconds:.0} | survives | {killed}/{of}"),
+    }
+}
+
+fn main() -> ExitCode {
+    let mut words = std::env::args().skip(1);
+    let seconds = words.next().and_then(|word| word.parse().ok()).unwrap_or(60.0);
+    let starts: u64 = words.next().and_then(|word| word.parse().ok()).unwrap_or(5);
+    let only = words.next();
+    println!(
+        "| mutant | class | random: lives | s | evidence | killed | guided: lives | s | evidence | killed |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|---|");
+    for mutant in std::iter::once(None).chain(Mutant::all().map(Some)) {
+        let (name, id, class) = mutant.map_or(("none", "correct Raft", 0), |mutant| {
+            (mutant.info().name, mutant.info().id, mutant.info().class)
+        });
+        if only.as_deref().is_some_and(|only| only != name) {
+            continue;
+        }
+        let kills = |guidance| {
+            let starts =
+                (0..starts).map(|start| hunt(mutant, guidance, start * 1_000_000, seconds));
+            median(starts.collect())
+        };
+        let (random, guided) = (kills(Guidance::None), kills(Guidance::States));
+        println!("| `{name}` {id} | {class} | {random} | {guided} |");
+    }
+    ExitCode::SUCCESS
+}

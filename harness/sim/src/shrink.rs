@@ -1,0 +1,201 @@
+//! Cuts a life that goes wrong down to what matters: delta debugging over its faults, its operations, its nodes, its weather and its time
+//! (Zeller and Hildebrandt, *ddmin*), as long as the same kind of violation remains.
+//!
+//! Leaving something out shifts every later chance of the network, so a candidate is tried with a few seeds before it is given up. Operations
+//! are first written down as a list with times and threads; from then on the plan holds them itself.
+
+use keelhaul_checkers::budget::Budget;
+use keelhaul_nemesis::ScheduledFault;
+
+use crate::disk::Medium;
+use crate::hunt::{Found, tidy};
+use crate::life::{Life, Violation, live, violation};
+use crate::plan::{PlannedOp, SimPlan, Weather, Work};
+use crate::world::States;
+
+/// Seeds that a candidate is tried with, its own first.
+const SEEDS: u64 = 6;
+
+/// What is left of a life.
+#[derive(Debug)]
+pub struct Shrunk {
+    /// Repeats it.
+    pub plan: SimPlan,
+    /// What is wrong with it.
+    pub violation: Violation,
+    /// The life itself, with its trace.
+    pub life: Life,
+    /// Lives that were tried.
+    pub tried: u64,
+    /// Whether nothing more could be left out; otherwise the lives were used up.
+    pub minimal: bool,
+}
+
+struct Shrinker<'a> {
+    best: Found,
+    tried: u64,
+    tried_max: u64,
+    budget: &'a dyn Budget,
+}
+
+/// Shrinks a life that goes wrong, with so many tries at most. None if it does not go wrong.
+#[must_use]
+pub fn shrink(plan: &SimPlan, tried_max: u64, budget: &dyn Budget) -> Option<Shrunk> {
+    let life = live(plan, true, &mut States::default());
+    let found = Found { plan: plan.clone(), violation: violation(&life, budget)? };
+    let mut shrinker = Shrinker { best: found, tried: 1, tried_max, budget };
+    shrinker.list(life.operations);
+    loop {
+        let before = size(&shrinker.best.plan);
+        shrinker.calm();
+        shrinker.faults();
+        shrinker.operations();
+        shrinker.nodes();
+        shrinker.shorten();
+        if size(&shrinker.best.plan) == before || shrinker.is_spent() {
+            break;
+        }
+    }
+    let life = live(&shrinker.best.plan, true, &mut States::default());
+    let (tried, minimal) = (shrinker.tried, !shrinker.is_spent());
+    let Found { plan, violation } = shrinker.best;
+    Some(Shrunk { plan, violation, life, tried, minimal })
+}
+
+/// What shrinks.
+fn size(plan: &SimPlan) -> (usize, usize, u16, u64, Weather) {
+    let ops = if let Work::Listed(ops) = &plan.work { ops.len() } else { usize::MAX };
+    (plan.schedule.faults.len(), ops, plan.nodes, plan.time_limit_ms, plan.weather)
+}
+
+impl Shrinker<'_> {
+    fn is_spent(&self) -> bool {
+        self.tried >= self.tried_max
+    }
+
+    /// Takes a candidate if it goes wrong in the same way, with its own seed or one of a few others.
+    fn attempt(&mut self, mut plan: SimPlan) -> bool {
+        tidy(&mut plan.schedule);
+        let seed = plan.seed;
+        for other in 0..SEEDS {
+            if self.is_spent() {
+                return false;
+            }
+            self.tried += 1;
+            plan.seed = seed.wrapping_add(other);
+            let life = live(&plan, false, &mut States::default());
+            if let Some(violation) = violation(&life, self.budget)
+                && violation.kind() == self.best.violation.kind()
+            {
+                self.best = Found { plan, violation };
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Writes the operations down; if the life goes another way then, they stay drawn.
+    fn list(&mut self, operations: Vec<PlannedOp>) {
+        if self.best.plan.work == Work::Drawn {
+            let plan = SimPlan { work: Work::Listed(operations), ..self.best.plan.clone() };
+            self.attempt(plan);
+        }
+    }
+
+    /// The weather, all at once and then one thing after the other.
+    fn calm(&mut self) {
+        let changes: [fn(&mut Weather); 8] = [
+            |w| *w = Weather { snapshot_entries: w.snapshot_entries, ..Weather::CALM },
+            |w| w.lost = 0,
+            |w| w.doubled = 0,
+            |w| w.late = 0,
+            |w| w.slow_syncs = 0,
+            |w| w.drift_ppm = 0,
+            |w| w.jump_ms = 0,
+            |w| w.snapshot_entries = Weather::CALM.snapshot_entries,
+        ];
+        for change in changes {
+            let mut plan = self.best.plan.clone();
+            change(&mut plan.weather);
+            if plan.weather != self.best.plan.weather {
+                self.attempt(plan);
+            }
+        }
+        if self.best.plan.medium != Medium::Journaled {
+            self.attempt(SimPlan { medium: Medium::Journaled, ..self.best.plan.clone() });
+        }
+    }
+
+    fn faults(&mut self) {
+        self.minimize(
+            |plan| plan.schedule.faults.clone(),
+            |plan, faults: Vec<ScheduledFault>| plan.schedule.faults = faults,
+        );
+    }
+
+    fn operations(&mut self) {
+        if matches!(self.best.plan.work, Work::Drawn) {
+            return;
+        }
+        self.minimize(
+            |plan| if let Work::Listed(ops) = &plan.work { ops.clone() } else { Vec::new() },
+            |plan, ops: Vec<PlannedOp>| plan.work = Work::Listed(ops),
+        );
+    }
+
+    /// ddmin: leaves out ever smaller parts of a list, as long as that helps.
+    fn minimize<T: Clone>(
+        &mut self,
+        get: impl Fn(&SimPlan) -> Vec<T>,
+        set: impl Fn(&mut SimPlan, Vec<T>),
+    ) {
+        let mut part = get(&self.best.plan).len();
+        while part > 0 && !self.is_spent() {
+            let (mut from, mut helped) = (0, false);
+            while from < get(&self.best.plan).len() && !self.is_spent() {
+                let mut items = get(&self.best.plan);
+                items.drain(from..(from + part).min(items.len()));
+                let mut plan = self.best.plan.clone();
+                set(&mut plan, items);
+                if self.attempt(plan) {
+                    helped = true;
+                } else {
+                    from += part;
+                }
+            }
+            if part > 1 || !helped {
+                part /= 2;
+            }
+        }
+    }
+
+    /// Three nodes are easier to follow than five.
+    fn nodes(&mut self) {
+        for nodes in [3, 4] {
+            if nodes < self.best.plan.nodes {
+                let mut plan = SimPlan { nodes, ..self.best.plan.clone() };
+                for fault in &mut plan.schedule.faults {
+                    fault.order.retain(|node| *node <= nodes);
+                }
+                if self.attempt(plan) {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Ends sooner, right after the last thing that is left.
+    fn shorten(&mut self) {
+        let plan = &self.best.plan;
+        let ops = if let Work::Listed(ops) = &plan.work {
+            ops.last().map(|op| op.at_ns / 1_000_000)
+        } else {
+            None
+        };
+        let faults = plan.schedule.faults.iter().map(|fault| fault.until_ms).max();
+        let end = ops.max(faults).unwrap_or(0).max(1_000) + 100;
+        if end < plan.time_limit_ms {
+            self.attempt(SimPlan { time_limit_ms: end, ..plan.clone() });
+        }
+    }
+}
