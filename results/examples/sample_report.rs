@@ -30,6 +30,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             run: &run,
             plan: "{\n  \"store\": \"raft\",\n  \"seed\": 1234567\n}",
             command: "keelhaul run --store raft --seed 1234567 --time-limit 35",
+            story: "",
             judgement: &judgement,
             files: &dir.node_files(100),
         };

@@ -66,6 +66,17 @@ impl Judgement {
         }
     }
 
+    /// One more answer, which counts like the others.
+    pub fn add(&mut self, check: Check) {
+        self.verdict = self.verdict.max(check.verdict);
+        for anomaly in &check.anomalies {
+            if !self.anomalies.contains(anomaly) {
+                self.anomalies.push(anomaly.clone());
+            }
+        }
+        self.checks.push(check);
+    }
+
     /// The check that decided: the first with the merged verdict.
     #[must_use]
     pub fn deciding(&self) -> Option<&Check> {

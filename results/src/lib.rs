@@ -14,6 +14,7 @@ mod run_dir;
 #[cfg(test)]
 mod samples;
 mod stats;
+mod story;
 mod svg;
 mod text;
 
@@ -22,3 +23,4 @@ pub use page::{Rendered, Report, render_report, write_report};
 pub use render::{Format, Style, UnknownFormat, last_line, render};
 pub use run_dir::{FileError, RunDir};
 pub use stats::{Counts, Fault, Summary};
+pub use story::{Happened, Story};

@@ -13,6 +13,7 @@ fn report(judgement: &Judgement) -> Report<'_> {
         run: "runs/raft-register/t-1",
         plan: "{}",
         command: "keelhaul run --seed 1",
+        story: "",
         judgement,
         files: &[],
     }
@@ -132,6 +133,7 @@ fn hostile_texts_stay_texts() {
         run: evil,
         plan: evil,
         command: evil,
+        story: "",
         judgement: &judgement,
         files: &files,
     };

@@ -1,6 +1,6 @@
 //! The command line, as the user types it. [`plan`](crate::plan) makes sense of it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -45,6 +45,12 @@ fn independents() -> impl TypedValueParser<Value = import::Independent> {
 pub enum Command {
     /// Deploy a store, drive a workload, inject faults, judge the history
     Run(Box<RunArgs>),
+    /// Look for a run that goes wrong: thousands of simulated ones, each with faults of its own
+    Hunt(HuntArgs),
+    /// Cut a simulated run that goes wrong down to the few faults and operations that matter
+    Shrink(ShrinkArgs),
+    /// Repeat a run, and say whether it went as before: byte for byte if it was simulated, else by operations and faults at their times
+    Replay(ReplayArgs),
     /// Judge histories, ours or those of other tools: files, run directories, folders
     Check(CheckArgs),
     /// Write the report page of a run again
@@ -174,6 +180,84 @@ pub struct RunArgs {
     /// Print the plan and stop
     #[arg(long)]
     pub dry_run: bool,
+}
+
+impl RunArgs {
+    /// As if nothing had been typed.
+    pub fn default_flags() -> Self {
+        match Cli::try_parse_from(["keelhaul", "run"]).map(|cli| cli.command) {
+            Ok(Command::Run(args)) => *args,
+            _ => unreachable!("the defaults are flags"),
+        }
+    }
+
+    /// As if a plan had been asked for.
+    pub fn of_plan(plan: &Path, runs: &Path) -> Self {
+        Self { plan: Some(plan.into()), runs: runs.into(), ..Self::default_flags() }
+    }
+}
+
+/// Flags of `hunt`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = crate::exit::TABLE)]
+pub struct HuntArgs {
+    /// The system under test; only our own nodes can be simulated
+    #[arg(long, default_value = "raft")]
+    pub store: String,
+    /// Seed a mistake into the nodes; see `list mutants`
+    #[arg(long, value_name = "NAME")]
+    pub mutant: Option<String>,
+    /// How many runs at most
+    #[arg(long, default_value = "1000", value_name = "N")]
+    pub seeds: String,
+    /// The first run's seed
+    #[arg(long, default_value = "0", value_name = "SEED")]
+    pub seed: String,
+    /// How many runs at a time
+    #[arg(short, long, default_value = "1", value_name = "N")]
+    pub jobs: String,
+    /// How long to hunt at most, in seconds
+    #[arg(long, value_name = "SECONDS")]
+    pub time_budget: Option<String>,
+    /// How runs are chosen: `none` draws each anew, `states` changes those that reached new states of the cluster
+    #[arg(long, default_value = "states", value_name = "KIND")]
+    pub guidance: String,
+    /// A folder for plans that reached something new: what is there is gone on from
+    #[arg(long, value_name = "DIR")]
+    pub corpus: Option<PathBuf>,
+    /// Where the run directory of a run that goes wrong is made
+    #[arg(long, default_value = "runs", value_name = "DIR")]
+    pub runs: PathBuf,
+}
+
+/// Flags of `shrink`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = crate::exit::TABLE)]
+pub struct ShrinkArgs {
+    /// The run directory of a simulated run, or its plan
+    #[arg(value_name = "PATH")]
+    pub path: PathBuf,
+    /// How many runs to try at most
+    #[arg(long, default_value = "20000", value_name = "N")]
+    pub tries: String,
+    /// Where the run directory of what is left is made
+    #[arg(long, default_value = "runs", value_name = "DIR")]
+    pub runs: PathBuf,
+}
+
+/// Flags of `replay`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = crate::exit::TABLE)]
+pub struct ReplayArgs {
+    /// The run directory
+    #[arg(value_name = "RUN")]
+    pub run: PathBuf,
+    /// Repeat it somewhere else: a simulated run on live processes with `local`
+    #[arg(long, value_name = "ENV")]
+    pub env: Option<String>,
+    /// Where the run directory of the second run is made
+    #[arg(long, default_value = "runs", value_name = "DIR")]
+    pub runs: PathBuf,
 }
 
 /// Flags of `clean`.

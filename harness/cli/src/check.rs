@@ -150,7 +150,10 @@ pub fn report(path: &Path) -> Result<Exit, Failure> {
     let plan: Plan = serde_json::from_slice(&text)
         .with_context(|| format!("{} is not a plan of this version", dir.plan().display()))
         .map_err(|error| Failure::new(Exit::Usage, error))?;
-    judge::judge_run(&plan, &dir, Format::Human)
+    if plan.env == "sim" {
+        return crate::simulated::judge(&plan, &dir);
+    }
+    judge::judge_run(&plan, &dir, Format::Human, Vec::new(), "")
 }
 
 /// A directory that is no run: whatever lies in it is meant.

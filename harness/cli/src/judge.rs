@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use keelhaul_checkers::{JudgeError, JudgeRequest, Settings, Verdict};
+use keelhaul_checkers::{Check, JudgeError, JudgeRequest, Settings, Verdict};
 use keelhaul_history::Header;
 use keelhaul_history::import::{self, OpSource};
 use keelhaul_results::{Format, Judgement, Report, RunDir, Style};
@@ -126,7 +126,14 @@ fn peak_bytes() -> Option<u64> {
 }
 
 /// Judges a fresh run, writes everything that a run directory holds, and prints the verdict.
-pub fn judge_run(plan: &Plan, dir: &RunDir, format: Format) -> Result<Exit, Failure> {
+/// `more` is what is known of it beside its history, `story` a part of the report that tells it.
+pub fn judge_run(
+    plan: &Plan,
+    dir: &RunDir,
+    format: Format,
+    more: Vec<Check>,
+    story: &str,
+) -> Result<Exit, Failure> {
     let wish = Wish {
         workload: None,
         model: None,
@@ -142,10 +149,11 @@ pub fn judge_run(plan: &Plan, dir: &RunDir, format: Format) -> Result<Exit, Fail
         // What we wrote ourselves must be readable.
         Failure { exit: Exit::Internal, ..failure }
     })?;
+    more.into_iter().for_each(|check| judged.judgement.add(check));
     judged.judgement.not_tested.extend(registry::not_testable(&plan.env, &plan.disk));
     let infrastructure = |error| Failure::new(Exit::Infrastructure, error);
     dir.write(&dir.verdict(), judged.judgement.to_json().as_bytes()).map_err(infrastructure)?;
-    write_report(dir, &judged, plan);
+    write_report(dir, &judged, plan, story);
     let run = format!("{}-{}", plan.store, plan.workload);
     print(&judged.judgement, format, &run);
     if format == Format::Human {
@@ -160,12 +168,13 @@ pub fn judge_run(plan: &Plan, dir: &RunDir, format: Format) -> Result<Exit, Fail
 const LINKS_MAX: usize = 50;
 
 /// Writes page and plots. Whatever goes wrong here is said, and changes no verdict.
-fn write_report(dir: &RunDir, judged: &Judged, plan: &Plan) {
+fn write_report(dir: &RunDir, judged: &Judged, plan: &Plan, story: &str) {
     let report = Report {
         subject: &format!("{}-{}", plan.store, plan.workload),
         run: &dir.path().display().to_string(),
         plan: &to_json(plan).unwrap_or_default(),
         command: &plan.command(),
+        story,
         judgement: &judged.judgement,
         files: &dir.node_files(LINKS_MAX),
     };

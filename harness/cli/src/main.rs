@@ -14,6 +14,7 @@ mod exit;
 mod expect;
 mod explain;
 mod hidden;
+mod hunt;
 mod judge;
 mod list;
 mod logs;
@@ -21,7 +22,9 @@ mod pace;
 mod plan;
 mod progress;
 mod registry;
+mod replay;
 mod run;
+mod simulated;
 mod units;
 mod vm;
 
@@ -52,6 +55,9 @@ fn main() -> ExitCode {
 fn perform(command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Run(args) => run::run(&args),
+        Command::Hunt(args) => hunt::hunt(&args),
+        Command::Shrink(args) => hunt::shrink(&args),
+        Command::Replay(args) => replay::replay(&args),
         Command::Check(args) => check::check(&args),
         Command::Report { run } => check::report(&run),
         Command::List { what } => Ok(list::list(what)),

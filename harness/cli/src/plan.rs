@@ -5,8 +5,7 @@ use std::path::Path;
 use anyhow::Context;
 use keelhaul_cluster::ssh::{Host, Transport};
 use keelhaul_nemesis::{KINDS, Schedule, ScheduleOptions, needs_disk};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
+use keelhaul_sim::{Weather, Work, stream};
 use serde::{Deserialize, Serialize};
 
 use crate::args::RunArgs;
@@ -63,6 +62,9 @@ pub struct Plan {
     pub schedule: Schedule,
     /// Decides the order of operations and faults.
     pub seed: u64,
+    /// What a simulation has beside the rest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sim: Option<Simulated>,
     /// What no line of the nodes' logs may match.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_pattern: Option<String>,
@@ -76,24 +78,22 @@ pub struct Plan {
     pub not_reproducible: Vec<String>,
 }
 
+/// What decides a simulated run beside the rest of its plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Simulated {
+    /// What goes wrong without a fault.
+    pub weather: Weather,
+    /// What the clients do: drawn from the seed, or listed. A list is kept to on real nodes as well.
+    #[serde(default)]
+    pub work: Work,
+}
+
 const PLAN_VERSION: u32 = 1;
 
 /// How many nodes there are when nobody says.
 const NODES_DEFAULT: &str = "5";
 /// How many machines: they share this machine's cores and memory.
 const MACHINES_DEFAULT: &str = "3";
-
-/// A generator of randomness for one purpose. Streams of one seed are independent of each other, so that a purpose that
-/// draws more does not shift what another one draws.
-pub fn stream(seed: u64, purpose: &str) -> ChaCha8Rng {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    // FNV-1a.
-    let hash = purpose.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    rng.set_stream(hash);
-    rng
-}
 
 impl Plan {
     /// Makes sense of the command line; every mistake is one sentence.
@@ -132,21 +132,22 @@ impl Plan {
             nemesis_interval_ms,
             schedule: Schedule::draw(&options, &mut stream(seed, "schedule")),
             seed,
+            sim: simulated(env, store, seed)?,
             log_pattern: logs::pattern(args.log_pattern.as_deref())?.map(|p| p.as_str().into()),
             check_time_ms: millis(units::duration("--check-time", &args.check_time)?),
             check_memory_bytes: units::bytes("--check-memory", &args.check_memory)?,
-            reproducible: REPRODUCIBLE.map(String::from).to_vec(),
-            not_reproducible: NOT_REPRODUCIBLE.map(String::from).to_vec(),
+            reproducible: reproducible(env).0,
+            not_reproducible: reproducible(env).1,
         })
     }
 
-    /// Reads a plan, and moves it to other nodes if the command line names some.
-    pub fn read(file: &Path, args: &RunArgs, moved: bool) -> Result<Self, Failure> {
+    /// Reads a plan.
+    pub fn open(file: &Path) -> Result<Self, Failure> {
         let usage = |error: anyhow::Error| Failure::new(Exit::Usage, error);
         let text = std::fs::read(file)
             .with_context(|| format!("failed to read {}", file.display()))
             .map_err(usage)?;
-        let mut plan: Self = serde_json::from_slice(&text)
+        let plan: Self = serde_json::from_slice(&text)
             .with_context(|| format!("{} is not a plan of this version", file.display()))
             .map_err(usage)?;
         if plan.keelhaul_plan != PLAN_VERSION {
@@ -156,6 +157,23 @@ impl Plan {
                 plan.keelhaul_plan
             )));
         }
+        Ok(plan)
+    }
+
+    /// What all plans of a hunt have in common.
+    pub fn for_hunt(store: &str, mutant: Option<&str>) -> Result<Self, Failure> {
+        let args = RunArgs {
+            store: store.into(),
+            env: Some("sim".into()),
+            mutant: mutant.map(str::to_owned),
+            ..RunArgs::default_flags()
+        };
+        Self::lower(&args, 0)
+    }
+
+    /// Reads a plan, and moves it to other nodes if the command line names some.
+    pub fn read(file: &Path, args: &RunArgs, moved: bool) -> Result<Self, Failure> {
+        let mut plan = Self::open(file)?;
         if moved {
             let (env, nodes, hosts) = place(args)?;
             if nodes != plan.nodes {
@@ -173,6 +191,9 @@ impl Plan {
                 plan.disk = "journaled".into();
             }
             (plan.env, plan.hosts, plan.transport) = (env.into(), hosts, args.transport);
+            if plan.sim.is_none() {
+                plan.sim = simulated(env, &plan.store, plan.seed)?;
+            }
         }
         Ok(plan)
     }
@@ -218,9 +239,11 @@ fn place(args: &RunArgs) -> Result<(&'static str, u16, Vec<Host>), Failure> {
     let env = args.env.as_deref().unwrap_or(if count { "local" } else { "ssh" });
     let env = registry::choose("--env", registry::ENVIRONMENTS, env)?;
     match (env, count) {
-        ("local", true) => Ok((env, node_count(words.unwrap_or(NODES_DEFAULT))?, Vec::new())),
+        ("local" | "sim", true) => {
+            Ok((env, node_count(words.unwrap_or(NODES_DEFAULT))?, Vec::new()))
+        }
         ("vm", true) => Ok((env, node_count(words.unwrap_or(MACHINES_DEFAULT))?, Vec::new())),
-        ("local" | "vm", false) => Err(Failure::usage(format!(
+        ("local" | "vm" | "sim", false) => Err(Failure::usage(format!(
             "the environment {env} makes its nodes itself: give --nodes their number, 1 to 9"
         ))),
         (_, true) => Err(Failure::usage(format!(
@@ -245,6 +268,28 @@ pub fn inventory(words: Option<&str>, file: Option<&Path>) -> Result<Vec<Host>, 
     }
     Host::parse_list(words.unwrap_or_default())
         .map_err(|error| Failure::usage(format!("--nodes: {error}")))
+}
+
+/// What a second run of a plan repeats, and what it cannot.
+pub fn reproducible(env: &str) -> (Vec<String>, Vec<String>) {
+    let words = |words: &[&str]| words.iter().map(ToString::to_string).collect();
+    match env {
+        "sim" => (words(&["everything: the history, byte for byte"]), Vec::new()),
+        _ => (words(&REPRODUCIBLE), words(&NOT_REPRODUCIBLE)),
+    }
+}
+
+/// What a simulation has beside the rest.
+fn simulated(env: &str, store: &str, seed: u64) -> Result<Option<Simulated>, Failure> {
+    match (env, store) {
+        ("sim", "raft") => {
+            Ok(Some(Simulated { weather: Weather::draw(seed), work: Work::default() }))
+        }
+        ("sim", other) => Err(Failure::usage(format!(
+            "only our own nodes can be simulated: {other} needs --env local or ssh"
+        ))),
+        _ => Ok(None),
+    }
 }
 
 const REPRODUCIBLE: [&str; 3] = [
@@ -314,7 +359,7 @@ fn disk(args: &RunArgs, env: &str, faults: &[String]) -> Result<String, Failure>
     let lacks = |kind: &&String| needs_disk(kind) && !(env == "vm" && *kind == "power");
     let needing = faults.iter().filter(lacks).min();
     let Some(asked) = &args.disk else {
-        return Ok(if needing.is_some() { "journaled".into() } else { plain() });
+        return Ok(if needing.is_some() || env == "sim" { "journaled".into() } else { plain() });
     };
     let disk = registry::choose("--disk", registry::DISKS, asked)?;
     match needing {

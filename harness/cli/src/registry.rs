@@ -41,6 +41,10 @@ pub const ENVIRONMENTS: &[Choice] = &[
         "ssh",
         "hosts that are reached by SSH, as root or with sudo; see --nodes and --nodes-file",
     ),
+    choice(
+        "sim",
+        "our own nodes in virtual time, on a simulated network and disks; repeats byte for byte",
+    ),
 ];
 
 /// What the store's data can be on. All but the first can lose and fail.
@@ -66,6 +70,7 @@ pub fn not_testable(env: &str, disk: &str) -> Vec<String> {
         "local" => &["clock faults: the nodes share this machine's clock"],
         "vm" => &["clock faults: none are injected on machines"],
         "ssh" => &["clock faults: none are injected on hosts"],
+        "sim" => &["sockets, threads and the kernel: their places are taken by a simulation"],
         _ => &[],
     };
     let power = (disk == "plain" && env != "vm").then_some(

@@ -39,7 +39,7 @@ mod world;
 
 pub use disk::Medium;
 pub use hunt::{Found, Guidance, Hunt, Hunted, Tally, draw};
-pub use life::{Life, Violation, checks, header, judgement, live, live_as, violation};
+pub use life::{Life, Violation, checks, header, judgement, listed, live, live_as, violation};
 pub use oracle::{Broken, Invariant};
 pub use plan::{PlannedOp, SimPlan, Weather, Work, stream};
 pub use shrink::{Shrunk, shrink};

@@ -129,12 +129,18 @@ fn generators(plan: &SimPlan) -> Boxed {
             (main, last)
         }
         Work::Listed(ops) => {
-            let (main, last): (Vec<_>, Vec<_>) =
-                ops.iter().cloned().partition(|op| op.at_ns < time_limit_ns);
-            (Listed::new(main).boxed(), Listed::new(last).boxed())
+            let Workload { main, last } = listed(ops, time_limit_ns);
+            (main, last)
         }
     };
     phases([any_of([main, faults.boxed()]).boxed(), recovery().nemesis().boxed(), last]).boxed()
+}
+
+/// A workload of just these operations; those after the time limit come when the store is well again.
+#[must_use]
+pub fn listed(ops: &[PlannedOp], time_limit_ns: u64) -> Workload {
+    let (main, last) = ops.iter().cloned().partition(|op| op.at_ns < time_limit_ns);
+    Workload { main: Listed::new(main).boxed(), last: Listed::new(last).boxed() }
 }
 
 /// Operations at their times, each by its thread, or later if that is busy.

@@ -35,6 +35,8 @@ pub struct Report<'a> {
     pub plan: &'a str,
     /// The exact command that runs it again; empty for a history from elsewhere.
     pub command: &'a str,
+    /// What happened inside, as a part of the page ([`crate::Story`]); empty where nobody could look.
+    pub story: &'a str,
     /// What was judged.
     pub judgement: &'a Judgement,
     /// Files to link to, relative to the report, e.g. `nodes/n1/raft.log`.
@@ -91,6 +93,7 @@ pub fn render_report(
     page.head(report);
     page.verdict(report, summary);
     page.evidences(&judgement.checks, known);
+    page.section("What happened", report.story);
     page.checks(&judgement.checks);
     page.models(judgement);
     if let Some(summary) = known {

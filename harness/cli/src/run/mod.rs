@@ -1,7 +1,7 @@
 //! `keelhaul run`: deploy, drive, break, record; then judge and report.
 
 mod deploy;
-mod session;
+pub(crate) mod session;
 
 use std::io::Read;
 
@@ -12,6 +12,7 @@ use keelhaul_results::Format;
 use crate::args::RunArgs;
 use crate::exit::{Exit, Failure};
 use crate::plan::Plan;
+use crate::simulated;
 use crate::units;
 
 /// Runs the test as often as asked for, and ends with the worst outcome.
@@ -33,7 +34,10 @@ pub fn run(args: &RunArgs) -> Result<Exit, Failure> {
     let runtime = runtime()?;
     let mut worst = Exit::Valid;
     for plan in &plans {
-        let exit = session::run(&runtime, plan, args, fleet.as_ref())?;
+        let exit = match plan.env.as_str() {
+            "sim" => simulated::run(plan, &args.runs, args.format)?,
+            _ => session::run(&runtime, plan, args, fleet.as_ref())?,
+        };
         worst = worst.worst(exit);
         if exit == Exit::Interrupted {
             break;

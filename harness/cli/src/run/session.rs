@@ -13,6 +13,7 @@ use keelhaul_engine::generator::{Boxed, Combine, any_of, phases};
 use keelhaul_history::{Header, NodeId, Writer};
 use keelhaul_nemesis::{Env, Nemesis, generator, recovery};
 use keelhaul_results::RunDir;
+use keelhaul_sim::{Work, listed, stream};
 use keelhaul_workloads::{RegisterOptions, Workload, register};
 use tokio::runtime::Runtime;
 
@@ -21,7 +22,7 @@ use super::{is_quiet, to_json};
 use crate::args::RunArgs;
 use crate::exit::{Exit, Failure};
 use crate::judge;
-use crate::plan::{Plan, stream};
+use crate::plan::Plan;
 use crate::progress::Printer;
 use crate::units;
 
@@ -31,7 +32,7 @@ const NEMESIS_TIMEOUT: Duration = Duration::from_secs(60);
 const NEMESIS_TIMEOUT_VM: Duration = Duration::from_secs(360);
 
 /// Runs the plan beside the script again; flags such as `--env` may move it.
-const REPLAY: &str = r#"keelhaul run --plan "$(dirname "$0")/plan.json" "$@""#;
+pub(crate) const REPLAY: &str = r#"keelhaul run --plan "$(dirname "$0")/plan.json" "$@""#;
 
 /// How recording ended.
 struct Recorded {
@@ -63,7 +64,7 @@ pub fn run(
     for line in prune(dir.path(), plan.nodes) {
         printer.say(&line);
     }
-    let exit = judge::judge_run(plan, &dir, args.format)?;
+    let exit = judge::judge_run(plan, &dir, args.format, Vec::new(), "")?;
     if recorded.summary.interrupted {
         return Ok(exit.worst(Exit::Interrupted));
     }
@@ -158,7 +159,7 @@ async fn bring_up(
     Ok((plan, deployed))
 }
 
-fn header(plan: &Plan, started: &str) -> Header {
+pub(crate) fn header(plan: &Plan, started: &str) -> Header {
     let mut header = Header::new(&plan.store, &plan.workload);
     header.model.clone_from(&plan.model);
     header.nodes = (1..=plan.nodes).map(|id| NodeId(id).to_string()).collect();
@@ -217,7 +218,11 @@ fn generators(plan: &Plan, schedule: &Rc<keelhaul_nemesis::Schedule>) -> Boxed {
         time_limit_ns,
         threads_per_key: u32::from(plan.nodes).min(plan.concurrency),
     };
-    let Workload { main, last } = register(options, &mut stream(plan.seed, "workload"));
+    let work = plan.sim.as_ref().map(|sim| &sim.work);
+    let Workload { main, last } = match work {
+        Some(Work::Listed(ops)) => listed(ops, time_limit_ns),
+        _ => register(options, &mut stream(plan.seed, "workload")),
+    };
     let faults = generator(schedule, time_limit_ns).nemesis();
     phases([any_of([main, faults.boxed()]).boxed(), recovery().nemesis().boxed(), last]).boxed()
 }

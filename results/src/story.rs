@@ -1,0 +1,197 @@
+//! A space-time diagram: what happened between the nodes of a run that could be looked into, as a part of the report.
+//!
+//! One line a node, time runs downwards; every row is one thing that happened, so that what takes microseconds and what takes seconds are
+//! equally easy to read. The diagram was Lamport's (*Time, Clocks, and the Ordering of Events*, CACM 21(7), 1978), turned upside down.
+
+use crate::svg::Svg;
+use crate::text::{cut, escape, moment};
+
+/// Rows at most; of more, the last ones are shown.
+const ROWS_MAX: usize = 160;
+const ROW: f64 = 19.0;
+const LANE: f64 = 165.0;
+const LEFT: f64 = 84.0;
+const TOP: f64 = 34.0;
+const LABEL_MAX: usize = 44;
+
+/// What happened. Nodes are counted from 1; times are nanoseconds since the run began.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Happened {
+    /// A message went from one node to another.
+    Message {
+        /// Who sent it.
+        from: u16,
+        /// Who got it.
+        to: u16,
+        /// When it was sent.
+        sent_ns: u64,
+        /// When it arrived.
+        at_ns: u64,
+        /// In short.
+        label: String,
+    },
+    /// Something at one node.
+    Note {
+        /// Where.
+        node: u16,
+        /// When.
+        at_ns: u64,
+        /// What.
+        label: String,
+        /// Whether it was done to the node, and not by it.
+        fault: bool,
+    },
+    /// A client's operation began or ended.
+    Operation {
+        /// When.
+        at_ns: u64,
+        /// Which, and how.
+        label: String,
+        /// Whether the violation shows in it.
+        evidence: bool,
+    },
+}
+
+impl Happened {
+    const fn at_ns(&self) -> u64 {
+        match self {
+            Self::Message { at_ns, .. }
+            | Self::Note { at_ns, .. }
+            | Self::Operation { at_ns, .. } => *at_ns,
+        }
+    }
+}
+
+/// Everything that a diagram shows.
+#[derive(Clone, Debug, Default)]
+pub struct Story {
+    /// How many nodes there are.
+    pub nodes: u16,
+    /// What happened, in any order.
+    pub happened: Vec<Happened>,
+    /// How it ends, in one sentence.
+    pub ending: String,
+}
+
+impl Story {
+    /// The diagram with its caption, as a part of a page.
+    #[must_use]
+    pub fn to_html(&self) -> String {
+        let mut rows = self.happened.clone();
+        rows.sort_by_key(Happened::at_ns);
+        let left = rows.len().saturating_sub(ROWS_MAX);
+        let drawing = self.draw(&rows[left..]);
+        let before =
+            if left == 0 { String::new() } else { format!(" {left} earlier things are left out.") };
+        format!(
+            "<figure class=\"scroll\">\n{}<figcaption>Time runs downwards, one row a thing that happened. An arrow is a message that arrived; red is \
+             what was done to a node, and where the violation shows.{before}</figcaption>\n</figure>\n<p><strong>{}</strong></p>\n",
+            drawing.inline(),
+            escape(&self.ending)
+        )
+    }
+
+    fn x(node: u16) -> f64 {
+        LEFT + LANE * (f64::from(node) - 0.5)
+    }
+
+    fn draw(&self, rows: &[Happened]) -> Svg {
+        let clients = LEFT + LANE * f64::from(self.nodes) + 12.0;
+        let height = TOP + ROW * (rows.len() as f64 + 1.0);
+        let mut svg = Svg::new(clients + 300.0, height, "What happened between the nodes");
+        for node in 1..=self.nodes {
+            let x = Self::x(node);
+            svg.text("strong", (x - 8.0, 16.0), &format!("n{node}"));
+            svg.line("grid", (x, 22.0), (x, height));
+        }
+        svg.text("strong", (clients, 16.0), "clients");
+        let y_of = |ns: u64| {
+            // A message was sent right after what had happened by then.
+            let after = rows.partition_point(|row| row.at_ns() <= ns);
+            TOP + ROW * (after as f64 - 0.5)
+        };
+        for (at, row) in rows.iter().enumerate() {
+            let y = TOP + ROW * (at as f64 + 0.5);
+            svg.text("soft", (4.0, y + 4.0), &moment(row.at_ns()));
+            match row {
+                Happened::Message { from, to, sent_ns, label, .. } => {
+                    let sent =
+                        (Self::x(*from), y_of(*sent_ns).min(y - ROW * 0.5).max(TOP - ROW * 0.5));
+                    arrow(&mut svg, sent, (Self::x(*to), y));
+                    let beside = if from < to {
+                        -6.0 - 6.2 * label.len().min(LABEL_MAX) as f64
+                    } else {
+                        8.0
+                    };
+                    svg.text("story", (Self::x(*to) + beside, y - 3.0), &cut(label, LABEL_MAX));
+                }
+                Happened::Note { node, label, fault, .. } => {
+                    let class = if *fault { "story bad" } else { "story strong" };
+                    svg.circle(
+                        if *fault { "happened bad" } else { "happened" },
+                        (Self::x(*node), y),
+                        4.0,
+                    );
+                    svg.text(class, (Self::x(*node) + 8.0, y + 4.0), &cut(label, LABEL_MAX));
+                }
+                Happened::Operation { label, evidence, .. } => {
+                    let class = if *evidence { "story bad" } else { "story" };
+                    svg.text(class, (clients, y + 4.0), &cut(label, LABEL_MAX));
+                }
+            }
+        }
+        svg
+    }
+}
+
+/// A line with a head.
+fn arrow(svg: &mut Svg, from: (f64, f64), to: (f64, f64)) {
+    svg.line("message", from, to);
+    let (dx, dy) = (to.0 - from.0, to.1 - from.1);
+    let length = dx.hypot(dy).max(1.0);
+    let (ux, uy) = (dx / length, dy / length);
+    for side in [-1.0, 1.0] {
+        let back = (to.0 - 8.0 * ux - side * 3.5 * uy, to.1 - 8.0 * uy + side * 3.5 * ux);
+        svg.line("message", to, back);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_story_shows_messages_notes_and_how_it_ends() {
+        let happened = vec![
+            Happened::Operation { at_ns: 40, label: "read x <- 1".into(), evidence: true },
+            Happened::Message {
+                from: 1,
+                to: 2,
+                sent_ns: 10,
+                at_ns: 30,
+                label: "vote? <t2>".into(),
+            },
+            Happened::Note { node: 1, at_ns: 5, label: "is killed".into(), fault: true },
+        ];
+        let html = Story { nodes: 2, happened, ending: "two leaders & more".into() }.to_html();
+        let place = |text: &str| html.find(text).unwrap_or_else(|| panic!("{text} in {html}"));
+        assert!(place("is killed") < place("vote? &lt;t2&gt;"));
+        assert!(place("vote?") < place("read x"));
+        assert!(html.contains("two leaders &amp; more") && html.contains("class=\"message\""));
+    }
+
+    #[test]
+    fn a_long_story_keeps_its_end() {
+        let note = |at_ns| Happened::Note {
+            node: 1,
+            at_ns,
+            label: format!("thing {at_ns}"),
+            fault: false,
+        };
+        let html =
+            Story { nodes: 1, happened: (0..500).map(note).collect(), ending: String::new() }
+                .to_html();
+        assert!(html.contains("thing 499") && !html.contains("thing 300<"));
+        assert!(html.contains("340 earlier things"));
+    }
+}
