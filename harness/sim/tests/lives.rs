@@ -1,0 +1,85 @@
+//! Lives as a whole: the same plan gives the same life, correct nodes live well, and mistakes are found and cut down.
+
+use std::collections::BTreeSet;
+
+use keelhaul_checkers::{Unlimited, Verdict};
+use keelhaul_protocol::raft::Mutant;
+use keelhaul_sim::{
+    Guidance, Hunt, SimPlan, States, What, Work, draw, judgement, live, shrink, violation,
+};
+
+/// Short enough for a debug build.
+fn short(seed: u64) -> SimPlan {
+    let mut plan = draw(seed);
+    plan.rate = plan.rate.min(100.0);
+    plan.time_limit_ms = 5_000;
+    plan.schedule.faults.retain(|fault| fault.until_ms < 5_000);
+    plan
+}
+
+#[test]
+fn the_same_plan_gives_the_same_life() {
+    for seed in 0..20 {
+        let plan = short(seed);
+        let (mut states, mut again) = (States::default(), States::default());
+        let (first, second) = (live(&plan, true, &mut states), live(&plan, true, &mut again));
+        assert!(first.history == second.history && first.trace == second.trace, "seed {seed}");
+        assert_eq!((first.figures, &states), (second.figures, &again), "seed {seed}");
+        // Being looked at changes nothing.
+        let unseen = live(&plan, false, &mut States::default());
+        assert!(unseen.history == first.history && unseen.trace.is_empty(), "seed {seed}");
+        let other = live(&short(seed + 1_000), false, &mut States::default());
+        assert!(other.history != first.history);
+    }
+}
+
+#[test]
+fn correct_nodes_live_well_under_every_fault() {
+    let mut kinds = BTreeSet::new();
+    for seed in 100..140 {
+        let plan = short(seed);
+        let life = live(&plan, true, &mut States::default());
+        assert_eq!(violation(&life, &Unlimited), None, "seed {seed}");
+        let judged = judgement(&life, &Unlimited);
+        assert!(judged.operations > 30, "seed {seed}: {} operations", judged.operations);
+        assert!(judged.checks.iter().all(|check| check.verdict != Verdict::Unknown));
+        kinds.extend(judged.faults.iter().filter(|f| f.effective > 0).map(|f| f.kind.clone()));
+    }
+    assert_eq!(kinds.len(), 7, "every kind was in effect: {kinds:?}");
+}
+
+#[test]
+fn a_plan_survives_being_written_down() {
+    let plan = draw(3);
+    let text = serde_json::to_string(&plan).unwrap();
+    assert_eq!(serde_json::from_str::<SimPlan>(&text).unwrap(), plan);
+}
+
+fn hunt(mutant: Option<Mutant>, guidance: Guidance, lives_max: u64) -> keelhaul_sim::Hunted {
+    let hunt = Hunt { first_seed: 0, lives_max, jobs: 2, guidance, mutant };
+    hunt.run(Vec::new(), &Unlimited, &|| false, &|_, _| ())
+}
+
+#[test]
+fn a_guided_hunt_keeps_what_is_new_and_leaves_correct_nodes_alone() {
+    let hunted = hunt(None, Guidance::States, 30);
+    assert!(hunted.found.is_none(), "{:?}", hunted.found);
+    assert_eq!(hunted.tally.lives, 30);
+    assert!(hunted.corpus.len() > 5 && hunted.tally.states > 500, "{:?}", hunted.tally);
+}
+
+#[test]
+fn plain_mistakes_are_found_and_cut_down() {
+    for mutant in [Mutant::VoteForAnyone, Mutant::QuorumOffByOne, Mutant::CommitUnverified] {
+        let found = hunt(Some(mutant), Guidance::None, 30).found.expect("a mistake shows");
+        let shrunk = shrink(&found.plan, 150, &Unlimited).expect("it goes wrong again");
+        assert_eq!(shrunk.violation.kind(), found.violation.kind());
+        assert!(shrunk.plan.schedule.faults.len() <= found.plan.schedule.faults.len());
+        assert!(matches!(shrunk.plan.work, Work::Listed(_)), "{mutant:?}");
+        // What is left is repeatable, and can be told.
+        let again = live(&shrunk.plan, true, &mut States::default());
+        assert!(again.history == shrunk.life.history);
+        let messages = again.trace.iter().filter(|h| matches!(h.what, What::Message { .. }));
+        assert!(messages.count() > 0);
+    }
+}
