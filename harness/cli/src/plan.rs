@@ -132,7 +132,7 @@ impl Plan {
             nemesis_interval_ms,
             schedule: Schedule::draw(&options, &mut stream(seed, "schedule")),
             seed,
-            sim: simulated(env, store, seed)?,
+            sim: simulated(env, store, args.read.as_deref(), seed)?,
             log_pattern: logs::pattern(args.log_pattern.as_deref())?.map(|p| p.as_str().into()),
             check_time_ms: millis(units::duration("--check-time", &args.check_time)?),
             check_memory_bytes: units::bytes("--check-memory", &args.check_memory)?,
@@ -192,7 +192,7 @@ impl Plan {
             }
             (plan.env, plan.hosts, plan.transport) = (env.into(), hosts, args.transport);
             if plan.sim.is_none() {
-                plan.sim = simulated(env, &plan.store, plan.seed)?;
+                plan.sim = simulated(env, &plan.store, plan.read.as_deref(), plan.seed)?;
             }
         }
         Ok(plan)
@@ -280,10 +280,20 @@ pub fn reproducible(env: &str) -> (Vec<String>, Vec<String>) {
 }
 
 /// What a simulation has beside the rest.
-fn simulated(env: &str, store: &str, seed: u64) -> Result<Option<Simulated>, Failure> {
+fn simulated(
+    env: &str,
+    store: &str,
+    read: Option<&str>,
+    seed: u64,
+) -> Result<Option<Simulated>, Failure> {
     match (env, store) {
         ("sim", "raft") => {
-            Ok(Some(Simulated { weather: Weather::draw(seed), work: Work::default() }))
+            let mut weather = Weather::draw(seed);
+            if read == Some("lease") {
+                // A lease is promised for clocks that do not jump.
+                weather.jump_ms = 0;
+            }
+            Ok(Some(Simulated { weather, work: Work::default() }))
         }
         ("sim", other) => Err(Failure::usage(format!(
             "only our own nodes can be simulated: {other} needs --env local or ssh"

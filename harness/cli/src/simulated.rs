@@ -37,6 +37,7 @@ pub fn life_plan(plan: &Plan) -> Result<SimPlan, Failure> {
             "volatile" => Medium::Volatile,
             _ => Medium::Journaled,
         },
+        lease_reads: plan.read.as_deref() == Some("lease"),
         mutant: mutant.map_err(|error| Failure::new(Exit::Usage, error))?,
         seed: plan.seed,
     })
@@ -57,6 +58,7 @@ pub fn plan_of(life: &SimPlan, like: &Plan) -> Plan {
     };
     let (reproducible, not_reproducible) = reproducible("sim");
     Plan {
+        read: life.lease_reads.then(|| "lease".into()),
         disk: medium.into(),
         mutant: life.mutant.map(|mutant| mutant.info().name.into()),
         env: "sim".into(),

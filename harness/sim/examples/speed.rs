@@ -19,6 +19,7 @@ fn plan(seed: u64) -> SimPlan {
         work: Work::Drawn,
         weather: Weather::draw(seed),
         medium: Medium::Journaled,
+        lease_reads: false,
         mutant: None,
         seed,
     }

@@ -196,6 +196,11 @@ pub fn draw(seed: u64) -> SimPlan {
     kinds.shuffle(rng);
     kinds.truncate(one_of(&[1, 2, 3, KINDS.len()], rng));
     let options = ScheduleOptions { kinds, nodes, time_limit_ms, interval_ms };
+    let lease_reads = rng.random_bool(0.3);
+    let mut weather = Weather::draw(seed);
+    if lease_reads {
+        weather.jump_ms = 0;
+    }
     SimPlan {
         nodes,
         concurrency: one_of(&[5, 10, 30], rng),
@@ -204,8 +209,9 @@ pub fn draw(seed: u64) -> SimPlan {
         op_timeout_ms: one_of(&[300, 1_000, 3_000], rng),
         schedule: Schedule::draw(&options, rng),
         work: Work::Drawn,
-        weather: Weather::draw(seed),
+        weather,
         medium: one_of(&[Medium::Journaled, Medium::Strict], rng),
+        lease_reads,
         mutant: None,
         seed,
     }

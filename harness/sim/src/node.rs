@@ -140,6 +140,7 @@ fn config(id: u16, plan: &SimPlan) -> Config {
     // Snapshots and long appends travel in several pieces.
     config.append_bytes_max = 2_000;
     config.append_entries_max = 16;
+    config.lease_reads = plan.lease_reads;
     config.mutant = plan.mutant;
     config
 }

@@ -126,6 +126,10 @@ pub struct SimPlan {
     pub weather: Weather,
     /// What the disks are like.
     pub medium: Medium,
+    /// Whether leaders answer reads alone while they hold a lease. It is promised for clocks that drift by five per cent at most, and not
+    /// for clocks that jump.
+    #[serde(default)]
+    pub lease_reads: bool,
     /// The mistake seeded into the nodes.
     #[serde(skip)]
     pub mutant: Option<Mutant>,
