@@ -9,6 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::kv;
+use crate::membership::Membership;
 
 /// A member of the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -76,6 +77,8 @@ pub enum Payload {
         /// Itself.
         command: kv::Command,
     },
+    /// Changes who belongs to the cluster: in force wherever it is in the log, committed or not.
+    Membership(Membership),
 }
 
 /// The applied state up to an index; replaces the log up to there.

@@ -7,6 +7,8 @@ pub use machine::{Machine, RestoreError, SESSIONS_MAX};
 
 use serde::{Deserialize, Serialize};
 
+use crate::membership::{Change, Membership, Refusal};
+
 /// A key. Opaque bytes.
 pub type Key = Vec<u8>;
 /// A value. Opaque bytes; an absent key has none.
@@ -58,10 +60,16 @@ pub enum Request {
         /// The command. Reads leave no trace in the log; their sequence number is not used.
         command: Command,
     },
+    /// Change who belongs to the cluster.
+    Change(Change),
+    /// Hand leadership to this voter.
+    Transfer(crate::api::NodeId),
     /// Which node leads, and in which term, as far as this node knows. Answered locally, at once.
     Status,
     /// A hash of all that this node has applied. Answered locally, at once.
     Digest,
+    /// Who belongs to the cluster, as far as this node knows. Answered locally, at once.
+    Members,
 }
 
 /// The answer to a [`Request`].
@@ -89,6 +97,10 @@ pub enum Response {
     Unknown,
     /// The session is not (or no longer) known: this attempt did nothing; an earlier one of the same command may have.
     SessionExpired,
+    /// The change of members is committed, or the leader has given up its office to its successor.
+    Changed,
+    /// The change or transfer was refused; nothing was done.
+    Refused(Refusal),
     /// Answer to [`Request::Status`].
     Status {
         /// This node's current term, ballot or epoch.
@@ -108,5 +120,12 @@ pub enum Response {
         applied: u64,
         /// See [`Machine::digest`].
         digest: u64,
+    },
+    /// Answer to [`Request::Members`].
+    Members {
+        /// In force on this node; not necessarily committed.
+        membership: Membership,
+        /// Whether it is committed.
+        settled: bool,
     },
 }

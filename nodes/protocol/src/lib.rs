@@ -5,4 +5,5 @@
 
 pub mod api;
 pub mod kv;
+pub mod membership;
 pub mod raft;

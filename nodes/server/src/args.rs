@@ -12,7 +12,7 @@ use keelhaul_protocol::raft::Mutant;
 use crate::error::ArgsError;
 
 /// Every flag, each followed by a value.
-pub(crate) const FLAGS: [&str; 12] = [
+pub(crate) const FLAGS: [&str; 13] = [
     "--id",
     "--peers",
     "--peer-listen",
@@ -25,6 +25,7 @@ pub(crate) const FLAGS: [&str; 12] = [
     "--election-ms",
     "--heartbeat-ms",
     "--snapshot-entries",
+    "--voters",
 ];
 
 /// Which protocol a node speaks.
@@ -66,7 +67,8 @@ pub struct ServerArgs {
     pub protocol: ProtocolKind,
     /// Which member it is.
     pub id: NodeId,
-    /// All members and where each listens for the others, this one included; in order of their numbers.
+    /// All nodes that are or could become members, and where each listens for the others, this one included; in order of their
+    /// numbers.
     pub peers: Vec<(NodeId, SocketAddr)>,
     /// Where it listens for the other members.
     pub listen_peer: SocketAddr,
@@ -86,6 +88,8 @@ pub struct ServerArgs {
     pub timing: Timing,
     /// Entries after which a snapshot replaces them, if not the protocol's own choice.
     pub snapshot_entries: Option<u64>,
+    /// Those of the peers that the cluster begins with, if not all; what is stored counts more.
+    pub voters: Option<Vec<NodeId>>,
 }
 
 impl ServerArgs {
@@ -138,6 +142,10 @@ impl ServerArgs {
         if let Some(entries) = self.snapshot_entries {
             flag("--snapshot-entries", entries.to_string());
         }
+        if let Some(voters) = &self.voters {
+            let voters: Vec<_> = voters.iter().map(|id| id.0.to_string()).collect();
+            flag("--voters", voters.join(","));
+        }
         flags
     }
 }
@@ -156,6 +164,7 @@ struct Draft {
     mutant: Option<Mutant>,
     timing: Timing,
     snapshot_entries: Option<u64>,
+    voters: Option<Vec<NodeId>>,
 }
 
 impl Draft {
@@ -199,6 +208,9 @@ impl Draft {
             }
             "--heartbeat-ms" => self.timing.heartbeat_ms = Some(positive()?),
             "--snapshot-entries" => self.snapshot_entries = Some(positive()?),
+            "--voters" => {
+                self.voters = Some(voters(value).ok_or_else(|| bad("a list like 1,2,3"))?);
+            }
             _ => return Err(ArgsError::UnknownFlag(flag.to_owned())),
         }
         Ok(())
@@ -212,6 +224,10 @@ impl Draft {
         self.peers.sort_unstable();
         if self.peers.windows(2).any(|pair| pair[0].0 == pair[1].0) {
             return Err(ArgsError::Conflict("--peers names a node twice"));
+        }
+        let is_peer = |voter: &NodeId| self.peers.iter().any(|(peer, _)| peer == voter);
+        if self.voters.as_ref().is_some_and(|voters| !voters.iter().all(is_peer)) {
+            return Err(ArgsError::Conflict("--voters names a node that --peers does not"));
         }
         let own = self.peers.iter().find(|(peer, _)| *peer == id).map(|(_, address)| *address);
         let own = own.ok_or(ArgsError::Conflict("--peers must name the node of --id too"))?;
@@ -228,6 +244,7 @@ impl Draft {
             mutant: self.mutant,
             timing: self.timing,
             snapshot_entries: self.snapshot_entries,
+            voters: self.voters,
         })
     }
 }
@@ -238,6 +255,10 @@ fn peers(list: &str) -> Option<Vec<(NodeId, SocketAddr)>> {
         Some((NodeId(id.parse().ok()?), address.parse().ok()?))
     };
     list.split(',').map(peer).collect()
+}
+
+fn voters(list: &str) -> Option<Vec<NodeId>> {
+    list.split(',').map(|id| Some(NodeId(id.parse().ok()?))).collect()
 }
 
 fn range(text: &str) -> Option<(u64, u64)> {
@@ -260,7 +281,7 @@ mod tests {
     #[test]
     fn flags_survive_the_way_there_and_back() {
         let rich = "--peer-listen 0.0.0.0:7001 --cluster 7 --seed 42 --election-ms 150-300 --heartbeat-ms 50 --read lease \
-                    --snapshot-entries 1000";
+                    --snapshot-entries 1000 --voters 1";
         let mutant = Mutant::all().last().expect("there are some");
         for flags in [
             MINIMAL.to_owned(),
@@ -294,6 +315,8 @@ mod tests {
         check("--read local", "--read local is not lease or index");
         check("--mutant none-such", "unknown mutant 'none-such'");
         check("--election-ms 300-150", "--election-ms 300-150 is not a range like");
+        check("--voters 1,x", "--voters 1,x is not a list like 1,2,3");
+        check("--voters 1,3", "--voters names a node that --peers does not");
         check("--heartbeat-ms 0", "--heartbeat-ms 0 is not a whole number above 0");
         assert_eq!(parse("--id 1"), Err(ArgsError::Required("--peers")));
         assert_eq!(parse(""), Err(ArgsError::Required("--id")));

@@ -140,7 +140,7 @@ impl<M: serde::Serialize> World<M, Pending> for Around {
 
     fn send(&mut self, to: NodeId, message: M) {
         let Some(outbox) = self.outboxes.get(&to) else {
-            debug_assert!(false, "a message to a node that is not a peer");
+            // The log may name a member that this node was given no address of, as when it was started with a shorter list.
             return;
         };
         match encode_frame(&message, PEER_FRAME_BYTES_MAX) {

@@ -29,7 +29,9 @@ pub(crate) fn start(
 }
 
 fn config(args: &ServerArgs) -> Config {
-    let mut config = Config::new(args.id, args.peers.iter().map(|(id, _)| *id).collect());
+    let peers: Vec<_> = args.peers.iter().map(|(id, _)| *id).collect();
+    let mut config = Config::new(args.id, args.voters.clone().unwrap_or_else(|| peers.clone()));
+    config.reachable = peers;
     if let Some((min, max)) = args.timing.election_ms {
         config.election_timeout = Nanos(min * MILLISECOND)..=Nanos(max * MILLISECOND);
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use keelhaul_protocol::api::NodeId;
 use keelhaul_protocol::kv::{Command, Request, Response, SessionId};
+use keelhaul_protocol::membership::{Change, Membership, Refusal};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -36,6 +37,8 @@ struct Cluster {
     peers: Vec<(NodeId, SocketAddr)>,
     clients: Vec<SocketAddr>,
     running: Vec<Option<Running>>,
+    /// Those that it begins with, if not all.
+    voters: Option<Vec<NodeId>>,
 }
 
 impl Cluster {
@@ -51,6 +54,7 @@ impl Cluster {
             peers: (1..).map(NodeId).zip(peers.iter().copied()).collect(),
             clients: clients.to_vec(),
             running: (0..size).map(|_| None).collect(),
+            voters: None,
         }
     }
 
@@ -68,6 +72,7 @@ impl Cluster {
             mutant: None,
             timing: Timing { election_ms: Some((150, 300)), heartbeat_ms: Some(30) },
             snapshot_entries: Some(20),
+            voters: self.voters.clone(),
         }
     }
 
@@ -152,6 +157,10 @@ impl Cluster {
             }
         }
         panic!("nobody answers {request:?}");
+    }
+
+    async fn change(&self, change: Change) -> Response {
+        self.insist(Request::Change(change)).await
     }
 
     async fn register(&self) -> SessionId {
@@ -362,4 +371,38 @@ fn a_node_says_in_one_sentence_why_it_does_not_start() {
         file.join("data").display()
     );
     assert_eq!(refusal(args), expected);
+}
+
+/// Three nodes become four, the leadership goes to the new one, and two of the old ones leave at once. What was written stays.
+#[test]
+fn members_come_and_go() {
+    test(async {
+        let mut cluster = Cluster::new(4);
+        cluster.voters = Some([1, 2, 3].map(NodeId).to_vec());
+        (0..3).for_each(|node| cluster.start(node));
+        cluster.leader().await;
+        let session = cluster.register().await;
+        assert_eq!(cluster.perform(session, 1, &write(7)).await, Response::Written);
+
+        cluster.start(3);
+        let nobody = Change::AddLearner(NodeId(9));
+        assert_eq!(cluster.change(nobody).await, Response::Refused(Refusal::UnknownNode));
+        assert_eq!(cluster.change(Change::AddLearner(NodeId(4))).await, Response::Changed);
+        let end = Instant::now() + LIMIT;
+        while cluster.change(Change::Promote(NodeId(4))).await != Response::Changed {
+            assert!(Instant::now() < end, "the learner does not catch up");
+            sleep(LOOK).await;
+        }
+        assert_eq!(cluster.insist(Request::Transfer(NodeId(4))).await, Response::Changed);
+        assert_eq!(cluster.leader().await, 3);
+
+        let rest = [2, 4].map(NodeId);
+        assert_eq!(cluster.change(Change::Voters(rest.into())).await, Response::Changed);
+        let members = ask(cluster.clients[3], Request::Members).await.expect("it runs");
+        assert_eq!(members, Response::Members { membership: Membership::of(rest), settled: true });
+        cluster.stop(0);
+        cluster.stop(2);
+        assert_eq!(cluster.perform(session, 2, &write(8)).await, Response::Written);
+        cluster.stop_all();
+    });
 }

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// Version of everything in this module; both sides must have the same.
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 const PEER_MAGIC: [u8; 4] = *b"KHpr";
 const CLIENT_MAGIC: [u8; 4] = *b"KHcl";
 

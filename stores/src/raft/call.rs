@@ -340,6 +340,10 @@ fn fits(request: &Request, response: &Response) -> bool {
     match request {
         Request::Register => matches!(response, Response::Registered(_)),
         Request::Status => matches!(response, Response::Status { .. }),
+        Request::Members => matches!(response, Response::Members { .. }),
+        Request::Change(_) | Request::Transfer(_) => {
+            matches!(response, Response::Changed | Response::Refused(_))
+        }
         Request::Digest => matches!(response, Response::Digest { .. }),
         Request::Perform { command: Command::Read { .. }, .. } => {
             matches!(response, Response::Value(_))

@@ -21,7 +21,7 @@
 //! * Read at followers.
 //! * Install anything: the program that controls the run is the program that runs the nodes.
 //!
-//! Reading order: [`errors`], [`values`], [`net`], [`link`], [`call`], [`client`], [`members`].
+//! Reading order: [`errors`], [`values`], [`net`], [`link`], [`call`], [`client`], [`members`], [`operator`].
 
 pub mod call;
 pub mod client;
@@ -29,6 +29,7 @@ pub mod errors;
 pub mod link;
 pub mod members;
 pub mod net;
+pub mod operator;
 mod store;
 #[cfg(test)]
 mod tests;

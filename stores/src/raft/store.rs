@@ -88,6 +88,7 @@ impl Raft {
             mutant: self.mutant,
             timing: self.timing(),
             snapshot_entries: self.snapshot_entries,
+            voters: None,
         }
     }
 }

@@ -104,12 +104,12 @@ async fn talk(
     {
         let action = match request {
             Request::Register => Answer(Response::Registered(SessionId(77))),
-            Request::Status | Request::Digest => Close,
             Request::Perform { session, sequence, command } => {
                 *commands.borrow_mut() += 1;
                 sent.borrow_mut().push((node, session, sequence));
                 script(node, *commands.borrow(), &command)
             }
+            _ => Close,
         };
         let response = match action {
             Close => return,
@@ -443,12 +443,14 @@ fn an_operation_can_be_dropped_at_any_moment_and_late_answers_do_not_confuse_the
 mod real {
     //! Against three real nodes.
 
+    use keelhaul_protocol::membership::{Change, Membership, Refusal};
     use keelhaul_server::{ProtocolKind, ServerArgs, Timing, run_until};
     use tempfile::TempDir;
     use tokio::sync::oneshot;
 
     use super::*;
     use crate::raft::members::{Member, leadership, status, unready};
+    use crate::raft::operator::{self, NotDone};
 
     const LIMIT: Duration = Duration::from_secs(20);
 
@@ -480,6 +482,7 @@ mod real {
                     mutant: None,
                     timing: Timing { election_ms: Some((150, 300)), heartbeat_ms: Some(30) },
                     snapshot_entries: None,
+                    voters: None,
                 };
                 let (stop, stopped) = oneshot::channel::<()>();
                 let thread = std::thread::spawn(move || {
@@ -496,11 +499,36 @@ mod real {
                 .map(|(id, address)| Member { id, address: *address })
                 .collect();
             exercise(&members).await;
+            operate(&members).await;
             for (stop, thread) in running {
                 drop(stop);
                 thread.join().expect("no panic").expect("a clean end");
             }
         });
+    }
+
+    /// The leader goes and comes back, by its number and as a member.
+    async fn operate(members: &[Member]) {
+        let (before, settled) = operator::membership(members).await.expect("a leader");
+        assert!(settled && before == Membership::of([1, 2, 3].map(api::NodeId)), "{before:?}");
+        let leader = leadership(&status(members).await).leader.expect("a leader");
+        let heir = NodeId(leader.0 % 3 + 1);
+        operator::transfer(members, heir).await.expect("it takes over");
+        let void = operator::transfer(members, NodeId(9)).await;
+        assert!(
+            matches!(void, Err(NotDone::Refused(Refusal::Void) | NotDone::NoLeader)),
+            "{void:?}"
+        );
+        let end = Instant::now() + Duration::from_secs(10);
+        for change in [Change::Remove, Change::AddLearner, Change::Promote] {
+            let change = change(api::NodeId(leader.0));
+            // The new leader may not have committed anything yet, the learner not have caught up.
+            while let Err(why) = operator::change(members, change.clone()).await {
+                assert!(Instant::now() < end, "{change:?}: {why}");
+                sleep(Duration::from_millis(20)).await;
+            }
+        }
+        assert_eq!(operator::membership(members).await, Ok((before, true)));
     }
 
     async fn exercise(members: &[Member]) {

@@ -11,13 +11,14 @@ use thiserror::Error;
 
 use super::{Command, Key, Response, SessionId, Value};
 use crate::api::{Entry, LogIndex, Payload};
+use crate::membership::Membership;
 
 /// Sessions kept at most. A client that is silent while this many others are busy loses its own. It is part of what
 /// replicas must agree on, so it is a constant and no setting.
 pub const SESSIONS_MAX: usize = 16_384;
 
 /// The first byte of a snapshot; another format gets another number.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 /// The bytes are no snapshot of this machine.
 #[derive(Debug, Error)]
@@ -48,6 +49,8 @@ pub struct Machine {
     sessions: BTreeMap<SessionId, Session>,
     /// A hash over all entries ever applied, each with the hash before it.
     digest: u64,
+    /// Who belongs to the cluster; none if that never changed.
+    membership: Option<Membership>,
     /// Sessions by the entry that last used them: the first is the next to be forgotten.
     #[serde(skip)]
     by_use: BTreeMap<LogIndex, SessionId>,
@@ -64,6 +67,10 @@ impl Machine {
             Payload::Command { session, sequence, command } => {
                 Some(self.once(entry.index, *session, *sequence, command))
             }
+            Payload::Membership(membership) => {
+                self.membership = Some(membership.clone());
+                Some(Response::Changed)
+            }
         }
     }
 
@@ -74,7 +81,7 @@ impl Machine {
                 self.digest = chain(self.digest, entry);
                 Some(self.perform(command))
             }
-            Payload::Noop | Payload::Register => self.apply(entry),
+            Payload::Noop | Payload::Register | Payload::Membership(_) => self.apply(entry),
         }
     }
 
@@ -103,6 +110,12 @@ impl Machine {
     #[must_use]
     pub fn digest(&self) -> u64 {
         self.digest
+    }
+
+    /// Who belongs to the cluster, by the entries applied; none if none of them changed it.
+    #[must_use]
+    pub fn membership(&self) -> Option<&Membership> {
+        self.membership.as_ref()
     }
 
     /// How many sessions are open.

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 
 use super::mutant::Mutant;
 use crate::api::{Nanos, NodeId};
+use crate::membership::majority;
 
 const MILLISECOND: u64 = 1_000_000;
 
@@ -12,8 +13,11 @@ const MILLISECOND: u64 = 1_000_000;
 pub struct Config {
     /// This node.
     pub id: NodeId,
-    /// All voters, this node among them; fixed for the cluster's life.
+    /// The voters that the cluster begins with; the log says who follows. A node that is none of them waits until a leader
+    /// makes it a member.
     pub members: Vec<NodeId>,
+    /// Nodes that could become members: those that the driver can send to. The first members are, in any case.
+    pub reachable: Vec<NodeId>,
     /// How long a node waits for a leader before it campaigns: drawn from this range for each wait.
     /// The lower end is also how long a node that hears a leader refuses pre-votes, and the upper end how
     /// long a leader goes on without hearing from a quorum.
@@ -51,6 +55,7 @@ impl Config {
     pub fn new(id: NodeId, members: Vec<NodeId>) -> Config {
         Config {
             id,
+            reachable: members.clone(),
             members,
             election_timeout: Nanos(500 * MILLISECOND)..=Nanos(1000 * MILLISECOND),
             heartbeat_interval: Nanos(100 * MILLISECOND),
@@ -109,17 +114,9 @@ impl Config {
         if self.is(Mutant::SmallPieces) { 64 } else { self.append_bytes_max }
     }
 
-    /// How many members decide: a majority of all, this node included.
-    pub(super) fn quorum(&self) -> usize {
-        if self.is(Mutant::QuorumOffByOne) {
-            return (self.members.len() / 2).max(1);
-        }
-        self.members.len() / 2 + 1
-    }
-
-    /// The members but for this node, in their order.
-    pub(super) fn peers(&self) -> impl Iterator<Item = NodeId> {
-        self.members.iter().copied().filter(|member| *member != self.id)
+    /// How many of so many voters decide.
+    pub(super) fn majority(&self, of: usize) -> usize {
+        if self.is(Mutant::QuorumOffByOne) { (of / 2).max(1) } else { majority(of) }
     }
 
     /// Whether this mistake is switched on.

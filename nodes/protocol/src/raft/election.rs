@@ -9,7 +9,6 @@ use super::message::{Message, Position};
 use super::mutant::Mutant;
 use super::node::{Office, Replica};
 use super::outbox::After;
-use super::read::Reads;
 use crate::api::{HardState, LogIndex, Nanos, NodeId, Note, Payload, Term};
 use crate::kv::Response;
 
@@ -24,12 +23,16 @@ impl Replica {
     /// No leader was heard for long enough.
     pub(super) fn campaign(&mut self) {
         self.leader = None;
-        self.outbox.note(Note::Campaigning(Term(self.hard_state.term.0 + 1)));
-        if !self.config.pre_vote() {
-            self.elect();
+        self.reset_election_timer();
+        if !self.may_campaign() {
+            self.office = Office::Follower;
             return;
         }
-        self.reset_election_timer();
+        self.outbox.note(Note::Campaigning(Term(self.hard_state.term.0 + 1)));
+        if !self.config.pre_vote() {
+            self.elect(false);
+            return;
+        }
         self.office = Office::PreCandidate(BTreeSet::new());
         let message =
             Message::PreVote { term: Term(self.hard_state.term.0 + 1), last: self.candidacy() };
@@ -37,8 +40,14 @@ impl Replica {
         self.count_pre_vote(self.config.id);
     }
 
+    /// The leader wants this node to follow it in office.
+    pub(super) fn take_over(&mut self) {
+        self.outbox.note(Note::Campaigning(Term(self.hard_state.term.0 + 1)));
+        self.elect(true);
+    }
+
     /// A quorum would vote for this node: raises the term and asks it to.
-    fn elect(&mut self) {
+    fn elect(&mut self, transfer: bool) {
         self.reset_election_timer();
         // The mutant S3 stays where it is, unless that was a candidacy of its own already.
         let stays = self.config.is(Mutant::VoteForSelf)
@@ -47,7 +56,7 @@ impl Replica {
         self.office = Office::Candidate(BTreeSet::new());
         self.enter_term(HardState { term, vote: Some(self.config.id) });
         self.outbox.vote_for_self(term);
-        let message = Message::Vote { term, last: self.candidacy() };
+        let message = Message::Vote { term, last: self.candidacy(), transfer };
         self.broadcast(After::Log, &message);
     }
 
@@ -85,12 +94,12 @@ impl Replica {
 
     /// A vote of this term; the own one comes here too, when it is durable.
     pub(super) fn on_vote_reply(&mut self, from: NodeId, granted: bool) {
-        let quorum = self.config.quorum();
         let Office::Candidate(votes) = &mut self.office else { return };
         if granted {
             votes.insert(from);
         }
-        if votes.len() >= quorum {
+        let Office::Candidate(votes) = &self.office else { return };
+        if self.has_quorum(|node| votes.contains(&node)) {
             self.lead();
         }
     }
@@ -102,11 +111,11 @@ impl Replica {
     }
 
     fn count_pre_vote(&mut self, from: NodeId) {
-        let quorum = self.config.quorum();
         let Office::PreCandidate(votes) = &mut self.office else { return };
         votes.insert(from);
-        if votes.len() >= quorum {
-            self.elect();
+        let Office::PreCandidate(votes) = &self.office else { return };
+        if self.has_quorum(|node| votes.contains(&node)) {
+            self.elect(false);
         }
     }
 
@@ -115,7 +124,7 @@ impl Replica {
         let first = LogIndex(self.log.last().index.0 + 1);
         self.leader = Some(self.config.id);
         let first = if self.config.is(Mutant::ResetLog) { self.reset_log() } else { first };
-        self.office = Office::Leader(Leader::new(&self.config, first));
+        self.office = Office::Leader(Leader::new(self.peers(), first));
         self.outbox.note(Note::Leading(term));
         self.reset_quorum_timer();
         self.reset_heartbeat_timer();
@@ -133,7 +142,8 @@ impl Replica {
     /// Becomes or stays a follower. A leader that was answers its clients: nobody knows what becomes of the
     /// commands that it took; its reads did nothing.
     pub(super) fn follow(&mut self, term: Term, leader: Option<NodeId>) {
-        if term > self.hard_state.term {
+        let later = term > self.hard_state.term;
+        if later {
             self.enter_term(HardState { term, vote: None });
         }
         let office = std::mem::replace(&mut self.office, Office::Follower);
@@ -143,7 +153,7 @@ impl Replica {
         if let Office::Leader(office) = office {
             self.leader = None;
             self.outbox.note(Note::SteppedDown(self.hard_state.term));
-            self.dismiss(office.reads, leader);
+            self.dismiss(office, leader, later);
             self.reset_election_timer();
         }
         if let Some(leader) = leader
@@ -163,8 +173,15 @@ impl Replica {
         self.leader = None;
     }
 
-    fn dismiss(&mut self, reads: Reads, successor: Option<NodeId>) {
-        for id in reads.into_ids() {
+    fn dismiss(&mut self, office: Leader, successor: Option<NodeId>, later: bool) {
+        if let Some(transfer) = office.transfer {
+            let response = if later { Response::Changed } else { Response::Unknown };
+            self.outbox.reply(transfer.request, response);
+        }
+        if let Some(id) = office.joint_request {
+            self.outbox.reply(id, Response::Unknown);
+        }
+        for id in office.reads.into_ids() {
             self.outbox.reply(id, Response::NotLeader { leader: successor });
         }
         if self.config.is(Mutant::ReplyByIndex) {
@@ -190,14 +207,14 @@ impl Replica {
     /// A leader asks itself whether a quorum still answers, once in the longest election timeout.
     pub(super) fn check_quorum(&mut self) {
         self.reset_quorum_timer();
-        let quorum = self.config.quorum();
         let Office::Leader(leader) = &mut self.office else { return };
-        let active = 1 + leader
-            .progress
-            .values_mut()
-            .map(|progress| usize::from(std::mem::take(&mut progress.active)))
-            .sum::<usize>();
-        if active < quorum && self.config.check_quorum() {
+        let mut active = BTreeSet::from([self.config.id]);
+        for (peer, progress) in &mut leader.progress {
+            if std::mem::take(&mut progress.active) {
+                active.insert(*peer);
+            }
+        }
+        if !self.has_quorum(|node| active.contains(&node)) && self.config.check_quorum() {
             self.follow(self.hard_state.term, None);
         }
     }
@@ -220,18 +237,24 @@ impl Replica {
 
     /// Whether a leader was heard so recently that a campaign would only disturb it.
     fn hears_leader(&self) -> bool {
-        let patience = self.config.election_timeout.start().0;
         match self.office {
             Office::Leader(_) => true,
-            _ => self.leader.is_some() && self.now.0 < self.heard_at.0.saturating_add(patience),
+            _ => self.leader.is_some() && self.is_patient(),
         }
     }
 
-    /// Whether a leader may hold a lease that counts on this node: it was heard, or this node started, less than an
-    /// election timeout ago.
-    pub(super) fn keeps_still(&self) -> bool {
-        let patience = self.config.election_timeout.start().0;
-        self.config.lease_reads && self.now.0 < self.heard_at.0.saturating_add(patience)
+    /// Whether it is less than an election timeout ago that a leader was heard, of whatever term, or this node started.
+    fn is_patient(&self) -> bool {
+        self.now.0 < self.heard_at.0.saturating_add(self.config.election_timeout.start().0)
+    }
+
+    /// Whether this node does not even look at a vote request. A node that was removed and does not know it must not disturb a leader
+    /// that is heard (dissertation §4.2.3); and a lease may count on this node, even if a later term has begun or it
+    /// has restarted since (§6.4.1). A candidate that the leader itself chose is none of this.
+    pub(super) fn shuts_out(&self, message: &Message) -> bool {
+        let Message::Vote { term, transfer: false, .. } = message else { return false };
+        let undisturbed = self.config.pre_vote() && *term > self.hard_state.term;
+        (undisturbed && self.hears_leader()) || (self.config.lease_reads && self.is_patient())
     }
 
     /// What this node's log is compared by.

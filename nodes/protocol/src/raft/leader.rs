@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::config::Config;
 use super::progress::Progress;
 use super::read::Reads;
-use crate::api::{LogIndex, Nanos, NodeId};
+use super::transfer::Transfer;
+use crate::api::{LogIndex, Nanos, NodeId, RequestId};
 
 /// A leader's state.
 #[derive(Debug)]
@@ -23,6 +23,12 @@ pub(super) struct Leader {
     pub(super) sent: VecDeque<(u64, Nanos)>,
     /// Until when it may answer reads alone.
     pub(super) lease_until: Nanos,
+    /// Who asked for the joint membership in force; answered when it is left.
+    pub(super) joint_request: Option<RequestId>,
+    /// It told another to campaign: no lease any more in this term.
+    pub(super) renounced: bool,
+    /// A transfer under way.
+    pub(super) transfer: Option<Transfer>,
     /// When the next regular one is due, and what was lost is sent again.
     pub(super) heartbeat_due: Nanos,
     /// When the leader checks next whether a quorum answers.
@@ -31,27 +37,19 @@ pub(super) struct Leader {
 
 impl Leader {
     /// Of a term whose first entry is `first`.
-    pub(super) fn new(config: &Config, first: LogIndex) -> Leader {
+    pub(super) fn new(peers: impl Iterator<Item = NodeId>, first: LogIndex) -> Leader {
         Leader {
             first,
-            progress: config.peers().map(|peer| (peer, Progress::new(first))).collect(),
+            progress: peers.map(|peer| (peer, Progress::new(first))).collect(),
             reads: Reads::default(),
             round: 0,
             sent: VecDeque::new(),
             lease_until: Nanos(0),
+            joint_request: None,
+            renounced: false,
+            transfer: None,
             heartbeat_due: Nanos(0),
             quorum_due: Nanos(0),
         }
     }
-}
-
-/// The largest value that a quorum reaches; `own` is this node's.
-pub(super) fn reached_by<T: Ord + Copy>(
-    quorum: usize,
-    own: T,
-    others: impl Iterator<Item = T>,
-) -> T {
-    let mut values: Vec<T> = others.chain([own]).collect();
-    values.sort_unstable_by(|a, b| b.cmp(a));
-    values[quorum - 1]
 }

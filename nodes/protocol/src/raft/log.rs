@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::message::Position;
 use crate::api::{Entry, LogIndex, Payload, Term};
 use crate::kv;
+use crate::membership::Membership;
 
 /// A run of consecutive entries of one term.
 #[derive(Clone, Copy, Debug)]
@@ -18,18 +19,33 @@ struct Run {
 }
 
 /// Consecutive entries after a base, which is an entry that is in a snapshot or the beginning of time.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Log {
     base: Position,
     entries: VecDeque<Arc<Entry>>,
     /// In order of `first`; neighbours differ in term.
     runs: VecDeque<Run>,
+    /// Memberships by the entries that set them, in order. The first one was in force at the base; the last one is now.
+    memberships: VecDeque<(LogIndex, Arc<Membership>)>,
 }
 
 impl Log {
-    /// An empty log that continues after `base`.
-    pub(super) fn new(base: Position) -> Log {
-        Log { base, entries: VecDeque::new(), runs: VecDeque::new() }
+    /// An empty log that continues after `base`, with the membership that is in force there.
+    pub(super) fn new(base: Position, membership: Membership) -> Log {
+        let memberships = [(base.index, Arc::new(membership))].into();
+        Log { base, entries: VecDeque::new(), runs: VecDeque::new(), memberships }
+    }
+
+    /// The membership in force, and the entry that set it: the last one in the log, committed or not (dissertation §4.1).
+    #[must_use]
+    pub fn membership(&self) -> (LogIndex, &Arc<Membership>) {
+        let (index, membership) = self.memberships.back().expect("there always is one");
+        (*index, membership)
+    }
+
+    /// The membership that comes back if the entry that set the one in force is truncated.
+    pub(super) fn membership_before(&self) -> &Membership {
+        &self.memberships[self.memberships.len().saturating_sub(2)].1
     }
 
     /// The entry before the first one that is held.
@@ -95,6 +111,9 @@ impl Log {
         if self.runs.back().is_none_or(|run| run.term != entry.term) {
             self.runs.push_back(Run { first: entry.index, term: entry.term });
         }
+        if let Payload::Membership(membership) = &entry.payload {
+            self.memberships.push_back((entry.index, Arc::new(membership.clone())));
+        }
         self.entries.push_back(entry);
     }
 
@@ -104,6 +123,11 @@ impl Log {
         self.entries.truncate(usize::try_from(keep).unwrap_or(usize::MAX));
         while self.runs.back().is_some_and(|run| run.first >= from) {
             self.runs.pop_back();
+        }
+        while self.memberships.len() > 1
+            && self.memberships.back().is_some_and(|(at, _)| *at >= from)
+        {
+            self.memberships.pop_back();
         }
     }
 
@@ -115,6 +139,9 @@ impl Log {
         self.base = Position { term, index: to };
         while self.runs.get(1).is_some_and(|next| next.first.0 <= to.0 + 1) {
             self.runs.pop_front();
+        }
+        while self.memberships.get(1).is_some_and(|(at, _)| *at <= to) {
+            self.memberships.pop_front();
         }
         match self.runs.front_mut() {
             Some(run) if !self.entries.is_empty() => {
@@ -152,6 +179,7 @@ pub(super) fn weight(entry: &Entry) -> usize {
     const REST: usize = 32;
     REST + match &entry.payload {
         Payload::Noop | Payload::Register => 0,
+        Payload::Membership(membership) => 2 * membership.members().count(),
         Payload::Command { command, .. } => match command {
             kv::Command::Read { key } => key.len(),
             kv::Command::Write { key, value } => key.len() + value.len(),
@@ -169,9 +197,13 @@ mod tests {
 
     use super::*;
 
+    fn empty() -> Log {
+        Log::new(Position::default(), Membership::default())
+    }
+
     /// A log whose entries have these terms, from index 1.
     fn log(terms: &[u64]) -> Log {
-        let mut log = Log::default();
+        let mut log = empty();
         extend(&mut log, terms);
         log
     }
@@ -236,6 +268,25 @@ mod tests {
         assert_eq!(log.slice(LogIndex(9), 2, usize::MAX).len(), 0);
     }
 
+    #[test]
+    fn the_last_membership_in_the_log_is_in_force() {
+        let voters = |count: u16| Membership::of((1..=count).map(crate::api::NodeId));
+        let mut log = Log::new(Position::default(), voters(1));
+        for index in 1..=4 {
+            let payload = match index {
+                1 | 3 => Payload::Membership(voters(index as u16 + 1)),
+                _ => Payload::Noop,
+            };
+            log.push(Arc::new(Entry { index: LogIndex(index), term: Term(1), payload }));
+        }
+        let now = |log: &Log| (log.membership().0.0, log.membership().1.voters.len());
+        assert_eq!(now(&log), (3, 4));
+        log.compact(LogIndex(2));
+        assert_eq!(now(&log), (3, 4));
+        log.truncate(LogIndex(3));
+        assert_eq!(now(&log), (1, 2), "rolled back to the one that was compacted");
+    }
+
     #[derive(Clone, Debug)]
     enum Change {
         Push(u64),
@@ -254,7 +305,7 @@ mod tests {
     proptest! {
         #[test]
         fn agrees_with_a_list_of_terms(changes in vec(change(), 0..60)) {
-            let mut log = Log::default();
+            let mut log = empty();
             // The terms at indices from 0, and where the log begins behind its base.
             let (mut model, mut base) = (vec![0], 0);
             for change in changes {

@@ -42,6 +42,8 @@ pub enum Message {
         term: Term,
         /// The end of its log.
         last: Position,
+        /// The leader of the term before wanted it: voters who hear that leader still are to vote nevertheless.
+        transfer: bool,
     },
     /// Answer to a vote request.
     VoteReply {
@@ -83,6 +85,11 @@ pub enum Message {
         term: Term,
         /// The round answered.
         round: u64,
+    },
+    /// Campaign at once: I hand my office to you (dissertation §3.10).
+    TimeoutNow {
+        /// The leader's term.
+        term: Term,
     },
     /// A piece of a snapshot, in order (paper §7, figure 13).
     InstallSnapshot {
@@ -139,6 +146,7 @@ impl Message {
             | Message::AppendReply { term, .. }
             | Message::Heartbeat { term, .. }
             | Message::HeartbeatReply { term, .. }
+            | Message::TimeoutNow { term }
             | Message::InstallSnapshot { term, .. }
             | Message::InstallSnapshotReply { term, .. } => *term,
         }
@@ -149,7 +157,10 @@ impl Message {
     pub fn is_from_leader(&self) -> bool {
         matches!(
             self,
-            Message::Append { .. } | Message::Heartbeat { .. } | Message::InstallSnapshot { .. }
+            Message::Append { .. }
+                | Message::Heartbeat { .. }
+                | Message::InstallSnapshot { .. }
+                | Message::TimeoutNow { .. }
         )
     }
 

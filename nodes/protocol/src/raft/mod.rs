@@ -6,7 +6,7 @@
 //! * **Log**: the entries every replica applies in the same order. An entry is **committed** when no later
 //!   leader can lack it: it is stored by a quorum *and* it, or a later one, is of the term of the leader
 //!   that counts.
-//! * **Quorum**: a majority of the members.
+//! * **Quorum**: a majority of the voters; while the membership is joint, of the old ones and of the new ones each.
 //! * **Verified**: how far a follower knows its log to be the current leader's: not at all when a term begins. Beyond that it may hold entries of
 //!   deposed leaders, which must not be committed.
 //! * **Round**: one broadcast of heartbeats. A quorum that answers a round proves that the leader led when the
@@ -29,24 +29,25 @@
 //! * "the paper": D. Ongaro, J. Ousterhout, *In Search of an Understandable Consensus Algorithm (Extended
 //!   Version)*, 2014.
 //! * "the dissertation": D. Ongaro, *Consensus: Bridging Theory and Practice*, 2014. Sessions §6.3, reads §6.4, leases §6.4.1, check-quorum
-//!   §6.2, pre-vote §9.6, pipelined and batched appends §10.2.
+//!   §6.2, pre-vote §9.6, membership §4.1 to §4.3, transfer §3.10, pipelined and batched appends §10.2.
 //!
 //! # Where things are
 //!
 //! [`Config`] and [`Message`] are the vocabulary; [`Log`] is the log in memory; `outbox` holds back what must wait
-//! for the disk; `node` takes inputs apart and applies what is committed; `election`, `replication`, `snapshot` and `read` are
-//! the four conversations; `leader` and `progress` are what a
+//! for the disk; `node` takes inputs apart and applies what is committed; `election`, `replication`, `snapshot`, `read`, `members` and
+//! `transfer` are the conversations; `leader` and `progress` are what a
 //! leader knows of itself and of each follower; [`Mutant`] lists the seeded mistakes.
 //!
 //! # Left out
 //!
-//! Membership changes and learners, leadership transfer, reads at followers. A snapshot is taken in
+//! Reads at followers. A snapshot is taken in
 //! one step, in memory. A leader takes any number of commands that wait for a quorum; check-quorum, not a limit, ends that.
 
 mod config;
 mod election;
 mod leader;
 mod log;
+mod members;
 mod message;
 mod mutant;
 mod node;
@@ -57,6 +58,7 @@ mod replication;
 #[cfg(test)]
 mod scripts;
 mod snapshot;
+mod transfer;
 
 pub use config::Config;
 pub use log::Log;

@@ -16,6 +16,7 @@ use crate::api::{
     Term,
 };
 use crate::kv::{self, SessionId};
+use crate::membership::Membership;
 
 /// What a replica is at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,7 +121,11 @@ impl Replica {
         let machine = stored.snapshot.as_ref().map_or_else(kv::Machine::default, |snapshot| {
             restore(&config, &snapshot.data).expect("a stored snapshot is one of ours")
         });
-        let mut log = Log::new(base);
+        let membership = machine.membership().cloned();
+        let mut log = Log::new(
+            base,
+            membership.unwrap_or_else(|| Membership::of(config.members.iter().copied())),
+        );
         for entry in stored.entries.into_iter().filter(|entry| entry.index > base.index) {
             log.push(entry.into());
         }
@@ -224,6 +229,8 @@ impl Replica {
     /// What a step leaves to be done once, whatever its inputs were.
     fn finish(&mut self, out: &mut Vec<Effect<Message>>) {
         self.commit_as_leader();
+        self.settle_membership();
+        self.advance_transfer();
         self.settle_reads();
         self.feed();
         let timer = match &self.office {
@@ -242,6 +249,7 @@ impl Replica {
                 }
                 if self.now >= beat {
                     self.reset_heartbeat_timer();
+                    self.expire_transfer();
                     self.tick_followers();
                     self.beat();
                 }
@@ -280,11 +288,22 @@ impl Replica {
                 let (applied, digest) = (self.applied.0, self.machine.digest());
                 self.outbox.reply(id, kv::Response::Digest { applied, digest });
             }
+            kv::Request::Members => {
+                let (since, membership) = self.log.membership();
+                let settled = since <= self.committed;
+                let membership = Membership::clone(membership);
+                self.outbox.reply(id, kv::Response::Members { membership, settled });
+            }
             _ if !leading => {
                 self.outbox.reply(id, kv::Response::NotLeader { leader: self.leader });
             }
-            kv::Request::Register => self.propose(id, Payload::Register),
             kv::Request::Perform { command: kv::Command::Read { key }, .. } => self.read(id, key),
+            kv::Request::Change(change) => self.change(id, &change),
+            kv::Request::Transfer(to) => self.transfer(id, to),
+            _ if self.is_leaving() => {
+                self.outbox.reply(id, kv::Response::NotLeader { leader: None });
+            }
+            kv::Request::Register => self.propose(id, Payload::Register),
             kv::Request::Perform { session, sequence, command } => {
                 self.propose(id, Payload::Command { session, sequence, command });
             }
@@ -294,13 +313,10 @@ impl Replica {
     /// The rule for all messages: a higher term ends this node's, and nothing of a lower one counts (paper
     /// §5.1). Pre-votes are outside of it, since they speak of a term that nobody is in yet.
     fn receive(&mut self, from: NodeId, message: Message) {
-        if from == self.config.id || !self.config.members.contains(&from) {
-            return;
-        }
-        if matches!(message, Message::Vote { .. }) && self.keeps_still() {
-            return;
-        }
         let term = message.term();
+        if from == self.config.id || self.shuts_out(&message) {
+            return;
+        }
         let hypothetical = matches!(
             message,
             Message::PreVote { .. } | Message::PreVoteReply { granted: true, .. }
@@ -330,6 +346,7 @@ impl Replica {
             Message::AppendReply { outcome, .. } => self.on_append_reply(from, outcome),
             Message::Heartbeat { commit, round, .. } => self.on_heartbeat(from, commit, round),
             Message::HeartbeatReply { round, .. } => self.on_heartbeat_reply(from, round),
+            Message::TimeoutNow { .. } => self.on_timeout_now(from),
             Message::InstallSnapshot { last, offset, data, done, .. } => {
                 self.on_install_snapshot(from, last, offset, &data, done);
             }
@@ -398,7 +415,8 @@ impl Replica {
     }
 
     pub(super) fn broadcast(&mut self, after: After, message: &Message) {
-        for peer in self.config.peers() {
+        let peers: Vec<NodeId> = self.peers().collect();
+        for peer in peers {
             self.outbox.send(after, peer, message.clone());
         }
     }

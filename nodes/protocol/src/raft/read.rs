@@ -12,7 +12,6 @@
 
 use std::collections::VecDeque;
 
-use super::leader::reached_by;
 use super::message::Message;
 use super::mutant::Mutant;
 use super::node::{Office, Replica};
@@ -51,6 +50,7 @@ impl Replica {
         let Office::Leader(leader) = &mut self.office else { return };
         let holds_lease = self.config.lease_reads
             && self.now < leader.lease_until
+            && !leader.renounced
             && self.committed >= leader.first;
         if holds_lease || self.config.is(Mutant::LocalRead) {
             self.outbox.reply(id, Response::Value(self.machine.read(&key).cloned()));
@@ -105,9 +105,8 @@ impl Replica {
     /// A lease begins with the latest round that a quorum answered, at the time at which that round was *sent*: none of them
     /// votes for anybody else until an election timeout after it arrived (dissertation §6.4.1).
     pub(super) fn extend_lease(&mut self) {
+        let Some(confirmed) = self.confirmed() else { return };
         let Office::Leader(leader) = &mut self.office else { return };
-        let answered = leader.progress.values().map(|progress| progress.round);
-        let confirmed = reached_by(self.config.quorum(), leader.round, answered);
         while let Some((round, sent)) = leader.sent.front().copied()
             && round <= confirmed
         {
@@ -115,6 +114,17 @@ impl Replica {
             let begin = if self.config.is(Mutant::LeaseFromReceipt) { self.now } else { sent };
             leader.lease_until = Nanos(begin.0.saturating_add(self.config.lease().0));
         }
+    }
+
+    /// The last round that a quorum answered; this node has answered all of its own.
+    fn confirmed(&self) -> Option<u64> {
+        let Office::Leader(leader) = &self.office else { return None };
+        let own = self.config.id;
+        self.reached_by(|node| match leader.progress.get(&node) {
+            Some(progress) => progress.round,
+            None if node == own => leader.round,
+            None => 0,
+        })
     }
 
     /// Answers reads whose round a quorum answered, and begins a round for those that gathered meanwhile.
@@ -135,9 +145,8 @@ impl Replica {
     }
 
     fn answer_reads(&mut self) {
+        let Some(confirmed) = self.confirmed() else { return };
         let Office::Leader(leader) = &mut self.office else { return };
-        let answered = leader.progress.values().map(|progress| progress.round);
-        let confirmed = reached_by(self.config.quorum(), leader.round, answered);
         while let Some(round) = leader.reads.rounds.front()
             && round.round <= confirmed
             && round.index <= self.applied

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::leader::reached_by;
 use super::message::{AppendOutcome, Message, Position};
 use super::mutant::Mutant;
 use super::node::{Office, Replica};
@@ -33,9 +32,14 @@ impl Replica {
     /// committed with it (paper §5.4.2).
     pub(super) fn commit_as_leader(&mut self) {
         let Office::Leader(leader) = &self.office else { return };
-        let matched = leader.progress.values().map(|progress| progress.matched);
-        let reached = reached_by(self.config.quorum(), self.outbox.durable(), matched)
-            .min(self.log.last().index);
+        let own = self.config.id;
+        let stored = |node| match leader.progress.get(&node) {
+            Some(progress) => progress.matched,
+            None if node == own => self.outbox.durable(),
+            None => LogIndex(0),
+        };
+        let Some(reached) = self.reached_by(stored) else { return };
+        let reached = reached.min(self.log.last().index);
         let next = LogIndex(self.committed.0 + 1);
         let asked = if self.config.is(Mutant::StopAtOldTerm) { next } else { reached };
         let own = self.log.term(asked) == Some(self.hard_state.term);

@@ -13,6 +13,7 @@ use super::node::{Office, Replica, restore};
 use super::outbox::After;
 use super::progress::{Flow, Progress};
 use crate::api::{LogIndex, NodeId, Snapshot, Term};
+use crate::membership::Membership;
 
 /// A snapshot that arrives.
 #[derive(Debug)]
@@ -122,7 +123,9 @@ impl Replica {
         if keep_log {
             self.log.compact(last.index);
         } else {
-            self.log = Log::new(last);
+            let membership = machine.membership().cloned();
+            let first = || Membership::of(self.config.members.iter().copied());
+            self.log = Log::new(last, membership.unwrap_or_else(first));
         }
         self.machine = machine;
         (self.committed, self.applied) = (last.index, last.index);

@@ -11,6 +11,7 @@ use keelhaul_protocol::raft::{Config, Message, Mutant, Replica};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::churn::{self, Operator};
 use super::clients::{Clients, Next};
 use super::disk::Disk;
 use super::linear;
@@ -39,7 +40,7 @@ struct Node {
 
 /// How often each thing happens, out of the sum; drawn anew for every run.
 #[derive(Clone, Copy)]
-struct Odds([u32; 10]);
+struct Odds([u32; 11]);
 
 /// What a life did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,6 +48,8 @@ pub struct Summary {
     pub acknowledged: u64,
     pub terms: u64,
     pub unjudged: u64,
+    /// Changes of the members, and transfers.
+    pub changes: u64,
 }
 
 pub struct Chaos {
@@ -62,16 +65,20 @@ pub struct Chaos {
     clients: Clients,
     /// The request that each client waits for; none: it rests.
     asked: Vec<Option<RequestId>>,
+    operator: Operator,
     oracle: Oracle,
 }
 
 impl Chaos {
-    pub fn run(seed: u64, mutant: Option<Mutant>) -> Result<Summary, String> {
+    /// With an operator if `churn`.
+    pub fn run(seed: u64, mutant: Option<Mutant>, churn: bool) -> Result<Summary, String> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let count = [1, 2, 3, 3, 3, 4, 5, 5][rng.random_range(0..8)];
+        // Four is the smallest number of voters of which two single changes can have quorums that do not meet.
+        let counts = if churn { [1, 2, 3, 4, 4, 4, 4, 5] } else { [1, 2, 3, 3, 3, 4, 5, 5] };
+        let count = counts[rng.random_range(0..8)];
         let mut chaos = Chaos {
-            config: draw_config(count, mutant, &mut rng),
-            odds: draw_odds(&mut rng),
+            config: draw_config(count, mutant, churn, &mut rng),
+            odds: draw_odds(churn, &mut rng),
             rng,
             now: 0,
             nodes: (0..count).map(|_| Node::default()).collect(),
@@ -80,6 +87,7 @@ impl Chaos {
             answers: Vec::new(),
             clients: Clients::new(CLIENTS, count as u16),
             asked: vec![None; CLIENTS],
+            operator: Operator::default(),
             oracle: Oracle::default(),
         };
         for node in 0..count {
@@ -109,7 +117,8 @@ impl Chaos {
             6 => self.start_if_down(node)?,
             7 => self.act(client)?,
             8 => self.answer()?,
-            _ => self.part(),
+            9 => self.part(),
+            _ => self.operate()?,
         }
         Ok(())
     }
@@ -215,9 +224,16 @@ impl Chaos {
             return Ok(());
         }
         let (id, response) = self.answers.remove(self.rng.random_range(0..self.answers.len()));
+        self.operator.answered(id, &response);
         let Some(client) = self.clients.waits(id, Some(&response)) else { return Ok(()) };
         let next = self.clients.answered(client, self.now, Some(&response), &mut self.rng);
         self.client_next(client, next)
+    }
+
+    fn operate(&mut self) -> Result<(), String> {
+        let replicas = self.nodes.iter().flat_map(|node| &node.replica);
+        let (node, id, request) = self.operator.next(self.nodes.len(), replicas, &mut self.rng);
+        self.input(node, Input::Request { id, request })
     }
 
     /// Two sides are cut off from each other, or any ways are, or all is well again.
@@ -284,7 +300,7 @@ impl Chaos {
         Ok(())
     }
 
-    /// All nodes are up, hear each other and no clock stands still: soon clients are served again, and every node has what was
+    /// All nodes are up, hear each other and no clock stands still: soon clients are served again, and every member has what was
     /// committed before.
     fn recover(&mut self) -> Result<(), String> {
         const ROUNDS_MAX: u64 = 300;
@@ -295,8 +311,13 @@ impl Chaos {
             self.start_if_down(node)?;
         }
         for _ in 0..ROUNDS_MAX {
-            let mut replicas = self.nodes.iter().flat_map(|node| &node.replica);
-            let caught_up = replicas.all(|replica| replica.status().committed >= committed);
+            let replicas: Vec<&Replica> =
+                self.nodes.iter().flat_map(|node| &node.replica).collect();
+            let caught_up = replicas
+                .iter()
+                .map(|replica| replica.status())
+                .filter(|status| churn::is_member(&replicas, status.id, true))
+                .all(|status| status.committed >= committed);
             if self.clients.acknowledged > before && caught_up {
                 return Ok(());
             }
@@ -343,7 +364,8 @@ impl Chaos {
         }
         let replicas = self.nodes.iter().flat_map(|node| &node.replica);
         let terms = replicas.map(|replica| replica.term().0).max().unwrap_or(0);
-        Ok(Summary { acknowledged: self.clients.acknowledged, terms, unjudged })
+        let (acknowledged, changes) = (self.clients.acknowledged, self.operator.done);
+        Ok(Summary { acknowledged, terms, unjudged, changes })
     }
 }
 
@@ -361,17 +383,21 @@ impl Odds {
     }
 }
 
-fn draw_odds(rng: &mut ChaCha8Rng) -> Odds {
+fn draw_odds(churn: bool, rng: &mut ChaCha8Rng) -> Odds {
     let mut up_to = |most: u32| rng.random_range(0..=most);
     let (lose, crash, part) = (up_to(200), up_to(8), up_to(8));
     let (sync, tick, wait) = (100 + up_to(300), 10 + up_to(50), 5 + up_to(30));
     let act = 40 + up_to(100);
-    Odds([800, lose, sync, tick, wait, crash, 4 + 2 * crash, act, 60, part])
+    let operate = if churn { 5 + up_to(40) } else { 0 };
+    Odds([800, lose, sync, tick, wait, crash, 4 + 2 * crash, act, 60, part, operate])
 }
 
-fn draw_config(count: usize, mutant: Option<Mutant>, rng: &mut ChaCha8Rng) -> Config {
+fn draw_config(count: usize, mutant: Option<Mutant>, churn: bool, rng: &mut ChaCha8Rng) -> Config {
+    let voters = if churn && rng.random_bool(0.3) { rng.random_range(1..=count) } else { count };
     let mut one_of = |values: [u64; 4]| values[rng.random_range(0..4)];
-    let mut config = Config::new(NodeId(0), (0..count as u16).map(NodeId).collect());
+    let nodes: Vec<NodeId> = (0..count as u16).map(NodeId).collect();
+    let mut config = Config::new(NodeId(0), nodes[..voters].to_vec());
+    config.reachable = nodes;
     config.election_timeout = Nanos(ELECTION_MS * MS)..=Nanos(2 * ELECTION_MS * MS);
     config.heartbeat_interval = Nanos(HEARTBEAT_MS * MS);
     config.snapshot_entries = one_of([3, 8, 20, 1_000]);

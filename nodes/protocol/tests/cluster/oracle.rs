@@ -9,6 +9,7 @@ use std::sync::Arc;
 use keelhaul_protocol::api::{
     Effect, Entry, Input, LogIndex, Nanos, NodeId, Payload, Stored, SyncTicket, Term,
 };
+use keelhaul_protocol::membership::majority;
 use keelhaul_protocol::raft::{AppendOutcome, Config, Message, Position, Replica, Role};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -114,7 +115,7 @@ impl Oracle {
         if *self.digests.entry(status.applied).or_insert(digest) != digest {
             return Err(format!("{:?} diverged before {:?}", status.id, status.applied));
         }
-        self.check_committed(status.id, status.committed, disks)
+        self.check_committed(replica, disks)
     }
 
     /// Election safety, and leader completeness: a leader has what was committed before it was elected.
@@ -138,12 +139,9 @@ impl Oracle {
     }
 
     /// What is committed is on the disks of a quorum: whatever crashes from now on, it stays.
-    fn check_committed(
-        &mut self,
-        node: NodeId,
-        index: LogIndex,
-        disks: &[&Disk],
-    ) -> Result<(), String> {
+    fn check_committed(&mut self, replica: &Replica, disks: &[&Disk]) -> Result<(), String> {
+        let (node, index) = (replica.status().id, replica.status().committed);
+        let membership = replica.membership();
         if index <= self.committed.index {
             return Ok(());
         }
@@ -151,10 +149,10 @@ impl Oracle {
             return Err(format!("{node:?} knows {index:?} to be committed, nobody else does"));
         };
         let position = Position { term: entry.term, index };
-        let holders = disks.iter().filter(|disk| disk.holds(position)).count();
-        if holders <= disks.len() / 2 {
+        let holds = |node: NodeId| disks[usize::from(node.0)].holds(position);
+        if !membership.has_quorum(holds, majority) {
             return Err(format!(
-                "{node:?} commits {position:?}, which {holders} nodes have stored"
+                "{node:?} commits {position:?}, which no quorum of {membership:?} has stored"
             ));
         }
         self.committed = position;
@@ -238,13 +236,13 @@ fn applies_at_once(id: NodeId, log: &[Payload], oracle: &mut Oracle) -> Result<R
 fn entries_that_are_applied_and_compacted_in_one_step_are_compared() {
     let mut oracle = Oracle::default();
     let mut log = vec![Payload::Noop; 10];
-    let replica = applies_at_once(NodeId(1), &log, &mut oracle).unwrap();
+    let replica = applies_at_once(NodeId(0), &log, &mut oracle).unwrap();
     assert_eq!(replica.status().applied, LogIndex(11));
     assert_eq!(replica.log().base().index, LogIndex(6), "the step compacted what it applied");
     assert_eq!(oracle.applied.len(), 11);
 
     log[2] = Payload::Register;
-    let diverged = applies_at_once(NodeId(1), &log, &mut oracle).unwrap_err();
+    let diverged = applies_at_once(NodeId(0), &log, &mut oracle).unwrap_err();
     assert!(diverged.contains("applied Entry { index: LogIndex(3)"), "{diverged}");
 }
 

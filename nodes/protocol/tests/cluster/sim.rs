@@ -9,6 +9,7 @@ use keelhaul_protocol::raft::{Message, Mutant, Replica, Role, Status};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::churn::{self, Operator};
 use super::clients::{self, Clients, Next};
 use super::disk::Disk;
 use super::faults::{Fault, Kinds, draw};
@@ -45,6 +46,8 @@ pub struct Summary {
     pub snapshots_installed: u64,
     pub terms: u64,
     pub steps: u64,
+    /// Changes of the members, and transfers.
+    pub changes: u64,
     /// Registers whose history was too much to judge.
     pub unjudged: u64,
 }
@@ -56,6 +59,7 @@ impl Summary {
         self.snapshots_installed += other.snapshots_installed;
         self.terms += other.terms;
         self.steps += other.steps;
+        self.changes += other.changes;
         self.unjudged += other.unjudged;
     }
 }
@@ -68,6 +72,8 @@ pub struct Plan {
     pub kinds: Kinds,
     /// Ends at the first broken invariant; otherwise only what clients see counts.
     pub internal: bool,
+    /// An operator changes the members.
+    pub churn: bool,
     /// Leaders answer reads alone while they hold a lease, and clocks run at different rates.
     pub lease: bool,
 }
@@ -84,6 +90,7 @@ enum Event {
     TimedOut { id: RequestId },
     Wake { client: usize },
     Inject,
+    Operate,
     Heal { node: Option<usize> },
 }
 
@@ -122,6 +129,7 @@ pub struct Sim {
     /// Ways (from, to) that lose everything, until when.
     cut: Vec<((usize, usize), u64)>,
     clients: Clients,
+    operator: Operator,
     oracle: Oracle,
     summary: Summary,
     /// What was acknowledged and committed when all had been well for a while.
@@ -141,6 +149,7 @@ impl Sim {
             nodes: (0..weather.nodes).map(|_| Node { rate: 1.0, ..Node::default() }).collect(),
             cut: Vec::new(),
             clients: Clients::new(CLIENTS, weather.nodes as u16),
+            operator: Operator::default(),
             oracle: Oracle::default(),
             summary: Summary::default(),
             healthy: None,
@@ -156,6 +165,9 @@ impl Sim {
             sim.schedule(client as u64 * MS, Event::Wake { client });
         }
         sim.schedule(1_000 * MS, Event::Inject);
+        if plan.churn {
+            sim.schedule(500 * MS, Event::Operate);
+        }
         sim.schedule(FAULTS_UNTIL, Event::Heal { node: None });
         sim.play()?;
         sim.judge()
@@ -193,10 +205,15 @@ impl Sim {
         if self.clients.acknowledged == acknowledged {
             return Err(Violation::Stuck);
         }
-        if let Some(status) = self.statuses().find(|status| status.committed < committed) {
+        let replicas: Vec<&Replica> = self.nodes.iter().flat_map(|node| &node.replica).collect();
+        let behind = |status: &Status| {
+            status.committed < committed && churn::is_member(&replicas, status.id, false)
+        };
+        if let Some(status) = self.statuses().find(behind) {
             return Err(Violation::Behind(status, committed));
         }
         self.summary.acknowledged = self.clients.acknowledged;
+        self.summary.changes = self.operator.done;
         Ok(self.summary)
     }
 
@@ -234,13 +251,17 @@ impl Sim {
             }
             // Now and then a connection breaks before the answer is through.
             Event::Reply { .. } if self.rng.random_bool(0.003) => {}
-            Event::Reply { id, response } => self.answered(id, Some(&response)),
+            Event::Reply { id, response } => {
+                self.operator.answered(id, &response);
+                self.answered(id, Some(&response));
+            }
             Event::TimedOut { id } => self.answered(id, None),
             Event::Wake { client } => {
                 let next = self.clients.wake(client, self.now, &mut self.rng);
                 self.client_next(client, next);
             }
             Event::Inject => self.inject()?,
+            Event::Operate => self.operate()?,
             Event::Heal { node: Some(node) } => self.revive(node)?,
             Event::Heal { node: None } => {
                 self.mend();
@@ -272,6 +293,17 @@ impl Sim {
                 self.schedule(rest, Event::Wake { client });
             }
         }
+    }
+
+    fn operate(&mut self) -> Result<(), Violation> {
+        if self.now >= FAULTS_UNTIL {
+            return Ok(());
+        }
+        let replicas = self.nodes.iter().flat_map(|node| &node.replica);
+        let (node, id, request) = self.operator.next(self.nodes.len(), replicas, &mut self.rng);
+        let next = self.rng.random_range(20 * MS..200 * MS);
+        self.schedule(next, Event::Operate);
+        self.input(node, Input::Request { id, request })
     }
 
     fn inject(&mut self) -> Result<(), Violation> {

@@ -76,6 +76,16 @@ pub enum Mutant {
     ReuseRound,
     /// R37.
     LeaseFromReceipt,
+    /// R38.
+    LeaseAfterTransfer,
+    /// R39.
+    ChangeTooEarly,
+    /// R40.
+    ChangeWhilePending,
+    /// R42.
+    JointUnion,
+    /// R45.
+    CountLearners,
     /// R47.
     DropSuffix,
     /// R48.

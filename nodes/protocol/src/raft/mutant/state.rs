@@ -47,6 +47,31 @@ pub(super) const TABLE: &[Info] = &[
         .shows("a deposed leader serves stale reads")
         .reached_by("partition,pause", BUSY)
         .without_check_quorum(),
+    mutant(Mutant::LeaseAfterTransfer, "lease-after-transfer", "R38", 3)
+        .breaks("a leader reads by its lease still when it has told its successor to campaign; the others vote for that one at once")
+        .met_in("dissertation §6.4.1; tikv#1593, tikv#9351")
+        .shows("a leader serves stale reads after a transfer")
+        .reached_by("partition", BUSY),
+    mutant(Mutant::ChangeTooEarly, "change-too-early", "R39", 3)
+        .breaks("a leader begins a change of members before an entry of its own term is committed; an earlier leader's change may be under way that it does not have")
+        .met_in("raft-dev, July 2015; hydro#3192, copycat#23")
+        .shows("two quorums without a common member: an acknowledged write is lost")
+        .reached_by("partition,kill", BUSY),
+    mutant(Mutant::ChangeWhilePending, "change-while-pending", "R40", 3)
+        .breaks("a leader begins a change of members while another is not committed; one at a time")
+        .met_in("dissertation §4.1")
+        .shows("two quorums without a common member: an acknowledged write is lost")
+        .reached_by("partition,kill", BUSY),
+    mutant(Mutant::JointUnion, "joint-union", "R42", 3)
+        .breaks("takes a majority of old and new voters together for a quorum of a joint membership; a majority of each is needed")
+        .met_in("dissertation §4.3")
+        .shows("two quorums without a common member: an acknowledged write is lost")
+        .reached_by("partition,kill", BUSY),
+    mutant(Mutant::CountLearners, "count-learners", "R45", 2)
+        .breaks("counts learners in elections, commits and reads; only voters count")
+        .met_in("dissertation §4.2.1; openraft d882e743")
+        .shows("two quorums without a common member: an acknowledged write is lost")
+        .reached_by("partition,kill", BUSY),
     mutant(Mutant::DropSuffix, "drop-suffix", "R47", 3)
         .breaks("a snapshot that arrives replaces the whole log, what follows it too; entries that continue it may be acknowledged")
         .met_in("paper figure 13, rule 6; openraft#559, hashicorp/raft#704")

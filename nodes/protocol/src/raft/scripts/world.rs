@@ -10,6 +10,7 @@ use crate::api::{
     SyncTicket, Term,
 };
 use crate::kv::{Command, Request, Response, SessionId};
+use crate::membership::{Change, Membership};
 use crate::raft::message::{AppendOutcome, Message, Position};
 use crate::raft::node::{Office, Replica};
 use crate::raft::{Config, Mutant, Role};
@@ -31,6 +32,8 @@ pub(super) struct World {
     nodes: BTreeMap<NodeId, Node>,
     wires: BTreeMap<(NodeId, NodeId), VecDeque<Message>>,
     options: BTreeMap<String, u64>,
+    /// The mistake that all replicas make.
+    pub(super) mutant: Option<Mutant>,
     requests: u64,
     lines: Vec<String>,
 }
@@ -82,6 +85,14 @@ impl World {
                 let command = Command::Write { key: key.into(), value: value.into() };
                 self.request(id(node), perform(number, command));
             }
+            ["add", node, learner] => self.change(node, Change::AddLearner(id(learner))),
+            ["promote", node, learner] => self.change(node, Change::Promote(id(learner))),
+            ["remove", node, member] => self.change(node, Change::Remove(id(member))),
+            ["voters", node, voters @ ..] => {
+                let voters = voters.iter().map(|voter| id(voter)).collect();
+                self.change(node, Change::Voters(voters));
+            }
+            ["transfer", node, to] => self.request(id(node), Request::Transfer(id(to))),
             ["log"] => self.logs(),
             other => panic!("unknown command {other:?}"),
         }
@@ -111,13 +122,18 @@ impl World {
     }
 
     fn start(&mut self, node: NodeId) {
-        let mut config = Config::new(node, self.nodes.keys().copied().collect());
         let option = |name: &str, otherwise| self.options.get(name).copied().unwrap_or(otherwise);
+        let voters = option("voters", self.nodes.len() as u64) as usize;
+        let mut config = Config::new(node, self.nodes.keys().copied().take(voters).collect());
+        config.reachable = self.nodes.keys().copied().collect();
         config.snapshot_entries = option("snapshot-entries", config.snapshot_entries);
         config.keep_entries = option("keep-entries", config.keep_entries);
         config.append_bytes_max = option("append-bytes", 1 << 20) as usize;
         config.lease_reads = option("lease", 0) == 1;
-        config.mutant = (option("late-lease", 0) == 1).then_some(Mutant::LeaseFromReceipt);
+        let late = (option("late-lease", 0) == 1).then_some(Mutant::LeaseFromReceipt);
+        config.mutant = self.mutant.or(late);
+        config.append_entries_max =
+            option("append-entries", config.append_entries_max as u64) as usize;
         let state = self.nodes.get_mut(&node).unwrap();
         let mut out = Vec::new();
         let rng = ChaCha8Rng::seed_from_u64(u64::from(node.0));
@@ -158,6 +174,10 @@ impl World {
         let replica = self.nodes.get_mut(&node).unwrap().replica.as_mut().unwrap();
         replica.step_all(Nanos(now), [], &mut out);
         self.carry_out(node, out);
+    }
+
+    fn change(&mut self, node: &str, change: Change) {
+        self.request(id(node), Request::Change(change));
     }
 
     fn check_quorum(&mut self, node: NodeId) {
@@ -310,8 +330,24 @@ fn entry(entry: &Entry) -> String {
             format!(":{}={}", text(key), text(value))
         }
         Payload::Command { .. } => ":command".to_owned(),
+        Payload::Membership(membership) => format!(":{}", members(membership)),
     };
     format!("{}{what}", position(Position { term: entry.term, index: entry.index }))
+}
+
+/// `voters 1,2`, with those of the past and learners where there are any.
+fn members(membership: &Membership) -> String {
+    let list = |nodes: &std::collections::BTreeSet<NodeId>| {
+        nodes.iter().map(|node| node.0.to_string()).collect::<Vec<_>>().join(",")
+    };
+    let mut text = format!("voters({})", list(&membership.voters));
+    if membership.is_joint() {
+        text += &format!("and({})", list(&membership.outgoing));
+    }
+    if !membership.learners.is_empty() {
+        text += &format!("learners({})", list(&membership.learners));
+    }
+    text
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -364,6 +400,7 @@ fn answer(response: &Response) -> String {
             format!("not leader, {} is", leader.map_or("nobody".to_owned(), name))
         }
         Response::Written => "written".to_owned(),
+        Response::Changed => "changed".to_owned(),
         Response::Unknown => "nobody knows".to_owned(),
         Response::SessionExpired => "session expired".to_owned(),
         other => format!("{other:?}"),
@@ -379,7 +416,10 @@ fn say(message: &Message) -> String {
         Message::PreVoteReply { term, granted } => {
             format!("pre-vote {} term {}", yes(granted), term.0)
         }
-        Message::Vote { term, last } => format!("vote term {} last {}", term.0, position(*last)),
+        Message::Vote { term, last, transfer } => {
+            let why = if *transfer { ", by transfer" } else { "" };
+            format!("vote term {} last {}{why}", term.0, position(*last))
+        }
         Message::VoteReply { term, granted } => format!("vote {} term {}", yes(granted), term.0),
         Message::Append { term, prev, entries, commit } => {
             let entries: Vec<String> = entries.iter().map(|e| entry(e)).collect();
@@ -410,6 +450,7 @@ fn say(message: &Message) -> String {
             let (term, last, size) = (term.0, position(*last), data.len());
             format!("snapshot term {term} of {last}, {size} bytes at {offset}{end}")
         }
+        Message::TimeoutNow { term } => format!("take over from term {}", term.0),
         Message::InstallSnapshotReply { term, last, received } => {
             format!("snapshot term {} of {}, {received} bytes received", term.0, position(*last))
         }
