@@ -107,7 +107,7 @@ fn correct_replicas_survive_chaos() {
     );
     assert!(failures.is_empty(), "{} of {seeds:?} fail: {failures:#?}", failures.len());
     assert!(terms > 5 * seeds.end && acknowledged > 10 * seeds.end, "little happened");
-    assert!(changes > 2 * seeds.end, "few members changed");
+    assert!(changes > seeds.end, "few members changed");
 }
 
 #[test]
