@@ -34,7 +34,7 @@ fn seeds(otherwise: u64) -> Range<u64> {
 
 fn plan(seed: u64) -> Plan {
     // Half of the lives know neither an operator nor leases.
-    let (churn, lease) = (seed % 4 == 1, seed % 4 >= 2 && seed % 3 > 0);
+    let (churn, lease) = (seed % 4 == 1, seed % 4 >= 2 && !seed.is_multiple_of(3));
     Plan { seed, mutant: None, kinds: Kinds::ALL, internal: true, churn, lease }
 }
 
@@ -147,7 +147,6 @@ fn equivalents_survive() {
 #[ignore = "a measurement, of minutes"]
 fn how_many_lives_a_rare_mistake_takes() {
     for mutant in Mutant::all().filter(|mutant| needs_churn(*mutant)) {
-        let begin = std::time::Instant::now();
         let (deaths, way) = if needs_lease(mutant) {
             let fewer = 0..seeds(1_000).end / 20;
             let timed = fewer.filter(|seed| kills(mutant, *seed, true));
@@ -156,7 +155,7 @@ fn how_many_lives_a_rare_mistake_takes() {
             let chaos = seeds(1_000).filter(|seed| Chaos::run(*seed, Some(mutant), true).is_err());
             (chaos.take(5).collect::<Vec<_>>(), "without a clock")
         };
-        println!("{:<22} dies {way} at {deaths:?}, {:?}", mutant.name(), begin.elapsed());
+        println!("{:<22} dies {way} at {deaths:?}", mutant.name());
     }
 }
 
