@@ -76,6 +76,7 @@ pub(crate) fn describe(message: &Message) -> (String, bool) {
             (format!("heartbeat t{term} commit {}", commit.0), true)
         }
         Message::HeartbeatReply { .. } => (format!("alive t{term}"), true),
+        Message::TimeoutNow { .. } => (format!("campaign now t{term}"), false),
         Message::InstallSnapshot { last, done, .. } => {
             let end = if *done { ", last piece" } else { "" };
             (format!("snapshot {}{end} t{term}", last.index.0), false)

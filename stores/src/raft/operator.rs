@@ -17,6 +17,7 @@ use tokio::time::timeout;
 
 use super::link::Link;
 use super::members::{self, Member};
+use super::net::Line;
 
 /// How long a change may take: longer than the cluster takes to commit two entries, or to choose another leader.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -98,7 +99,7 @@ async fn once(member: Member, request: Request) -> Result<Response, NotDone> {
     const CORRELATION: u64 = 1;
     let not_taken = |_| NotDone::NotTaken(member.id);
     let mut link = Link::open(member.address).await.map_err(not_taken)?;
-    link.send(&RequestFrame { correlation: CORRELATION, request }).await.map_err(not_taken)?;
+    link.send(RequestFrame { correlation: CORRELATION, request }).await.map_err(not_taken)?;
     match timeout(PATIENCE, poll_fn(|cx| link.poll_reply(cx))).await {
         Ok(Ok(reply)) if reply.correlation == CORRELATION => Ok(reply.response),
         _ => Err(NotDone::Unknown(member.id)),
