@@ -250,7 +250,11 @@ impl Place {
         };
         let not = weakest(&with(Verdict::Invalid));
         let implies_one = |model: &Model| not.iter().any(|weaker| model.implies(*weaker));
-        let also = Model::ALL.into_iter().filter(implies_one).filter(|model| !not.contains(model));
+        // Whose history is of single objects asks for no model of transactions.
+        let transactions = known.iter().any(|(model, _)| model.is_transactional());
+        let alike = |model: &Model| transactions || !model.is_transactional();
+        let also = Model::ALL.into_iter().filter(alike).filter(implies_one);
+        let also = also.filter(|model| !not.contains(model));
         Self {
             strongest: names(strongest(&with(Verdict::Valid))),
             also_not: names(also.collect()),

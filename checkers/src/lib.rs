@@ -13,6 +13,7 @@ mod subject;
 #[cfg(test)]
 mod testing;
 mod times;
+mod txn;
 mod verdict;
 mod whereabouts;
 mod words;

@@ -12,6 +12,7 @@ use crate::objects::models::{counter, fenced, kv, multi_register, mutex, set};
 use crate::objects::{ObjectsBuilder, Vocabulary};
 use crate::registers;
 use crate::subject::{OptionError, RegisterSubject, Settings, Subject};
+use crate::txn;
 
 /// A kind of history: what its operations mean and what can be asked of it.
 pub struct Workload {
@@ -47,7 +48,7 @@ pub struct Setting {
 
 /// All workloads, in the order in which they are shown.
 pub fn workloads() -> impl Iterator<Item = &'static Workload> {
-    [OBJECTS, domain::WORKLOADS, kafka::WORKLOADS].into_iter().flatten()
+    [OBJECTS, domain::WORKLOADS, kafka::WORKLOADS, txn::WORKLOADS].into_iter().flatten()
 }
 
 /// The workload of that name.

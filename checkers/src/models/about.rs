@@ -5,6 +5,7 @@
 //! The tests read the drawings and ask the checkers.
 
 use super::Model;
+use super::about_txn as txn;
 
 /// What is known of a model.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +64,31 @@ impl Model {
     #[must_use]
     pub const fn about(self) -> &'static About {
         match self {
+            Self::StrictSerializable => &txn::STRICT_SERIALIZABLE,
+            Self::StrongSessionSerializable => &txn::STRONG_SESSION_SERIALIZABLE,
+            Self::Serializable => &txn::SERIALIZABLE,
+            Self::StrongSnapshotIsolation => &txn::STRONG_SNAPSHOT_ISOLATION,
+            Self::StrongSessionSnapshotIsolation => &txn::STRONG_SESSION_SNAPSHOT_ISOLATION,
+            Self::RepeatableRead => &txn::REPEATABLE_READ,
+            Self::UpdateSerializable => &txn::UPDATE_SERIALIZABLE,
+            Self::SnapshotIsolation => &txn::SNAPSHOT_ISOLATION,
+            Self::ForwardConsistentView => &txn::FORWARD_CONSISTENT_VIEW,
+            Self::MonotonicSnapshotReads => &txn::MONOTONIC_SNAPSHOT_READS,
+            Self::ParallelSnapshotIsolation => &txn::PARALLEL_SNAPSHOT_ISOLATION,
+            Self::Prefix => &txn::PREFIX,
+            Self::ConsistentView => &txn::CONSISTENT_VIEW,
+            Self::TransactionalCausal => &txn::TRANSACTIONAL_CAUSAL,
+            Self::UpdateAtomic => &txn::UPDATE_ATOMIC,
+            Self::ReadAtomic => &txn::READ_ATOMIC,
+            Self::MonotonicView => &txn::MONOTONIC_VIEW,
+            Self::MonotonicAtomicView => &txn::MONOTONIC_ATOMIC_VIEW,
+            Self::CursorStability => &txn::CURSOR_STABILITY,
+            Self::StrongReadCommitted => &txn::STRONG_READ_COMMITTED,
+            Self::StrongSessionReadCommitted => &txn::STRONG_SESSION_READ_COMMITTED,
+            Self::ReadCommitted => &txn::READ_COMMITTED,
+            Self::StrongReadUncommitted => &txn::STRONG_READ_UNCOMMITTED,
+            Self::StrongSessionReadUncommitted => &txn::STRONG_SESSION_READ_UNCOMMITTED,
+            Self::ReadUncommitted => &txn::READ_UNCOMMITTED,
             Self::Linearizable => &LINEARIZABLE,
             Self::Sequential => &SEQUENTIAL,
             Self::CausalMemory => &CAUSAL_MEMORY,

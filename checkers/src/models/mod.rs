@@ -1,4 +1,4 @@
-//! The promises that a store can make about single objects, as data.
+//! The promises that a store can make about transactions and about single objects, as data.
 //!
 //! A *model* is a set of histories: those that keep the promise. One model *implies* another if every history of the first
 //! is one of the second; the stronger one is the smaller set. [`Model::implied`] holds the edges of this lattice, and
@@ -6,8 +6,21 @@
 //!
 //! Processes are sessions: the operations of a process are ordered as it issued them. *Written values differ* unless said
 //! otherwise, so that a read names the write that it returned; this is what "reads from" means below.
+//!
+//! A model of transactions implies one of objects for transactions of one operation each.
+//!
+//! # Choices, where the literature has several
+//! * Serializability and below it everything of Adya's is meant on conflicts, with versions ordered; without the prefix *strong
+//!   session* or *strong*, order within a session and in time plays no part. Snapshot isolation is thus the generalized one (Elnikety,
+//!   Zwaenepoel & Pedone 2005), without cycles whose anti-dependencies are never adjacent (Cerone & Gotsman 2018, theorem 10).
+//! * Read atomic, update atomic, causal, prefix and parallel snapshot isolation include the order within sessions, as in Biswas & Enea
+//!   2019 and Cerone & Gotsman 2018.
+//!
+//! Edges between transactional models are as in Adya 1999 (figure 4-1), Bailis et al. 2014 (figure 2), Cerone, Bernardi & Gotsman 2015
+//! (figure 1) and Daudjee & Salem 2006.
 
 mod about;
+mod about_txn;
 mod anomalies;
 #[cfg(test)]
 pub(crate) mod drawing;
@@ -22,6 +35,56 @@ pub use anomalies::{ANOMALIES, Anomaly, anomaly};
 /// A consistency model, strongest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Model {
+    /// Transactions take effect one at a time, within real time.
+    StrictSerializable,
+    /// Serializable in an order that keeps every session's own.
+    StrongSessionSerializable,
+    /// Some order of all transactions explains everything.
+    Serializable,
+    /// Snapshots hold everything that was committed before.
+    StrongSnapshotIsolation,
+    /// Snapshots hold what the session did before.
+    StrongSessionSnapshotIsolation,
+    /// Serializable, predicates aside.
+    RepeatableRead,
+    /// Updates are serializable, and each reader agrees with them.
+    UpdateSerializable,
+    /// Reads from a snapshot; of concurrent writers of a key one commits.
+    SnapshotIsolation,
+    /// Consistent view, also of what committed after the transaction began.
+    ForwardConsistentView,
+    /// Each read is of a snapshot, and snapshots do not go back.
+    MonotonicSnapshotReads,
+    /// Causal, and of concurrent writers of a key one commits.
+    ParallelSnapshotIsolation,
+    /// Everybody sees a beginning of one order of all transactions.
+    Prefix,
+    /// Nobody sees a transaction and misses what it depends on.
+    ConsistentView,
+    /// Who sees a transaction sees what it had seen.
+    TransactionalCausal,
+    /// Read atomic, and no update is lost.
+    UpdateAtomic,
+    /// Who sees a part of a transaction sees all of it.
+    ReadAtomic,
+    /// What was seen in a transaction is not missed later in it.
+    MonotonicView,
+    /// From when a part of a transaction is seen, all of it is.
+    MonotonicAtomicView,
+    /// What was read to be updated is not updated by others meanwhile.
+    CursorStability,
+    /// Read committed, and information does not flow back in time.
+    StrongReadCommitted,
+    /// Read committed, and information does not flow back in a session.
+    StrongSessionReadCommitted,
+    /// Only what was committed is seen.
+    ReadCommitted,
+    /// Writes are ordered as their transactions are in real time.
+    StrongReadUncommitted,
+    /// Writes are ordered as their transactions are in a session.
+    StrongSessionReadUncommitted,
+    /// Writes of two transactions are ordered the same on every key.
+    ReadUncommitted,
     /// One order that respects real time, per object.
     Linearizable,
     /// One order of all operations of all objects that respects each process.
@@ -50,7 +113,32 @@ pub enum Model {
 
 impl Model {
     /// All models, strongest first: none comes before one that implies it.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 37] = [
+        Self::StrictSerializable,
+        Self::StrongSessionSerializable,
+        Self::Serializable,
+        Self::StrongSnapshotIsolation,
+        Self::StrongSessionSnapshotIsolation,
+        Self::RepeatableRead,
+        Self::UpdateSerializable,
+        Self::SnapshotIsolation,
+        Self::ForwardConsistentView,
+        Self::MonotonicSnapshotReads,
+        Self::ParallelSnapshotIsolation,
+        Self::Prefix,
+        Self::ConsistentView,
+        Self::TransactionalCausal,
+        Self::UpdateAtomic,
+        Self::ReadAtomic,
+        Self::MonotonicView,
+        Self::MonotonicAtomicView,
+        Self::CursorStability,
+        Self::StrongReadCommitted,
+        Self::StrongSessionReadCommitted,
+        Self::ReadCommitted,
+        Self::StrongReadUncommitted,
+        Self::StrongSessionReadUncommitted,
+        Self::ReadUncommitted,
         Self::Linearizable,
         Self::Sequential,
         Self::CausalMemory,
@@ -69,6 +157,31 @@ impl Model {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::StrictSerializable => "strict-serializable",
+            Self::StrongSessionSerializable => "strong-session-serializable",
+            Self::Serializable => "serializable",
+            Self::StrongSnapshotIsolation => "strong-snapshot-isolation",
+            Self::StrongSessionSnapshotIsolation => "strong-session-snapshot-isolation",
+            Self::RepeatableRead => "repeatable-read",
+            Self::UpdateSerializable => "update-serializable",
+            Self::SnapshotIsolation => "snapshot-isolation",
+            Self::ForwardConsistentView => "forward-consistent-view",
+            Self::MonotonicSnapshotReads => "monotonic-snapshot-reads",
+            Self::ParallelSnapshotIsolation => "parallel-snapshot-isolation",
+            Self::Prefix => "prefix",
+            Self::ConsistentView => "consistent-view",
+            Self::TransactionalCausal => "transactional-causal",
+            Self::UpdateAtomic => "update-atomic",
+            Self::ReadAtomic => "read-atomic",
+            Self::MonotonicView => "monotonic-view",
+            Self::MonotonicAtomicView => "monotonic-atomic-view",
+            Self::CursorStability => "cursor-stability",
+            Self::StrongReadCommitted => "strong-read-committed",
+            Self::StrongSessionReadCommitted => "strong-session-read-committed",
+            Self::ReadCommitted => "read-committed",
+            Self::StrongReadUncommitted => "strong-read-uncommitted",
+            Self::StrongSessionReadUncommitted => "strong-session-read-uncommitted",
+            Self::ReadUncommitted => "read-uncommitted",
             Self::Linearizable => "linearizable",
             Self::Sequential => "sequential",
             Self::CausalMemory => "causal-memory",
@@ -88,6 +201,31 @@ impl Model {
     #[must_use]
     pub const fn aliases(self) -> &'static [&'static str] {
         match self {
+            Self::StrictSerializable => &["strong-serializable", "pl-ss", "strict-1sr"],
+            Self::StrongSessionSerializable => &["strong-session-1sr"],
+            Self::Serializable => &["pl-3", "conflict-serializable", "1sr"],
+            Self::StrongSnapshotIsolation => &["strong-si"],
+            Self::StrongSessionSnapshotIsolation => &["strong-session-si"],
+            Self::RepeatableRead => &["pl-2.99"],
+            Self::UpdateSerializable => &["pl-3u"],
+            Self::SnapshotIsolation => &["si", "pl-si", "gsi"],
+            Self::ForwardConsistentView => &["pl-fcv"],
+            Self::MonotonicSnapshotReads => &["pl-msr", "monotonic-snapshot-read"],
+            Self::ParallelSnapshotIsolation => &["psi"],
+            Self::Prefix => &["prefix-consistency", "pc"],
+            Self::ConsistentView => &["pl-2+"],
+            Self::TransactionalCausal => &["tcc", "causal-cerone"],
+            Self::UpdateAtomic => &["rola"],
+            Self::ReadAtomic => &["ra", "ramp"],
+            Self::MonotonicView => &["pl-2l"],
+            Self::MonotonicAtomicView => &["mav"],
+            Self::CursorStability => &["pl-cs"],
+            Self::StrongReadCommitted => &["strong-pl-2"],
+            Self::StrongSessionReadCommitted => &["strong-session-pl-2"],
+            Self::ReadCommitted => &["pl-2"],
+            Self::StrongReadUncommitted => &["strong-pl-1"],
+            Self::StrongSessionReadUncommitted => &["strong-session-pl-1"],
+            Self::ReadUncommitted => &["pl-1"],
             Self::Linearizable => &["atomic", "strong"],
             Self::Sequential => &["sequential-consistency", "sc"],
             Self::CausalMemory => &["cm"],
@@ -114,6 +252,52 @@ impl Model {
     #[must_use]
     pub const fn implied(self) -> &'static [Self] {
         match self {
+            Self::StrictSerializable => &[
+                Self::StrongSessionSerializable,
+                Self::StrongSnapshotIsolation,
+                Self::Linearizable,
+            ],
+            Self::StrongSessionSerializable => {
+                &[Self::Serializable, Self::StrongSessionSnapshotIsolation, Self::Sequential]
+            }
+            Self::Serializable => {
+                &[Self::RepeatableRead, Self::UpdateSerializable, Self::SnapshotIsolation]
+            }
+            Self::StrongSnapshotIsolation => {
+                &[Self::StrongSessionSnapshotIsolation, Self::StrongReadCommitted]
+            }
+            Self::StrongSessionSnapshotIsolation => {
+                &[Self::SnapshotIsolation, Self::ParallelSnapshotIsolation, Self::Prefix]
+            }
+            Self::RepeatableRead => &[Self::CursorStability, Self::MonotonicAtomicView],
+            Self::UpdateSerializable => &[Self::ForwardConsistentView],
+            Self::SnapshotIsolation => &[
+                Self::ForwardConsistentView,
+                Self::MonotonicSnapshotReads,
+                Self::MonotonicAtomicView,
+            ],
+            Self::ForwardConsistentView => &[Self::ConsistentView],
+            Self::MonotonicSnapshotReads => &[Self::ReadCommitted],
+            Self::ParallelSnapshotIsolation => {
+                &[Self::ConsistentView, Self::TransactionalCausal, Self::UpdateAtomic]
+            }
+            Self::Prefix => &[Self::TransactionalCausal],
+            Self::ConsistentView => &[Self::CursorStability, Self::MonotonicView],
+            Self::TransactionalCausal => &[Self::ReadAtomic, Self::CausalConvergence],
+            Self::UpdateAtomic => &[Self::ReadAtomic],
+            Self::ReadAtomic => &[Self::StrongSessionReadCommitted, Self::MonotonicAtomicView],
+            Self::MonotonicView => &[Self::ReadCommitted],
+            Self::MonotonicAtomicView => &[Self::ReadCommitted],
+            Self::CursorStability => &[Self::ReadCommitted],
+            Self::StrongReadCommitted => {
+                &[Self::StrongSessionReadCommitted, Self::StrongReadUncommitted]
+            }
+            Self::StrongSessionReadCommitted => {
+                &[Self::ReadCommitted, Self::StrongSessionReadUncommitted]
+            }
+            Self::ReadCommitted => &[Self::ReadUncommitted],
+            Self::StrongReadUncommitted => &[Self::StrongSessionReadUncommitted],
+            Self::StrongSessionReadUncommitted => &[Self::ReadUncommitted],
             Self::Linearizable => &[Self::Sequential],
             Self::Sequential => &[Self::CausalMemory, Self::CausalConvergence],
             Self::CausalMemory => &[Self::Causal, Self::Pram],
@@ -121,13 +305,20 @@ impl Model {
             Self::CausalConvergence => &[Self::Causal, Self::MonotonicReads],
             Self::Causal => &[Self::WritesFollowReads, Self::MonotonicWrites, Self::ReadYourWrites],
             Self::Pram => &[Self::MonotonicReads, Self::MonotonicWrites, Self::ReadYourWrites],
-            Self::WritesFollowReads
+            Self::ReadUncommitted
+            | Self::WritesFollowReads
             | Self::MonotonicReads
             | Self::MonotonicWrites
             | Self::ReadYourWrites
             | Self::BoundedStaleness
             | Self::Eventual => &[],
         }
+    }
+
+    /// Whether it is about transactions rather than single objects.
+    #[must_use]
+    pub const fn is_transactional(self) -> bool {
+        (self as u8) < (Self::Linearizable as u8)
     }
 
     /// What implies it at once.

@@ -11,7 +11,8 @@ use crate::{F, Kind, NodeId, Op, Process, Value};
 pub struct RawValue<'a>(pub(crate) &'a str);
 
 impl<'a> RawValue<'a> {
-    pub(crate) const NULL: RawValue<'static> = RawValue("null");
+    /// `null`.
+    pub const NULL: RawValue<'static> = RawValue("null");
 
     /// The JSON text as it stands in the file.
     #[must_use]

@@ -1,0 +1,198 @@
+//! Transactions as flat rows.
+
+use keelhaul_history::Value;
+
+use crate::columns::WordMap;
+use crate::in_flight::Span;
+
+/// No transaction, no version, no position.
+pub(crate) const NONE: u32 = u32::MAX;
+
+/// How a transaction ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It committed.
+    Ok,
+    /// It certainly did not.
+    Fail,
+    /// Nobody knows; what never completed is this too.
+    Info,
+}
+
+/// A transaction. Rows stand in order of invocation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Txn {
+    /// When and by whom; its completion is unknown unless it is known to have ended.
+    pub span: Span,
+    /// Number of its process among those of the history, in order of first invocation: processes are sessions.
+    pub session: u32,
+    pub outcome: Outcome,
+    /// Its operations, see [`Txns::ops`].
+    pub ops: (u32, u32),
+}
+
+/// What an operation within a transaction does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum F {
+    /// `["append", key, value]`: `value` is the version.
+    Append,
+    /// `["w", key, value]`: `value` is the version.
+    Write,
+    /// `["r", key, value]` of a register: `value` is the version, or [`NONE`] of the initial one.
+    Read,
+    /// `["r", key, list]`: `value` is how many elements of the key's [spine](Txns::spine) it returned.
+    List,
+    /// The same, of a list that is no beginning of the spine: `value` is its number, see [`Txns::odd`].
+    Odd,
+    /// A read of which nobody knows what it returned.
+    Unknown,
+}
+
+/// An operation within a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MicroOp {
+    pub f: F,
+    /// Number of its key.
+    pub key: u32,
+    /// See [`F`].
+    pub value: u32,
+}
+
+/// A history of transactions.
+///
+/// A *version* is a pair of key and value, numbered in order of first mention, whether anybody wrote it or not.
+#[derive(Debug, Default)]
+pub(crate) struct Txns {
+    pub txns: Vec<Txn>,
+    pub(super) ops: Vec<MicroOp>,
+    /// Names of keys.
+    pub keys: Vec<Value>,
+    /// By session: its process.
+    pub processes: Vec<u32>,
+    /// By version: its key.
+    pub version_keys: Vec<u32>,
+    /// By version: its value, if that is a number; otherwise it is in `others`.
+    pub(super) ints: Vec<i64>,
+    pub(super) others: WordMap<u32, Value>,
+    pub(super) spines: Vec<Vec<u32>>,
+    pub(super) odd: Vec<Vec<u32>>,
+}
+
+impl Txns {
+    /// The operations of a transaction, in its order. Of one that failed or whose outcome is unknown, what it asked for.
+    pub fn ops(&self, txn: u32) -> &[MicroOp] {
+        let (from, to) = self.txns[txn as usize].ops;
+        &self.ops[from as usize..to as usize]
+    }
+
+    /// The longest list of a key that was read, of those that continue each other: versions.
+    pub fn spine(&self, key: u32) -> &[u32] {
+        &self.spines[key as usize]
+    }
+
+    /// A list that is no beginning of its key's spine: versions.
+    pub fn odd(&self, list: u32) -> &[u32] {
+        &self.odd[list as usize]
+    }
+
+    /// The list that an operation read, if it read one.
+    pub fn list(&self, op: MicroOp) -> Option<&[u32]> {
+        match op.f {
+            F::List => Some(&self.spine(op.key)[..op.value as usize]),
+            F::Odd => Some(self.odd(op.value)),
+            F::Append | F::Write | F::Read | F::Unknown => None,
+        }
+    }
+
+    /// How many versions there are.
+    pub fn versions(&self) -> u32 {
+        self.version_keys.len() as u32
+    }
+
+    /// The value of a version; null for the initial one.
+    pub fn value(&self, version: u32) -> Value {
+        if version == NONE {
+            return Value::Null;
+        }
+        let int = || Value::Int(self.ints[version as usize]);
+        self.others.get(&version).cloned().unwrap_or_else(int)
+    }
+
+    /// Name of a key, as people read it: a text without its quotes.
+    pub fn key_name(&self, key: u32) -> String {
+        let name = &self.keys[key as usize];
+        name.as_str().map_or_else(|| name.to_string(), Into::into)
+    }
+
+    /// A transaction in one line, e.g. `append x 3; read y -> [1, 2]`.
+    pub fn label(&self, txn: u32) -> String {
+        let ops = self.ops(txn).iter().map(|op| self.op_label(*op));
+        ops.collect::<Vec<_>>().join("; ")
+    }
+
+    /// An operation, e.g. `append x 3`.
+    pub fn op_label(&self, op: MicroOp) -> String {
+        let key = self.key_name(op.key);
+        match op.f {
+            F::Append => format!("append {key} {}", self.value(op.value)),
+            F::Write => format!("write {key} {}", self.value(op.value)),
+            F::Read => format!("read {key} -> {}", self.value(op.value)),
+            F::List | F::Odd => {
+                let list = self.list(op).unwrap_or_default();
+                format!("read {key} -> {}", self.list_label(list))
+            }
+            F::Unknown => format!("read {key}"),
+        }
+    }
+
+    /// A list, the middle of a long one left out.
+    pub fn list_label(&self, list: &[u32]) -> String {
+        /// Elements that are shown at either end of a long list.
+        const ENDS: usize = 4;
+
+        let shown = |list: &[u32]| {
+            let values = list.iter().map(|version| self.value(*version).to_string());
+            values.collect::<Vec<_>>().join(", ")
+        };
+        if list.len() <= 2 * ENDS + 1 {
+            return format!("[{}]", shown(list));
+        }
+        format!("[{}, …, {}]", shown(&list[..ENDS]), shown(&list[list.len() - ENDS..]))
+    }
+}
+
+/// Who wrote each version.
+#[derive(Debug, Default)]
+pub(crate) struct Writers {
+    by_version: Vec<u32>,
+    /// Versions that were written again: version, the later writer.
+    pub again: Vec<(u32, u32)>,
+}
+
+impl Writers {
+    /// One pass over all operations.
+    pub fn new(txns: &Txns) -> Self {
+        let mut writers =
+            Self { by_version: vec![NONE; txns.versions() as usize], again: Vec::new() };
+        for (row, txn) in txns.txns.iter().enumerate() {
+            let (from, to) = txn.ops;
+            for op in &txns.ops[from as usize..to as usize] {
+                if matches!(op.f, F::Append | F::Write) {
+                    let writer = &mut writers.by_version[op.value as usize];
+                    if *writer == NONE {
+                        *writer = row as u32;
+                    } else {
+                        writers.again.push((op.value, row as u32));
+                    }
+                }
+            }
+        }
+        writers
+    }
+
+    /// The first transaction that wrote, or would have written, a version; nobody if it is garbage.
+    pub fn of(&self, version: u32) -> Option<u32> {
+        let writer = self.by_version.get(version as usize).copied()?;
+        (writer != NONE).then_some(writer)
+    }
+}

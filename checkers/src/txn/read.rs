@@ -1,0 +1,182 @@
+//! From events to rows.
+
+use keelhaul_history::{Kind, Process, RawOp, RawValue};
+
+use super::columns::{F, MicroOp, NONE, Outcome, Txn, Txns};
+use super::names::{ListId, Names};
+use crate::columns::{ColumnError, WordMap};
+use crate::in_flight::{InFlight, Span};
+use crate::objects::vocabulary::atom;
+
+/// What keys hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// Lists, to which transactions append.
+    Lists,
+    /// Registers, which transactions write.
+    Registers,
+}
+
+const KNOWN: &str = "histories of transactions have txn, read, write and append";
+const LISTS: &str = "a list of [\"append\",key,value] and [\"r\",key,list]";
+const REGISTERS: &str = "a list of [\"w\",key,value] and [\"r\",key,value]";
+
+/// Builds [`Txns`] from events in their order.
+pub(crate) struct Reading {
+    shape: Shape,
+    in_flight: InFlight<Begun>,
+    sessions: WordMap<u32, u32>,
+    names: Names,
+    txns: Txns,
+    /// Room for the operations of a transaction in flight.
+    spare: Vec<Vec<MicroOp>>,
+}
+
+struct Begun {
+    row: u32,
+    asked: Vec<MicroOp>,
+}
+
+impl Reading {
+    pub fn new(shape: Shape) -> Self {
+        Self {
+            shape,
+            in_flight: InFlight::default(),
+            sessions: WordMap::default(),
+            names: Names::default(),
+            txns: Txns::default(),
+            spare: Vec::new(),
+        }
+    }
+
+    /// Takes the next event.
+    ///
+    /// # Errors
+    /// If it is no event of a history of transactions.
+    pub fn observe(&mut self, op: &RawOp<'_>) -> Result<(), ColumnError> {
+        let Process::Client(process) = op.process else { return Ok(()) };
+        if !matches!(op.f, "txn" | "read" | "write" | "append") {
+            let (index, f) = (op.index, op.f.into());
+            return Err(ColumnError::OtherFunction { index, f, known: KNOWN });
+        }
+        if op.kind == Kind::Invoke {
+            return self.invoke(op, process);
+        }
+        let (begun, ret) = self.in_flight.end(op.index, process)?;
+        let outcome = match op.kind {
+            Kind::Ok => Outcome::Ok,
+            Kind::Fail => Outcome::Fail,
+            Kind::Info | Kind::Invoke => Outcome::Info,
+        };
+        if outcome != Outcome::Info {
+            let span = &mut self.txns.txns[begun.row as usize].span;
+            *span = Span { ret, end_ns: op.time_ns, ..*span };
+        }
+        let Begun { row, mut asked } = begun;
+        if outcome == Outcome::Ok && !op.value.is_null() {
+            asked.clear();
+            self.parse(op, true, &mut asked)?;
+        }
+        self.close(row, outcome, asked);
+        Ok(())
+    }
+
+    fn invoke(&mut self, op: &RawOp<'_>, process: u32) -> Result<(), ColumnError> {
+        let mut asked = self.spare.pop().unwrap_or_default();
+        self.parse(op, false, &mut asked)?;
+        let row = self.txns.txns.len() as u32;
+        let next = self.txns.processes.len() as u32;
+        let session = *self.sessions.entry(process).or_insert(next);
+        if session == next {
+            self.txns.processes.push(process);
+        }
+        let txns = &mut self.txns.txns;
+        self.in_flight.begin((op.index, op.time_ns, process), |span| {
+            txns.push(Txn { span, session, outcome: Outcome::Info, ops: (0, 0) });
+            Begun { row, asked }
+        })
+    }
+
+    /// All rows.
+    pub fn finish(mut self) -> Txns {
+        for Begun { row, asked } in self.in_flight.rest() {
+            self.close(row, Outcome::Info, asked);
+        }
+        self.txns
+    }
+
+    fn close(&mut self, row: u32, outcome: Outcome, mut ops: Vec<MicroOp>) {
+        let position = |n: usize| u32::try_from(n).expect("fewer operations than 2^32");
+        let from = self.txns.ops.len();
+        self.txns.ops.extend_from_slice(&ops);
+        let txn = &mut self.txns.txns[row as usize];
+        txn.ops = (position(from), position(self.txns.ops.len()));
+        txn.outcome = outcome;
+        ops.clear();
+        self.spare.push(ops);
+    }
+
+    /// Reads return what the value says, if it is that of a transaction that committed.
+    fn parse(
+        &mut self,
+        op: &RawOp<'_>,
+        committed: bool,
+        into: &mut Vec<MicroOp>,
+    ) -> Result<(), ColumnError> {
+        if op.value.is_null() {
+            return Ok(());
+        }
+        self.micro_ops(op.value, committed, into).ok_or_else(|| ColumnError::Value {
+            index: op.index,
+            f: op.f.into(),
+            expected: match self.shape {
+                Shape::Lists => LISTS,
+                Shape::Registers => REGISTERS,
+            },
+        })
+    }
+
+    fn micro_ops(
+        &mut self,
+        value: RawValue<'_>,
+        committed: bool,
+        into: &mut Vec<MicroOp>,
+    ) -> Option<()> {
+        for micro in value.items()? {
+            let mut fields = micro.items()?;
+            let f = fields.next()?.text();
+            let key = self.names.key(fields.next()?, &mut self.txns);
+            let value = fields.next();
+            into.push(match (f, self.shape) {
+                ("\"append\"", Shape::Lists) => self.write(F::Append, key, value?),
+                ("\"w\"" | "\"write\"", Shape::Registers) => self.write(F::Write, key, value?),
+                ("\"r\"" | "\"read\"", _) if !committed => {
+                    MicroOp { f: F::Unknown, key, value: NONE }
+                }
+                ("\"r\"" | "\"read\"", Shape::Lists) => {
+                    // Of a list that was never appended to, some clients say nothing at all.
+                    let list = value.unwrap_or(RawValue::NULL);
+                    match self.names.list(key, list, &mut self.txns)? {
+                        ListId::Prefix(value) => MicroOp { f: F::List, key, value },
+                        ListId::Odd(value) => MicroOp { f: F::Odd, key, value },
+                    }
+                }
+                ("\"r\"" | "\"read\"", Shape::Registers) => {
+                    match value.filter(|value| !value.is_null()) {
+                        Some(value) => self.write(F::Read, key, value),
+                        None => MicroOp { f: F::Read, key, value: NONE },
+                    }
+                }
+                _ => return None,
+            });
+            if fields.next().is_some() {
+                return None;
+            }
+        }
+        Some(())
+    }
+
+    fn write(&mut self, f: F, key: u32, value: RawValue<'_>) -> MicroOp {
+        MicroOp { f, key, value: self.names.version(key, atom(value), &mut self.txns) }
+    }
+}
