@@ -39,6 +39,6 @@ pub use domain::LogLines;
 pub use judge::{JudgeError, JudgeRequest, Judgement, Sealed, judge, judge_ahead};
 pub use lattice::Standing;
 pub use subject::{OptionError, Settings};
-pub use verdict::{Check, Evidence, EvidenceOp, Verdict};
+pub use verdict::{Check, Evidence, EvidenceEdge, EvidenceOp, Verdict};
 pub use whereabouts::name_nodes;
 pub use workload::{Setting, Workload, workload, workloads};

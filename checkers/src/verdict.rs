@@ -89,8 +89,24 @@ pub struct Evidence {
     pub stuck: Vec<u64>,
     /// Whether removing any one shown operation was proved to make the rest legal.
     pub minimal: bool,
+    /// What must come before what, where the violation is a circle.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub edges: Vec<EvidenceEdge>,
     /// The argument in words, one sentence a line.
     pub explanation: Vec<String>,
+}
+
+/// One operation must come before another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct EvidenceEdge {
+    /// Invocation index of the one that comes first.
+    pub from: u64,
+    /// Invocation index of the other.
+    pub to: u64,
+    /// `ww`, `wr`, `rw`, `process` or `realtime`.
+    pub kind: String,
+    /// Why, as a sentence without its full stop.
+    pub why: String,
 }
 
 /// An operation as evidence shows it: an interval with a label.

@@ -44,6 +44,7 @@ fn judgement(ops: Vec<EvidenceOp>, longest_order: Vec<u64>, stuck: Vec<u64>) -> 
         longest_order,
         stuck,
         minimal: true,
+        edges: Vec::new(),
         explanation: vec![
             "Process 2 read 8, so the write of 8 had taken effect by then.".into(),
             "Process 3 read 7 afterwards, though nobody had written 7 again.".into(),

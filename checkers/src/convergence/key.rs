@@ -148,6 +148,7 @@ fn broken(register: &RegisterKey, anomaly: &str, ops: &[&RegisterOp], lines: &[S
             longest_order: Vec::new(),
             stuck: Vec::new(),
             minimal,
+            edges: Vec::new(),
             explanation: lines.to_vec(),
         }),
         ..Check::new(Model::Eventual.name(), Verdict::Invalid, reason)

@@ -328,7 +328,7 @@ impl Key {
         ops.sort_by_key(|op| op.index);
         let key = self.name.as_ref().map(ToString::to_string);
         let (longest_order, stuck) = (Vec::new(), Vec::new());
-        Evidence { key, ops, longest_order, stuck, minimal: true, explanation }
+        Evidence { key, ops, longest_order, stuck, minimal: true, edges: Vec::new(), explanation }
     }
 }
 

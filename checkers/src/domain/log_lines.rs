@@ -97,6 +97,7 @@ impl LogLines {
             longest_order: Vec::new(),
             stuck: Vec::new(),
             minimal: false,
+            edges: Vec::new(),
             explanation: words,
         }
     }

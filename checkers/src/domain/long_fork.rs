@@ -385,6 +385,7 @@ impl LongFork {
             stuck: Vec::new(),
             // Each of two reads alone, and a failed write alone, breaks nothing.
             minimal: true,
+            edges: Vec::new(),
             explanation,
         }
     }

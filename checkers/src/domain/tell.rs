@@ -23,6 +23,7 @@ pub fn evidence(
         longest_order: Vec::new(),
         stuck: stuck.into_iter().map(u64::from).collect(),
         minimal,
+        edges: Vec::new(),
         explanation,
     }
 }

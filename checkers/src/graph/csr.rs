@@ -152,6 +152,18 @@ impl GraphBuilder {
         Self { real: transactions, nodes: transactions, edges: Vec::new() }
     }
 
+    /// How many edges were put in, some of them perhaps twice.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.edges.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.edges.is_empty()
+    }
+
     /// A new node that is no transaction.
     pub const fn relay(&mut self) -> u32 {
         self.nodes += 1;

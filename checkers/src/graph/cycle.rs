@@ -4,7 +4,8 @@
 //! is found by breadth-first search over pairs of node and state, once from each node where such a cycle can begin.
 //! A cycle has no first edge, so it may be taken to begin with one that leads to a lower number: every cycle has one, and
 //! where numbers follow time there are few. Those that lead furthest back come first: they close the shortest cycles, and
-//! what is found bounds what follows. Paths through relays must lead to higher numbers for that, as [`super::realtime`]'s do.
+//! what is found bounds what follows. Real time through relays leads to higher numbers; other edges into relays may begin a
+//! cycle too.
 //! Only [`Anti::Apart`] depends on where a cycle begins; such a one begins with an edge that is restricted.
 
 use std::collections::VecDeque;
@@ -71,6 +72,25 @@ pub struct Cycle {
 /// If the pattern requires more than two sets.
 #[must_use]
 pub fn shortest(graph: &Graph, pattern: &Pattern, work: &mut u64) -> Option<Cycle> {
+    search(graph, pattern, work, |_| true)
+}
+
+/// As [`shortest`], of those that come through no node twice. Where there are cycles of a stronger pattern, one of this may be
+/// missed: a shorter walk of it is only one of the former twice.
+///
+/// # Panics
+/// As there.
+#[must_use]
+pub fn shortest_simple(graph: &Graph, pattern: &Pattern, work: &mut u64) -> Option<Cycle> {
+    search(graph, pattern, work, is_simple)
+}
+
+fn search(
+    graph: &Graph,
+    pattern: &Pattern,
+    work: &mut u64,
+    wanted: impl Fn(&[Step]) -> bool,
+) -> Option<Cycle> {
     let automaton = Automaton::new(pattern);
     let mut search = Search {
         graph,
@@ -85,13 +105,19 @@ pub fn shortest(graph: &Graph, pattern: &Pattern, work: &mut u64) -> Option<Cycl
         if *work == 0 {
             return best.map(|steps| Cycle { steps, shortest: false });
         }
-        if let Some(steps) = search.from(start, work) {
+        if let Some(steps) = search.from(start, work).filter(|steps| wanted(steps)) {
             search.length_max = steps.len() as u32 - 1;
             best = Some(steps);
         }
     }
     let shortest = *work > 0 || search.length_max < 2;
     best.map(|steps| Cycle { steps, shortest })
+}
+
+fn is_simple(steps: &[Step]) -> bool {
+    let mut nodes: Vec<u32> = steps.iter().map(|step| step.from).collect();
+    nodes.sort_unstable();
+    nodes.windows(2).all(|pair| pair[0] != pair[1])
 }
 
 struct Automaton<'a> {
@@ -132,7 +158,8 @@ impl<'a> Automaton<'a> {
     fn begins(&self, graph: &Graph, start: u32, (target, classes): (u32, Classes)) -> bool {
         match self.anchor {
             Some(anchor) => classes.meets(anchor),
-            None => graph.is_real(target) && target < start && classes.meets(self.all),
+            None if graph.is_real(target) => target < start && classes.meets(self.all),
+            None => classes.meets(self.all) && classes != Classes::REALTIME,
         }
     }
 
@@ -250,7 +277,10 @@ impl Search<'_> {
             }
             let by = self.automaton.anchor.filter(|_| begins).unwrap_or(self.automaton.all);
             for class in classes.and(by).each() {
-                let Some(next) = self.automaton.step(state, class) else { continue };
+                // An edge out of a relay is the rest of the one into it.
+                let rest = !graph.is_real(node);
+                let next = if rest { Some(state) } else { self.automaton.step(state, class) };
+                let Some(next) = next else { continue };
                 let mark = &mut self.marks[self.automaton.pair(target, next)];
                 if mark.round == self.round && (mark.done || mark.length <= length + cost) {
                     continue;

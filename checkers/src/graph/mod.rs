@@ -15,7 +15,7 @@
 //! stronger. So ask for strong patterns first.
 //!
 //! *Relays* are nodes that are no transactions. They stand between transactions so that few edges say what many pairs do, and
-//! count for nothing in a cycle's length.
+//! count for nothing in a cycle's length. An edge into a relay says why; those out of it say the same again.
 //!
 //! # Limits
 //! Nodes and edges are numbered with 32 bits. A search for a shortest cycle costs up to nodes × edges of a component;
@@ -23,12 +23,16 @@
 
 mod csr;
 mod cycle;
+mod kahn;
+mod layers;
 #[cfg(test)]
 mod oracle_tests;
 mod realtime;
 mod tarjan;
 
 pub use csr::{Classes, Graph, GraphBuilder, Induced};
-pub use cycle::{Anti, Cycle, Pattern, Step, shortest};
+pub use cycle::{Anti, Cycle, Pattern, Step, shortest, shortest_simple};
+pub use kahn::acyclic;
+pub use layers::without_adjacent;
 pub use realtime::{Times, realtime};
 pub use tarjan::components;

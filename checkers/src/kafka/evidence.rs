@@ -41,6 +41,7 @@ pub(super) fn evidence(analysis: &Analysis<'_>, kind: Kind, ww_deps: bool) -> Ev
         longest_order: Vec::new(),
         stuck: Vec::new(),
         minimal,
+        edges: Vec::new(),
         explanation: words,
     }
 }

@@ -37,6 +37,7 @@ pub fn evidence(register: &RegisterKey, shrunk: &Shrunk, wording: Wording) -> Ev
         longest_order: shrunk.order.iter().map(index).collect(),
         stuck: teller.stuck().iter().map(index).collect(),
         minimal: shrunk.minimal,
+        edges: Vec::new(),
         explanation: teller.explain(),
     }
 }

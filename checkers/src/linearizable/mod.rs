@@ -326,6 +326,7 @@ fn whole_key(key: &RegisterKey) -> Evidence {
         longest_order: Vec::new(),
         stuck: Vec::new(),
         minimal: false,
+        edges: Vec::new(),
         explanation: vec![format!(
             "All orders of the {} were tried, and none explains the results; the budget ended before a smaller \
              part was found that shows it: not proved minimal.",

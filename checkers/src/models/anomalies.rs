@@ -13,7 +13,7 @@ pub struct Anomaly {
     pub meaning: &'static str,
     /// Where it is looked for: models and workloads.
     pub found_by: &'static str,
-    /// The weakest models of single objects that it refutes; empty if it breaks a promise of the workload's own.
+    /// The weakest models that it refutes; empty if it breaks a promise of the workload's own.
     pub refutes: &'static [Model],
 }
 
@@ -36,6 +36,16 @@ const fn of_objects(
 /// Of a workload that has a promise of its own.
 const fn of_workload(name: &'static str, found_by: &'static str, meaning: &'static str) -> Anomaly {
     Anomaly { name, meaning, found_by, refutes: &[] }
+}
+
+/// Of transactions.
+const fn of_transactions(
+    name: &'static str,
+    found_by: &'static str,
+    refutes: &'static [Model],
+    meaning: &'static str,
+) -> Anomaly {
+    Anomaly { name, meaning, found_by, refutes }
 }
 
 /// The models that no read of a value which nobody wrote leaves standing.
@@ -199,44 +209,75 @@ pub const ANOMALIES: &[Anomaly] = &[
         "bank",
         "A read shows an account overdrawn, though the bank forbids it.",
     ),
-    of_workload(
+    of_transactions(
         "long-fork",
-        "long-fork",
+        "long-fork, list-append, rw-register",
+        &[Model::Prefix, Model::SnapshotIsolation, Model::RepeatableRead],
         "Two reads saw two writes in opposite orders: each saw the one that the other missed. Parallel snapshot isolation allows it, snapshot isolation does not.",
+    ),
+    of_transactions(
+        "write-skew",
+        "list-append, rw-register",
+        &[Model::UpdateSerializable, Model::RepeatableRead],
+        "Two transactions each missed what the other wrote, on different keys: a circle of two anti-dependencies (Berenson et al. 1995, A5B).",
+    ),
+    of_transactions(
+        "causality-violation",
+        "list-append, rw-register",
+        &[Model::TransactionalCausal, Model::ConsistentView],
+        "Somebody saw a transaction, and missed what its session had done or seen before, through reads and sessions alone.",
+    ),
+    of_transactions(
+        "fractured-read",
+        "list-append, rw-register",
+        &[Model::ReadAtomic, Model::ConsistentView, Model::RepeatableRead],
+        "A transaction read one key as another transaction had written it, and another key as it was before that one (Bailis et al., RAMP, 2014).",
+    ),
+    of_transactions(
+        "G-monotonic",
+        "list-append, rw-register",
+        &[Model::MonotonicAtomicView, Model::MonotonicView, Model::MonotonicSnapshotReads],
+        "A fractured read in which what was missed was read after what was seen: the view went back within a transaction (Adya 1999, section 4.2).",
     ),
     of_workload(
         "causal-reverse",
         "causal-reverse",
         "A write is seen, and one that had completed before it began is not. Strict serializability forbids it, serializability does not.",
     ),
-    of_workload(
+    of_transactions(
         "garbage-read",
-        "kafka, long-fork, causal-reverse",
+        "kafka, long-fork, causal-reverse, list-append, rw-register",
+        &[Model::ReadUncommitted],
         "Something was read that nobody ever wrote.",
     ),
-    of_workload(
+    of_transactions(
         "G1a",
-        "kafka, long-fork, causal-reverse",
+        "kafka, long-fork, causal-reverse, list-append, rw-register",
+        &[Model::ReadCommitted],
         "An aborted read: something was read that a failed transaction had written (Adya 1999, section 3).",
     ),
-    of_workload(
+    of_transactions(
         "G1c",
-        "kafka",
+        "kafka, list-append, rw-register",
+        &[Model::ReadCommitted],
         "Circular information flow: transactions precede each other in a circle of writes and reads of one another's writes (Adya 1999, section 3).",
     ),
-    of_workload(
+    of_transactions(
         "G1c-realtime",
-        "kafka",
+        "kafka, list-append, rw-register",
+        &[Model::StrongReadCommitted],
         "As G1c, with some edge that is there only since one transaction completed before the other began.",
     ),
-    of_workload(
+    of_transactions(
         "G0",
-        "kafka",
+        "kafka, list-append, rw-register",
+        &[Model::ReadUncommitted],
         "A write cycle: transactions' writes overwrite each other in a circle (Adya 1999, section 3).",
     ),
-    of_workload(
+    of_transactions(
         "G0-realtime",
-        "kafka",
+        "kafka, list-append, rw-register",
+        &[Model::StrongReadUncommitted],
         "As G0, with some edge that is there only since one transaction completed before the other began.",
     ),
     of_workload(
@@ -290,6 +331,114 @@ pub const ANOMALIES: &[Anomaly] = &[
         "log-file-pattern",
         "log-file-pattern",
         "A line of a node's log matches a pattern that must not occur, such as a panic.",
+    ),
+    of_transactions(
+        "G1b",
+        "list-append, rw-register",
+        &[Model::ReadCommitted],
+        "An intermediate read: something was read that its transaction went on to overwrite (Adya 1999, section 3).",
+    ),
+    of_transactions(
+        "G-single-item",
+        "list-append, rw-register",
+        &[Model::ConsistentView, Model::RepeatableRead],
+        "Read skew: a circle of dependencies with exactly one anti-dependency, where a transaction missed what another one wrote. Somebody saw a transaction and missed something that it depends on (Adya 1999, section 4.2).",
+    ),
+    of_transactions(
+        "G-nonadjacent-item",
+        "list-append, rw-register",
+        &[Model::SnapshotIsolation, Model::RepeatableRead],
+        "A circle of dependencies with several anti-dependencies of which no two follow each other. No snapshots explain it: a long fork is the smallest (Cerone & Gotsman 2018, theorem 10).",
+    ),
+    of_transactions(
+        "G2-item",
+        "list-append, rw-register",
+        &[Model::RepeatableRead],
+        "A circle of dependencies with several anti-dependencies, of which two follow each other: write skew is the smallest (Adya 1999, section 3.2).",
+    ),
+    of_transactions(
+        "G0-process",
+        "list-append, rw-register",
+        &[Model::StrongSessionReadUncommitted],
+        "As G0, with some edge that is there only since one process did one transaction before the other.",
+    ),
+    of_transactions(
+        "G1c-process",
+        "list-append, rw-register",
+        &[Model::StrongSessionReadCommitted],
+        "As G1c, with some edge that is there only since one process did one transaction before the other.",
+    ),
+    of_transactions(
+        "G-single-item-process",
+        "list-append, rw-register",
+        &[Model::StrongSessionSnapshotIsolation, Model::ParallelSnapshotIsolation],
+        "As G-single-item, with some edge that is there only since one process did one transaction before the other: a session misses what it did or saw before.",
+    ),
+    of_transactions(
+        "G-nonadjacent-item-process",
+        "list-append, rw-register",
+        &[Model::StrongSessionSnapshotIsolation],
+        "As G-nonadjacent-item, with some edge that is there only since one process did one transaction before the other.",
+    ),
+    of_transactions(
+        "G2-item-process",
+        "list-append, rw-register",
+        &[Model::StrongSessionSerializable],
+        "As G2-item, with some edge that is there only since one process did one transaction before the other.",
+    ),
+    of_transactions(
+        "G-single-item-realtime",
+        "list-append, rw-register",
+        &[Model::StrongSnapshotIsolation],
+        "As G-single-item, with some edge that is there only since one transaction completed before the other began: a stale read.",
+    ),
+    of_transactions(
+        "G-nonadjacent-item-realtime",
+        "list-append, rw-register",
+        &[Model::StrongSnapshotIsolation],
+        "As G-nonadjacent-item, with some edge that is there only since one transaction completed before the other began.",
+    ),
+    of_transactions(
+        "G2-item-realtime",
+        "list-append, rw-register",
+        &[Model::StrictSerializable],
+        "As G2-item, with some edge that is there only since one transaction completed before the other began.",
+    ),
+    of_transactions(
+        "lost-update",
+        "list-append, rw-register",
+        &[Model::CursorStability, Model::UpdateAtomic],
+        "Two transactions that committed read one version of a key and wrote the key: one of them did not take the other into account (Berenson et al. 1995, P4).",
+    ),
+    of_transactions(
+        "internal",
+        "list-append, rw-register",
+        &[Model::ReadAtomic, Model::SnapshotIsolation, Model::RepeatableRead],
+        "A read disagrees with what its own transaction read or wrote before (Cerone, Bernardi & Gotsman 2015, axiom Int).",
+    ),
+    of_transactions(
+        "future-read",
+        "list-append, rw-register",
+        &[Model::ReadCommitted],
+        "A read returns what its own transaction writes only later.",
+    ),
+    of_transactions(
+        "dirty-update",
+        "list-append, rw-register",
+        &[Model::ReadCommitted],
+        "A transaction that committed changed what one that failed had written, and so kept it (Kingsbury & Alvaro 2020).",
+    ),
+    of_transactions(
+        "incompatible-order",
+        "list-append",
+        &[Model::ReadCommitted],
+        "Two reads of a list of which neither is a beginning of the other: at least one saw what no order of appends leads to (Kingsbury & Alvaro 2020).",
+    ),
+    of_transactions(
+        "duplicate-elements",
+        "list-append",
+        &[Model::ReadUncommitted],
+        "An element that was appended once stands in a list more than once.",
     ),
 ];
 

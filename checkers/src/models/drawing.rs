@@ -61,3 +61,43 @@ fn call(words: &[&str]) -> (Atom, Call) {
 fn value(word: &str) -> Value {
     if word == "nil" { Value::Null } else { word.parse().map_or(Value::from(word), Value::Int) }
 }
+
+/// The history of transactions that a drawing shows, in the notation of [`crate::testing::history`]: `[append x 1, read y 1 2]`. One
+/// that ends with `)` failed.
+pub fn transactions(drawing: &str) -> String {
+    let mut ends: Vec<(usize, bool, usize, String)> = Vec::new();
+    for (process, line) in drawing.lines().enumerate() {
+        let mut at = 0;
+        while let Some(open) = line[at..].find('[').map(|found| at + found) {
+            let close = line[open..].find([']', ')']).map(|found| open + found);
+            at = close.unwrap_or(line.len());
+            let ops: Vec<(bool, &str, Vec<&str>)> = line[open + 1..at].split(',').map(op).collect();
+            let event = |kind: &str, result: bool| {
+                let ops: Vec<String> = ops.iter().map(|op| micro(op, result)).collect();
+                format!("{process} {kind} txn [{}]\n", ops.join(","))
+            };
+            ends.push((open, false, process, event("invoke", false)));
+            if let Some(close) = close {
+                let kind = if line[close..].starts_with(')') { "fail" } else { "ok" };
+                ends.push((close, true, process, event(kind, kind == "ok")));
+            }
+        }
+    }
+    ends.sort();
+    ends.into_iter().map(|(.., event)| event).collect()
+}
+
+/// Whether it is an append, its key, and what was appended or read.
+fn op(text: &str) -> (bool, &str, Vec<&str>) {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let values = words[2..].iter().copied().filter(|word| *word != "nil").collect();
+    (words[0] == "append", words[1], values)
+}
+
+fn micro((append, key, values): &(bool, &str, Vec<&str>), result: bool) -> String {
+    match (append, result) {
+        (true, _) => format!("[\"append\",\"{key}\",{}]", values[0]),
+        (false, true) => format!("[\"r\",\"{key}\",[{}]]", values.join(",")),
+        (false, false) => format!("[\"r\",\"{key}\",null]"),
+    }
+}

@@ -36,6 +36,7 @@ pub fn evidence<M: Model>(
             longest_order: Vec::new(),
             stuck: Vec::new(),
             minimal: false,
+            edges: Vec::new(),
             explanation: [&[whole, more.into()], words].concat(),
         };
     };
@@ -65,6 +66,7 @@ pub fn evidence<M: Model>(
         longest_order: shrunk.order.iter().map(|at| *at as usize).filter(late).map(index).collect(),
         stuck: stuck.into_iter().filter(late).map(index).collect(),
         minimal: shrunk.minimal && first == 0,
+        edges: Vec::new(),
         explanation,
     }
 }

@@ -43,6 +43,7 @@ pub fn evidence(registers: &Registers, shrunk: &Shrunk) -> Evidence {
         longest_order: order.map(index).collect(),
         stuck: stuck.map(index).collect(),
         minimal: shrunk.minimal && first == 0,
+        edges: Vec::new(),
         explanation,
     }
 }

@@ -166,6 +166,7 @@ fn whole(registers: &Registers) -> Evidence {
         longest_order: Vec::new(),
         stuck: Vec::new(),
         minimal: false,
+        edges: Vec::new(),
         explanation: vec![format!(
             "All orders of the {} were excluded; the budget ended before a smaller part was found that shows it.",
             count(registers.op_count(), "operation")

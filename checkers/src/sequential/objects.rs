@@ -186,6 +186,7 @@ fn render<M: Model>(objects: &[Object<M>], all: &[On<M>], reached: &Reached) -> 
         longest_order: order.iter().map(index).collect(),
         stuck: stuck.iter().map(index).collect(),
         minimal: false,
+        edges: Vec::new(),
         explanation,
     }
 }

@@ -24,6 +24,7 @@ pub fn evidence(registers: &Registers, shrunk: &Shrunk) -> Evidence {
         longest_order: Vec::new(),
         stuck: Vec::new(),
         minimal: shrunk.minimal,
+        edges: Vec::new(),
         explanation: explanation(registers, shrunk, several),
     }
 }

@@ -206,6 +206,7 @@ impl StaleRead {
             longest_order: Vec::new(),
             stuck: vec![u64::from(read.call)],
             minimal: true,
+            edges: Vec::new(),
             explanation: lines,
         }
     }

@@ -14,14 +14,48 @@
 //! values and processes. Lists are stored as lengths of a key's *spine*, the longest list that was read of it: this is what
 //! makes millions of reads of growing lists small. [`Reading`] decodes events into these without building a tree.
 
+mod answer;
 mod columns;
+mod cycles;
+mod deps;
+mod fractured;
+mod list_append;
 mod names;
+mod orders;
 mod read;
+mod tell;
 
-pub(crate) use columns::{F, MicroOp, NONE, Outcome, Txn, Txns, Writers};
-pub(crate) use read::{Reading, Shape};
-
+use crate::models::Model;
 use crate::workload::Workload;
 
 /// The workloads of this module.
-pub(crate) const WORKLOADS: &[Workload] = &[];
+pub(crate) const WORKLOADS: &[Workload] = &[list_append::WORKLOAD];
+
+/// What is usually asked, and everything else that transactions can promise.
+pub(crate) const MODELS: &[&str] = &[
+    Model::StrictSerializable.name(),
+    Model::StrongSessionSerializable.name(),
+    Model::Serializable.name(),
+    Model::StrongSnapshotIsolation.name(),
+    Model::StrongSessionSnapshotIsolation.name(),
+    Model::RepeatableRead.name(),
+    Model::UpdateSerializable.name(),
+    Model::SnapshotIsolation.name(),
+    Model::ForwardConsistentView.name(),
+    Model::MonotonicSnapshotReads.name(),
+    Model::ParallelSnapshotIsolation.name(),
+    Model::Prefix.name(),
+    Model::ConsistentView.name(),
+    Model::TransactionalCausal.name(),
+    Model::UpdateAtomic.name(),
+    Model::ReadAtomic.name(),
+    Model::MonotonicView.name(),
+    Model::MonotonicAtomicView.name(),
+    Model::CursorStability.name(),
+    Model::StrongReadCommitted.name(),
+    Model::StrongSessionReadCommitted.name(),
+    Model::ReadCommitted.name(),
+    Model::StrongReadUncommitted.name(),
+    Model::StrongSessionReadUncommitted.name(),
+    Model::ReadUncommitted.name(),
+];

@@ -1,0 +1,150 @@
+//! Cycles of dependencies, by class.
+//!
+//! One pass proves that there is none at all. Only where there is one, components are taken apart: each class of cycles lies in
+//! the components of its own classes of edges, which are found in linear time; those without two adjacent anti-dependencies in
+//! those of [`without_adjacent`]. What is left is searched for a shortest cycle.
+
+use super::columns::NONE;
+use crate::budget::Budget;
+use crate::graph::{
+    Anti, Classes, Cycle, Graph, Induced, Pattern, Step, components, shortest_simple,
+    without_adjacent,
+};
+
+/// A class of cycles.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kind {
+    /// As in [`ANOMALIES`](crate::models::ANOMALIES).
+    pub name: &'static str,
+    pattern: Pattern,
+}
+
+impl Kind {
+    /// Whether its cycles have an edge of a process or of real time.
+    pub fn of_time(&self) -> bool {
+        self.pattern.required.iter().any(|set| set.meets(TIME))
+    }
+}
+
+/// All classes of edges.
+pub(crate) const fn all() -> Classes {
+    DEP.or(RW).or(TIME)
+}
+
+const fn kind(name: &'static str, free: Classes, required: &'static [Classes], anti: Anti) -> Kind {
+    Kind { name, pattern: Pattern { free, required, anti } }
+}
+
+const WW: Classes = Classes::WW;
+const WR: Classes = Classes::WR;
+const RW: Classes = Classes::RW;
+const DEP: Classes = WW.or(WR);
+const PROCESS: Classes = Classes::PROCESS;
+const TIME: Classes = PROCESS.or(Classes::REALTIME);
+
+/// All classes, those that say most first: an order in which each is found by its shortest cycle.
+pub(crate) const KINDS: [Kind; 16] = [
+    kind("G0", WW, &[WW], Anti::None),
+    kind("G1c", DEP, &[WR], Anti::None),
+    kind("G-single-item", DEP, &[], Anti::Once(RW)),
+    kind("G-nonadjacent-item", DEP, &[], Anti::Apart(RW)),
+    kind("G2-item", DEP, &[], Anti::Several(RW)),
+    kind("G0-process", WW.or(PROCESS), &[PROCESS], Anti::None),
+    kind("G1c-process", DEP.or(PROCESS), &[WR, PROCESS], Anti::None),
+    kind("G-single-item-process", DEP.or(PROCESS), &[PROCESS], Anti::Once(RW)),
+    kind("G-nonadjacent-item-process", DEP.or(PROCESS), &[PROCESS], Anti::Apart(RW)),
+    kind("G2-item-process", DEP.or(PROCESS), &[PROCESS], Anti::Several(RW)),
+    kind("causality-violation", WR.or(PROCESS), &[], Anti::Once(RW)),
+    kind("G0-realtime", WW.or(TIME), &[Classes::REALTIME], Anti::None),
+    kind("G1c-realtime", DEP.or(TIME), &[WR, Classes::REALTIME], Anti::None),
+    kind("G-single-item-realtime", DEP.or(TIME), &[Classes::REALTIME], Anti::Once(RW)),
+    kind("G-nonadjacent-item-realtime", DEP.or(TIME), &[Classes::REALTIME], Anti::Apart(RW)),
+    kind("G2-item-realtime", DEP.or(TIME), &[Classes::REALTIME], Anti::Several(RW)),
+];
+
+/// Edges that one search may look at: some seconds.
+const WORK_MAX: u64 = 1 << 31;
+
+/// What a cycle is besides, by its shape: the anomalies that have names of their own.
+pub(crate) fn shape(kind: &str, steps: &[Step]) -> Option<&'static str> {
+    let classes: Vec<Classes> = steps.iter().map(|step| step.class).collect();
+    match (kind, &classes[..]) {
+        ("G2-item", [RW, RW]) => Some("write-skew"),
+        ("G-nonadjacent-item", [RW, WR, RW, WR] | [WR, RW, WR, RW]) => Some("long-fork"),
+        _ => None,
+    }
+}
+
+/// A cycle of some class.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub kind: &'static str,
+    pub cycle: Cycle,
+}
+
+/// What came of a search for cycles.
+#[derive(Debug, Default)]
+pub(crate) struct Search {
+    pub found: Vec<Found>,
+    /// Classes of which it is not known whether there are any.
+    pub open: Vec<&'static str>,
+}
+
+/// A shortest cycle of each class of `KINDS` that is `wanted`, given those that were found before.
+pub(crate) fn search(
+    graph: &Graph,
+    budget: &dyn Budget,
+    wanted: impl Fn(&Kind, &[Found]) -> bool,
+) -> Search {
+    let parts: Vec<Induced> =
+        components(graph, all()).into_iter().map(|members| graph.induced(members)).collect();
+    let mut search = Search::default();
+    for kind in KINDS {
+        if !wanted(&kind, &search.found) {
+            continue;
+        }
+        if budget.spent(0).is_some() {
+            search.open.push(kind.name);
+            continue;
+        }
+        let mut work = WORK_MAX;
+        let mut best: Option<Cycle> = None;
+        for part in &parts {
+            in_part(part, &kind.pattern, &mut work, &mut best);
+        }
+        match best {
+            Some(cycle) => search.found.push(Found { kind: kind.name, cycle }),
+            None if work == 0 => search.open.push(kind.name),
+            None => {}
+        }
+    }
+    search
+}
+
+/// Looks in the components of a part for a cycle that is shorter than the best so far.
+fn in_part(part: &Induced, pattern: &Pattern, work: &mut u64, best: &mut Option<Cycle>) {
+    let candidates = match pattern.anti {
+        Anti::None => components(&part.graph, pattern.free),
+        // A single anti-dependency is not adjacent to another.
+        Anti::Once(anti) | Anti::Apart(anti) => without_adjacent(&part.graph, pattern.free, anti),
+        Anti::Several(anti) => components(&part.graph, pattern.free | anti),
+    };
+    for members in candidates {
+        if best.as_ref().is_some_and(|best| best.steps.len() == 2) {
+            return;
+        }
+        let inner = part.graph.induced(members);
+        let Some(mut cycle) = shortest_simple(&inner.graph, pattern, work) else { continue };
+        if best.as_ref().is_some_and(|best| best.steps.len() <= cycle.steps.len()) {
+            continue;
+        }
+        let whole = |node: u32| {
+            let middle = inner.members.get(node as usize).copied().unwrap_or(NONE);
+            part.members.get(middle as usize).copied().unwrap_or(NONE)
+        };
+        for Step { from, to, .. } in &mut cycle.steps {
+            (*from, *to) = (whole(*from), whole(*to));
+        }
+        *best = Some(cycle);
+    }
+}

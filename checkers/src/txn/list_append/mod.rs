@@ -1,0 +1,168 @@
+//! Lists to which transactions append: the order of versions is known.
+//!
+//! A read of `[1, 2, 3]` says that 1, 2 and 3 were appended in this order, so the longest list that was read of a key is the
+//! order of its versions, and every dependency between transactions follows (Kingsbury & Alvaro 2020, section 5). Appends
+//! that committed and that nobody saw follow all that somebody saw.
+//!
+//! 1. [`single`]: what is wrong with single reads, versions and transactions;
+//! 2. [`deps`](super::deps): the graph of dependencies and real time; no cycle in it proves strict serializability and all below;
+//! 3. [`cycles`](super::cycles): otherwise a shortest cycle of each class.
+//!
+//! # Limits
+//! An element must not be appended twice to a key. Where reads contradict each other (`incompatible-order`) the longest one is
+//! taken for the order. There are no predicates, so item anomalies are all there are: repeatable read is serializability.
+
+mod single;
+#[cfg(test)]
+mod tests;
+
+use keelhaul_history::RawOp;
+
+use self::single::{Facts, singles};
+use super::answer::{Case, Findings, refutes};
+use super::columns::{Txns, Writers};
+use super::cycles::{self, KINDS};
+use super::deps::Dependencies;
+use super::orders::Orders;
+use super::read::{Reading, Shape};
+use crate::columns::ColumnError;
+use crate::graph::{acyclic, components};
+use crate::models::Model;
+use crate::subject::{Asked, Judged, OptionError, Settings, Subject};
+use crate::workload::Workload;
+
+/// Models of which the absence of cycles and other anomalies is the definition.
+pub(super) const DECIDED: [Model; 14] = [
+    Model::StrictSerializable,
+    Model::StrongSessionSerializable,
+    Model::Serializable,
+    Model::StrongSnapshotIsolation,
+    Model::StrongSessionSnapshotIsolation,
+    Model::RepeatableRead,
+    Model::SnapshotIsolation,
+    Model::ParallelSnapshotIsolation,
+    Model::ConsistentView,
+    Model::StrongReadCommitted,
+    Model::StrongSessionReadCommitted,
+    Model::ReadCommitted,
+    Model::StrongReadUncommitted,
+    Model::StrongSessionReadUncommitted,
+];
+
+pub(super) const WORKLOAD: Workload = Workload {
+    name: "list-append",
+    what: "transactions that append to lists and read them: which isolation do they have",
+    models: super::MODELS,
+    options: &[],
+    subject,
+};
+
+fn subject(_settings: &Settings) -> Result<Box<dyn Subject>, OptionError> {
+    Ok(Box::new(Lists(Reading::new(Shape::Lists))))
+}
+
+struct Lists(Reading);
+
+impl Subject for Lists {
+    fn observe(&mut self, op: &RawOp<'_>) -> Result<(), ColumnError> {
+        self.0.observe(op)
+    }
+
+    fn finish(self: Box<Self>, asked: &Asked<'_>) -> Judged {
+        let txns = self.0.finish();
+        let findings = find(&txns, asked);
+        findings.judged(&txns, super::MODELS, asked)
+    }
+}
+
+/// Everything that can be found in the history.
+pub(super) fn find(txns: &Txns, asked: &Asked<'_>) -> Findings {
+    let mut decided = DECIDED.to_vec();
+    decided.push(Model::ReadUncommitted);
+    let mut findings = Findings { decided, ..Findings::default() };
+    let writers = Writers::new(txns);
+    if let Some((version, _)) = writers.again.first() {
+        let key = txns.key_name(txns.version_keys[*version as usize]);
+        findings.doubt = Some(format!(
+            "{} was appended to {key} twice: elements must differ to be told apart",
+            txns.value(*version)
+        ));
+        return findings;
+    }
+    let orders = Orders::of_lists(txns, &writers);
+    let facts = Facts { txns, writers: &writers, orders: &orders };
+    let dependencies = Dependencies { txns, writers: &writers, orders: &orders };
+    for (name, cases) in singles(&facts) {
+        if let Some(first) = cases.first {
+            let evidence = dependencies.evidence(&first.txns, first.words);
+            findings.cases.push(Case { name, count: cases.count, evidence });
+        }
+    }
+    find_cycles(&dependencies, asked, &mut findings);
+    findings.cases.sort_by_key(|case| rank(case.name));
+    findings
+}
+
+/// What those anomalies are called, see [`Dependencies::fractured`].
+const FRACTURED: [&str; 2] = ["fractured-read", "G-monotonic"];
+
+fn find_cycles(dependencies: &Dependencies<'_>, asked: &Asked<'_>, findings: &mut Findings) {
+    let (graph, edges) = dependencies.graph(false);
+    findings.details.insert("transactions".into(), dependencies.txns.txns.len().into());
+    findings.details.insert("dependencies".into(), edges.into());
+    if edges == 0 && findings.cases.is_empty() {
+        findings.vacuous = Some("no transaction depends on another one".into());
+        return;
+    }
+    if acyclic(&graph) {
+        return;
+    }
+    drop(graph);
+    let (graph, _) = dependencies.graph(true);
+    let others: Vec<&'static str> = findings.cases.iter().map(|case| case.name).collect();
+    let search = cycles::search(&graph, asked.budget, |kind, found| {
+        // A class that has time in it says something only of models that nothing else refutes.
+        let known = || others.iter().copied().chain(found.iter().map(|found| found.kind));
+        let new =
+            |model: &Model| refutes(kind.name, *model) && !known().any(|n| refutes(n, *model));
+        !kind.of_time() || Model::ALL.iter().any(new)
+    });
+    let largest = components(&graph, cycles::all()).iter().map(Vec::len).max();
+    findings.details.insert("largest-component".into(), largest.unwrap_or_default().into());
+    for cycles::Found { kind, cycle } in search.found {
+        let evidence = dependencies.cycle(&cycle.steps);
+        let shape = cycles::shape(kind, &cycle.steps);
+        let names = [Some(kind), shape].into_iter().flatten();
+        let case = |name| Case { name, count: 1, evidence: evidence.clone() };
+        findings.cases.extend(names.map(case));
+    }
+    for (name, (count, first)) in FRACTURED.into_iter().zip(dependencies.fractured()) {
+        if let Some(first) = first {
+            let words = vec![dependencies.tell_fractured(&first)];
+            let evidence = dependencies.evidence(&[first.writer, first.reader], words);
+            findings.cases.push(Case { name, count, evidence });
+        }
+    }
+    if !search.open.is_empty() {
+        findings.open = Some((search.open, "the budget ended".into()));
+    }
+}
+
+/// Anomalies that show most are told first.
+fn rank(name: &str) -> usize {
+    const FIRST: [&str; 10] = [
+        "duplicate-elements",
+        "garbage-read",
+        "incompatible-order",
+        "G1a",
+        "dirty-update",
+        "future-read",
+        "internal",
+        "G0",
+        "G1b",
+        "G1c",
+    ];
+    let cycle = || KINDS.iter().position(|kind| kind.name == name).map(|at| FIRST.len() + 1 + at);
+    let first = FIRST.iter().position(|first| *first == name);
+    first.or_else(cycle).unwrap_or(FIRST.len())
+}
