@@ -3,6 +3,7 @@
 use crate::histories::{HistoryOptions, Words};
 use crate::logs::LogOptions;
 use crate::objects::ObjectOptions;
+use crate::txns::{Isolation, TxnOptions};
 
 /// What is generated.
 #[derive(Clone, Debug)]
@@ -13,6 +14,8 @@ pub enum Input {
     Object(ObjectOptions),
     /// A partitioned log.
     Log(LogOptions),
+    /// Transactions on lists.
+    Txns(TxnOptions),
 }
 
 /// A history that can be made.
@@ -105,6 +108,7 @@ pub fn speed_inputs() -> Vec<Made> {
         let input = Input::Log(LogOptions { skips_per_mille, ..LogOptions::default() });
         inputs.push(Made { name: name.into(), workload: "kafka", input, log: false });
     }
+    inputs.extend(txn_inputs());
     for workload in ["queue", "fifo-queue", "priority-queue"] {
         inputs.push(object(
             &format!("{workload} 50k, 50 values"),
@@ -125,6 +129,23 @@ pub fn speed_inputs() -> Vec<Made> {
         }
     }
     inputs
+}
+
+/// Transactions: a database that keeps its promise, one that keeps a weaker one, and one without any.
+fn txn_inputs() -> impl Iterator<Item = Made> {
+    [
+        ("list-append 1M, serial", 1_000_000, Isolation::Serial),
+        ("list-append 100k, serial", 100_000, Isolation::Serial),
+        ("list-append 10M, serial", 10_000_000, Isolation::Serial),
+        ("list-append 100k, snapshot isolation", 100_000, Isolation::Snapshot),
+        ("list-append 10k, no isolation", 10_000, Isolation::Nothing),
+        ("list-append 100k, no isolation", 100_000, Isolation::Nothing),
+    ]
+    .into_iter()
+    .map(|(name, txns, isolation)| {
+        let input = Input::Txns(TxnOptions { txns, isolation, ..TxnOptions::default() });
+        Made { name: name.into(), workload: "list-append", input, log: false }
+    })
 }
 
 /// The hardest histories, for limits of time and memory.

@@ -6,3 +6,4 @@ pub mod logs;
 pub mod noop;
 pub mod objects;
 pub mod sessions;
+pub mod txns;

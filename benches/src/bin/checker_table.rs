@@ -18,6 +18,7 @@ use keelhaul_benches::histories::{write_history, write_kv_log};
 use keelhaul_benches::inputs::{Input, Made, budget_inputs, speed_inputs};
 use keelhaul_benches::logs::write_log_history;
 use keelhaul_benches::objects::write_object_history;
+use keelhaul_benches::txns::write_txn_history;
 use keelhaul_checkers::{JudgeRequest, Unlimited, Verdict, judge_ahead};
 use keelhaul_history::import::{self, OpSource};
 use keelhaul_history::{Ending, Header, RawOp, ReadError, Reader};
@@ -152,6 +153,7 @@ fn file_of(made: &Made, dir: &Path) -> Fallible<PathBuf> {
             Input::Registers(options) => drop(write_history(out, options)?),
             Input::Object(options) => drop(write_object_history(out, options)?),
             Input::Log(options) => drop(write_log_history(out, options)?),
+            Input::Txns(options) => drop(write_txn_history(out, options)?),
         }
         fs::rename(&unfinished, &path)?;
     }

@@ -224,7 +224,7 @@ pub const ANOMALIES: &[Anomaly] = &[
     of_transactions(
         "causality-violation",
         "list-append, rw-register",
-        &[Model::TransactionalCausal, Model::ConsistentView],
+        &[Model::TransactionalCausal],
         "Somebody saw a transaction, and missed what its session had done or seen before, through reads and sessions alone.",
     ),
     of_transactions(
