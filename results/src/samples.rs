@@ -1,6 +1,6 @@
 //! Judgements for tests.
 
-use keelhaul_checkers::{Check, Evidence, EvidenceOp, Verdict};
+use keelhaul_checkers::{Check, Evidence, EvidenceEdge, EvidenceOp, Verdict};
 
 use crate::Judgement;
 
@@ -34,6 +34,28 @@ pub(crate) fn crowded(count: u64) -> Judgement {
         .collect();
     let order = (0..count - 1).map(|i| 2 * i).collect();
     judgement(ops, order, vec![2 * (count - 1)])
+}
+
+/// Two operations that must each come before the other.
+pub(crate) fn circle() -> Evidence {
+    let edge = |from, to, kind: &str, why: &str| EvidenceEdge {
+        from,
+        to,
+        kind: kind.into(),
+        why: why.into(),
+    };
+    Evidence {
+        key: None,
+        ops: vec![op(0, 1, "0", "append x 1"), op(2, 3, "1", "read x -> []; append y 1")],
+        longest_order: Vec::new(),
+        stuck: Vec::new(),
+        minimal: false,
+        edges: vec![
+            edge(0, 2, "rw", "T1 came before T2: it read \"x\""),
+            edge(2, 0, "realtime", "T2 came before T1: it had completed"),
+        ],
+        explanation: Vec::new(),
+    }
 }
 
 fn judgement(ops: Vec<EvidenceOp>, longest_order: Vec<u64>, stuck: Vec<u64>) -> Judgement {

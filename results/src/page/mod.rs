@@ -298,8 +298,25 @@ fn figure(title: &str, svg: &Svg, caption: &str) -> String {
     format!("<h3>{title}</h3>\n<figure class=\"fit\">\n{}{caption}</figure>\n", svg.inline())
 }
 
-fn evidence_body(evidence: &Evidence, summary: Option<&Summary>) -> String {
+/// The circle of an evidence that is one.
+fn circle_body(evidence: &Evidence) -> String {
     let mut body = String::new();
+    if let Some(Some(svg)) = draw(|| plot::circle(evidence)) {
+        body += &format!("<figure class=\"fit\">\n{}", svg.inline());
+        body += "<figcaption>An arrow leads from what must come first. <em>ww</em>: it wrote what the other wrote after it; \
+                 <em>wr</em>: the other read what it wrote; <em>rw</em>: it read what was there before the other wrote; \
+                 <em>process</em> and <em>realtime</em>: it was done before.</figcaption>\n</figure>\n";
+    }
+    if let Some(dot) = plot::dot(evidence) {
+        let dot = escape(&dot);
+        body +=
+            &format!("<details><summary>For Graphviz</summary>\n<pre>{dot}</pre>\n</details>\n");
+    }
+    body
+}
+
+fn evidence_body(evidence: &Evidence, summary: Option<&Summary>) -> String {
+    let mut body = circle_body(evidence);
     match draw(|| plot::evidence(evidence, summary)) {
         // What is no operation, such as a line of a log, is told and not drawn.
         _ if evidence.ops.is_empty() => {}

@@ -1,11 +1,13 @@
 //! The drawings of a report. Each is a pure function of the summary; none can fail, and none decides anything.
 
+mod circle;
 mod evidence;
 mod frame;
 mod latency;
 mod rate;
 mod run;
 
+pub(crate) use circle::{circle, dot, line};
 pub(crate) use evidence::evidence;
 pub(crate) use latency::latency;
 pub(crate) use rate::rate;

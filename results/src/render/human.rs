@@ -5,6 +5,7 @@ use keelhaul_checkers::{Check, Evidence, EvidenceOp, Verdict};
 use super::Style;
 use crate::Judgement;
 use crate::layout::{Layout, Room};
+use crate::plot;
 use crate::text::{cut, duration, grouped};
 
 /// Operations drawn at most; a screen has no more lines.
@@ -158,6 +159,9 @@ fn push_evidence(lines: &mut Vec<String>, evidence: &Evidence, style: Style<'_>)
     }
     if !ops.is_empty() {
         lines.push(String::new());
+    }
+    if let Some(circle) = plot::line(evidence) {
+        lines.push(format!("    {circle}"));
     }
     lines.extend(evidence.explanation.iter().map(|sentence| format!("    {sentence}")));
 }
