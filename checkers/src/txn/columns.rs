@@ -74,7 +74,7 @@ pub(crate) struct Txns {
     /// By version: its value, if that is a number; otherwise it is in `others`.
     pub(super) ints: Vec<i64>,
     pub(super) others: WordMap<u32, Value>,
-    pub(super) spines: Vec<Vec<u32>>,
+    pub spines: Vec<Vec<u32>>,
     pub(super) odd: Vec<Vec<u32>>,
 }
 

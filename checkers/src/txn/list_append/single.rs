@@ -80,6 +80,27 @@ impl Facts<'_> {
                 self.incompatible(row, *op, odd, found);
             }
         }
+        self.spines_apart(found);
+    }
+
+    /// Where a list that is no beginning of the spine was the longest, reads of the spine disagree with it.
+    fn spines_apart(&self, found: &mut Singles) {
+        let apart = |(spine, order): (&Vec<u32>, &Vec<u32>)| {
+            spine.iter().zip(order).position(|(a, b)| a != b).unwrap_or(spine.len())
+        };
+        let common: Vec<usize> =
+            self.txns.spines.iter().zip(&self.orders.by_key).map(apart).collect();
+        if self.txns.spines.iter().zip(&common).all(|(spine, common)| spine.len() == *common) {
+            return;
+        }
+        for row in 0..self.txns.txns.len() as u32 {
+            for op in self.txns.ops(row).iter().filter(|op| op.f == F::List) {
+                if op.value as usize > common[op.key as usize] {
+                    let list = self.txns.list(*op).unwrap_or_default();
+                    self.incompatible(row, *op, list, found);
+                }
+            }
+        }
     }
 
     fn incompatible(&self, row: u32, op: MicroOp, odd: &[u32], found: &mut Singles) {

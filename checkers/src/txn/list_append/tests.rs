@@ -62,6 +62,11 @@ fn reads_of_what_was_not_to_be_read() {
         "A  [append x 1]\nB  [append x 2]\nC                [read x 1]\nD                [read x 2]",
         &["incompatible-order"],
     );
+    // The longer one came later.
+    check(
+        "A  [append x 1]\nB  [append x 2]\nC                [read x 1]\nD                            [read x 2 1]",
+        &["incompatible-order"],
+    );
     check(
         "A  [append x 1)\nB  [append x 2]\nC                  [read x 1 2]",
         &["G1a", "dirty-update"],
