@@ -75,7 +75,7 @@ impl<'a> RawValue<'a> {
             to_next(&mut scan)?;
             let name = scan.string().ok()?.unescape();
             scan.colon().ok()?;
-            Some((name, scan.value(Numbers::Any).map(RawValue).ok()?))
+            Some((name, scan.accepted().map(RawValue)?))
         }))
     }
 
@@ -104,7 +104,7 @@ fn to_next(scan: &mut Scan<'_>) -> Option<()> {
 #[inline]
 fn next_value<'a>(scan: &mut Scan<'a>) -> Option<RawValue<'a>> {
     to_next(scan)?;
-    scan.value(Numbers::Any).map(RawValue).ok()
+    scan.accepted().map(RawValue)
 }
 
 /// The invocation that a completion ends.
@@ -364,6 +364,9 @@ mod tests {
         let map = RawValue(r#"{"x": [[0,1]], "y\n" :{}}"#);
         let entries: Vec<_> = map.entries().unwrap().map(|(k, v)| (k, v.text())).collect();
         assert_eq!(entries, [("x".into(), "[[0,1]]"), ("y\n".into(), "{}")]);
+        let odd = RawValue(r#"[[10,20 ,"\\"],{"]}":[]},"\"[",-1.5e3 , true]"#);
+        let texts: Vec<&str> = odd.items().unwrap().map(RawValue::text).collect();
+        assert_eq!(texts, [r#"[10,20 ,"\\"]"#, r#"{"]}":[]}"#, r#""\"[""#, "-1.5e3", "true"]);
         assert_eq!(RawValue("[ ]").items().unwrap().count(), 0);
         assert_eq!(RawValue("{}").entries().unwrap().count(), 0);
         assert!(list.entries().is_none() && map.items().is_none());

@@ -173,6 +173,7 @@ impl<'a> Scan<'a> {
             Some(b't') if self.take("true") => Ok(()),
             Some(b'f') if self.take("false") => Ok(()),
             Some(b'[' | b'{') if depth == DEPTH_MAX => Err(Problem::TooDeep { max: DEPTH_MAX }),
+            Some(b'[') if self.flat_list() => Ok(()),
             Some(b'[') => self.items(b']', |scan| scan.skip_value(numbers, depth + 1)),
             Some(b'{') => self.items(b'}', |scan| {
                 scan.string()?;
@@ -181,6 +182,50 @@ impl<'a> Scan<'a> {
             }),
             _ => self.error("a value must stand here"),
         }
+    }
+
+    /// Steps over a list of whole numbers without blanks, which the scan stands on; stays where there is anything else. Most
+    /// of a history of transactions is such lists.
+    fn flat_list(&mut self) -> bool {
+        /// So many digits always fit.
+        const DIGITS_MAX: usize = 18;
+
+        let bytes = &self.text.as_bytes()[self.at..];
+        let mut at = 1;
+        loop {
+            let from = at;
+            while bytes.get(at).is_some_and(u8::is_ascii_digit) {
+                at += 1;
+            }
+            let digits = at - from;
+            if digits == 0 || digits > DIGITS_MAX || (digits > 1 && bytes[from] == b'0') {
+                return false;
+            }
+            match bytes.get(at) {
+                Some(b',') => at += 1,
+                Some(b']') => break,
+                _ => return false,
+            }
+        }
+        self.at += at + 1;
+        true
+    }
+
+    /// Steps over a value of a text that was accepted before, and returns it.
+    #[inline]
+    pub fn accepted(&mut self) -> Option<&'a str> {
+        let from = self.at;
+        let bytes = &self.text.as_bytes()[from..];
+        match bytes.first()? {
+            b'[' => self.at += bracket(bytes, b'[', b']')?,
+            b'{' => self.at += bracket(bytes, b'{', b'}')?,
+            b'"' => drop(self.string().ok()?),
+            _ => {
+                let end = |b: &u8| matches!(b, b',' | b']' | b'}' | b' ' | b'\t' | b'\n' | b'\r');
+                self.at += bytes.iter().position(end).unwrap_or(bytes.len());
+            }
+        }
+        Some(&self.text[from..self.at])
     }
 
     /// Everything between brackets, which the scan stands on; `item` is called at the start of each.
@@ -297,6 +342,35 @@ impl<'a> Scan<'a> {
         let negative = self.take("-");
         let n = self.digits()?;
         if negative { 0i64.checked_sub_unsigned(n) } else { i64::try_from(n).ok() }
+    }
+}
+
+/// Where the bracket that the bytes begin with is closed, and one further. Brackets of the other kind are in pairs.
+fn bracket(bytes: &[u8], open: u8, close: u8) -> Option<usize> {
+    let (mut at, mut depth) = (0, 0_usize);
+    loop {
+        at += memchr::memchr3(open, close, b'"', &bytes[at..])?;
+        if bytes[at] == b'"' {
+            at += string_end(&bytes[at..])?;
+            continue;
+        }
+        depth = if bytes[at] == open { depth + 1 } else { depth - 1 };
+        at += 1;
+        if depth == 0 {
+            return Some(at);
+        }
+    }
+}
+
+/// Where a string that the bytes begin with ends, and one further.
+fn string_end(bytes: &[u8]) -> Option<usize> {
+    let mut at = 1;
+    loop {
+        at += memchr::memchr2(b'"', b'\\', &bytes[at..])?;
+        if bytes[at] == b'"' {
+            return Some(at + 1);
+        }
+        at += 2;
     }
 }
 
