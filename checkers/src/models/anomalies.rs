@@ -414,7 +414,7 @@ pub const ANOMALIES: &[Anomaly] = &[
         "internal",
         "list-append, rw-register",
         &[Model::ReadAtomic, Model::SnapshotIsolation, Model::RepeatableRead],
-        "A read disagrees with what its own transaction read or wrote before (Cerone, Bernardi & Gotsman 2015, axiom Int).",
+        "A read disagrees with what its own transaction read or wrote before, or appends of one transaction stand in another order than it made them (Cerone, Bernardi & Gotsman 2015, axiom Int).",
     ),
     of_transactions(
         "future-read",

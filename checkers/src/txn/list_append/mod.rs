@@ -12,6 +12,8 @@
 //! An element must not be appended twice to a key. Where reads contradict each other (`incompatible-order`) the longest one is
 //! taken for the order. There are no predicates, so item anomalies are all there are: repeatable read is serializability.
 
+#[cfg(test)]
+mod oracle_tests;
 mod single;
 #[cfg(test)]
 mod tests;

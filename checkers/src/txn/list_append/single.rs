@@ -42,6 +42,7 @@ pub(super) fn singles(facts: &Facts<'_>) -> Singles {
     facts.reads(&mut found);
     facts.lost_updates(&mut found);
     facts.within(&mut found);
+    facts.own_order(&mut found);
     found
 }
 
@@ -333,6 +334,35 @@ impl Facts<'_> {
                 self.internal(row, *op, found);
             }
         }
+    }
+
+    /// Appends of one transaction to a key that stand there in another order, or of which only the later one does.
+    fn own_order(&self, found: &mut Singles) {
+        let mut last = vec![(NONE, NONE); self.txns.keys.len()];
+        for row in
+            (0..self.txns.txns.len() as u32).filter(|row| self.orders.committed[*row as usize])
+        {
+            for op in self.txns.ops(row).iter().filter(|op| op.f == F::Append) {
+                let before = std::mem::replace(&mut last[op.key as usize], (row, op.value));
+                let place = |version: u32| self.orders.places[version as usize];
+                if before.0 == row && place(before.1) > place(op.value) {
+                    self.reversed(row, op.key, (before.1, op.value), found);
+                }
+            }
+        }
+    }
+
+    fn reversed(&self, row: u32, key: u32, (first, then): (u32, u32), found: &mut Singles) {
+        add(found, "internal", || {
+            let name = self.txns.key_name(key);
+            let (first, second) = (self.value(first), self.value(then));
+            Case {
+                txns: [row].into_iter().chain(self.reader(key, then)).collect(),
+                words: vec![format!(
+                    "A transaction appended {first} to {name} and then {second}, and a read has {second} without {first} before it."
+                )],
+            }
+        });
     }
 
     /// Whether a list is what the operations before lead one to expect.

@@ -22,8 +22,13 @@ fn check(drawing: &str, expected: &[&str]) {
 }
 
 /// What a history is found to have and not to have.
-pub(crate) fn verdict(model: Model, drawing: &str) -> Verdict {
-    let judgement = judge(drawing);
+fn verdict(model: Model, drawing: &str) -> Verdict {
+    verdict_of(model, &crate::models::drawing::transactions(drawing))
+}
+
+/// The same of events.
+pub(super) fn verdict_of(model: Model, events: &str) -> Verdict {
+    let judgement = judged("list-append", &[], events);
     let mut checks = judgement.checks.iter();
     let standing = judgement.standing.iter().find(|standing| standing.model == model.name());
     standing.map(|standing| standing.verdict).unwrap_or_else(|| {
