@@ -12,6 +12,8 @@ use thiserror::Error;
 pub enum Family {
     /// `read`, `write` and `cas` on many keys.
     Register,
+    /// `txn`: a list of `["append", key, value]`, `["w", key, value]` and `["r", key, null]` that take effect together.
+    Txn,
 }
 
 /// Who leads, as far as the nodes that answered know.

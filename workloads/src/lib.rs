@@ -2,10 +2,12 @@
 //!
 //! A workload speaks the vocabulary of operations and knows no store, no fault and no environment.
 
+mod list_append;
 mod register;
 
 use keelhaul_engine::generator::Boxed;
 
+pub use list_append::{ListAppendOptions, list_append};
 pub use register::{RegisterOptions, register};
 
 /// The generators of a run; the checker is chosen by the workload's name, which the history's header carries.

@@ -18,8 +18,6 @@ pub(crate) struct Fractured {
     pub older: External,
     /// The version of the writer that was missed.
     pub missed: u32,
-    /// Whether the older version was read after the newer one.
-    pub back: bool,
 }
 
 impl Dependencies<'_> {
@@ -34,8 +32,8 @@ impl Dependencies<'_> {
                 for (other, older) in reads.iter().enumerate().filter(|read| read.1.key != seen.key)
                 {
                     let Some(missed) = self.newer(writer, *older) else { continue };
-                    let (seen, older, back) = (*seen, *older, other > at);
-                    let case = Fractured { writer, reader, seen, older, missed, back };
+                    let case = Fractured { writer, reader, seen: *seen, older: *older, missed };
+                    let back = other > at;
                     for (count, first) in &mut found[..=usize::from(back)] {
                         *count += 1;
                         first.get_or_insert(case);

@@ -100,6 +100,16 @@ impl Plan {
     pub fn lower(args: &RunArgs, seed: u64) -> Result<Self, Failure> {
         let store = registry::choose("--store", registry::STORES, &args.store)?;
         let workload = registry::choose("--workload", registry::WORKLOADS, &args.workload)?;
+        let (family, model) = registry::needs(workload);
+        if !registry::families(store).contains(&family) {
+            let serves = |s: &&Choice| registry::families(s.name).contains(&family);
+            let stores: Vec<&str> =
+                registry::STORES.iter().filter(serves).map(|store| store.name).collect();
+            return Err(Failure::usage(format!(
+                "--workload {workload} needs a store that serves it, such as {}, not {store}",
+                stores.join(" or ")
+            )));
+        }
         let (env, nodes, hosts) = place(args)?;
         let time_limit_ms = millis(units::duration("--time-limit", &args.time_limit)?);
         let nemesis_interval_ms =
@@ -118,7 +128,7 @@ impl Plan {
             disk: disk(args, env, &faults)?,
             mutant: mutant(args, store)?,
             workload: workload.into(),
-            model: "linearizable".into(),
+            model: model.into(),
             env: env.into(),
             nodes,
             hosts,

@@ -1,6 +1,7 @@
 //! Everything that has a name: the only place that knows every store, workload and fault.
 
 use keelhaul_protocol::raft::Mutant;
+use keelhaul_stores::{Family, etcd, raft};
 
 use crate::exit::Failure;
 
@@ -27,8 +28,29 @@ pub const STORES: &[Choice] = &[
 ];
 
 /// What clients do.
-pub const WORKLOADS: &[Choice] =
-    &[choice("register", "read, write and cas on many registers; every written value is unique")];
+pub const WORKLOADS: &[Choice] = &[
+    choice("register", "read, write and cas on many registers; every written value is unique"),
+    choice(
+        "list-append",
+        "transactions that append to lists and read them, on stores that have transactions",
+    ),
+];
+
+/// What the workload asks of a store, and the promise that a run of it is judged by.
+pub fn needs(workload: &str) -> (Family, &'static str) {
+    match workload {
+        "list-append" => (Family::Txn, "strict-serializable"),
+        _ => (Family::Register, "linearizable"),
+    }
+}
+
+/// What a store can serve.
+pub fn families(store: &str) -> &'static [Family] {
+    match store {
+        "etcd" => etcd::FAMILIES,
+        _ => raft::FAMILIES,
+    }
+}
 
 /// Where nodes live.
 pub const ENVIRONMENTS: &[Choice] = &[

@@ -43,6 +43,9 @@ pub struct RangeResponse {
 /// A key that is set.
 #[derive(Debug, Deserialize)]
 pub struct KeyValue {
+    /// The revision that last changed the key.
+    #[serde(default, deserialize_with = "number")]
+    pub mod_revision: u64,
     /// Its value.
     #[serde(default)]
     pub value: Blob,
@@ -69,11 +72,11 @@ pub struct PutResponse {
 #[derive(Debug, Serialize)]
 pub struct TxnRequest {
     /// What must hold.
-    pub compare: [Compare; 1],
+    pub compare: Vec<Compare>,
     /// What to do then.
-    pub success: [RequestOp; 1],
+    pub success: Vec<RequestOp>,
     /// What to do otherwise.
-    pub failure: [RequestOp; 1],
+    pub failure: Vec<RequestOp>,
 }
 
 /// A comparison of a key's present state with an expected one.
@@ -103,6 +106,12 @@ pub enum Target {
     Create {
         /// The revision, as decimal text.
         create_revision: &'static str,
+    },
+    /// The key was last changed by this revision; 0 for one that is not set.
+    #[serde(rename = "MOD")]
+    Mod {
+        /// The revision, as decimal text.
+        mod_revision: String,
     },
 }
 
@@ -240,6 +249,10 @@ mod tests {
         check(
             &expect(Target::Create { create_revision: "0" }),
             r#"{"key":"aw==","result":"EQUAL","target":"CREATE","create_revision":"0"}"#,
+        );
+        check(
+            &expect(Target::Mod { mod_revision: "7".into() }),
+            r#"{"key":"aw==","result":"EQUAL","target":"MOD","mod_revision":"7"}"#,
         );
         check(
             &RequestOp::RequestPut(PutRequest { key: blob("k"), value: blob("1") }),

@@ -4,7 +4,9 @@
 //! value its JSON. `read` is a range over one key, `write` a put, `cas` a transaction that compares and then puts. A
 //! cas that expects null expects a key that is not set.
 //!
-//! A client is pinned to one member. Each operation is one request on one connection, sent at most once. A connection
+//! A `txn` may take two requests: see [`super::txn`].
+//!
+//! A client is pinned to one member. Any other operation is one request on one connection; each request is sent at most once. A connection
 //! that its peer has closed is replaced, but only before the request is handed over; see [`super::http`].
 //!
 //! Limits: null cannot be written, since etcd has no such value and a delete would be another operation.
@@ -40,7 +42,7 @@ const PREFIX: &str = "keelhaul/";
 /// A client of one member.
 pub struct EtcdClient {
     address: SocketAddr,
-    reads: Reads,
+    pub(super) reads: Reads,
     /// Absent while a request is in flight, and after one that did not end with a whole response.
     connection: Option<Connection>,
 }
@@ -134,6 +136,7 @@ impl Client for EtcdClient {
                 F::Read => self.read(key).await,
                 F::Write => self.write(key, &op.value).await,
                 F::Cas => self.cas(key, &op.value).await,
+                F::Other(name) if &**name == "txn" => self.txn(&op.value).await,
                 F::Other(name) => {
                     Outcome::Fail(format!("the etcd adapter does not know {name}").into())
                 }
@@ -143,7 +146,7 @@ impl Client for EtcdClient {
 }
 
 /// The outcome of a write that ended in `error`.
-fn not_done(error: &CallError) -> Outcome {
+pub(super) fn not_done(error: &CallError) -> Outcome {
     if error.is_definite() {
         Outcome::Fail(error.in_words())
     } else {
@@ -167,13 +170,13 @@ fn cas_request(key: Blob, expected: &Value, new: &Value) -> TxnRequest {
         value => Target::Value { value: encode(value) },
     };
     TxnRequest {
-        compare: [Compare { key: key.clone(), result: "EQUAL", target }],
-        success: [RequestOp::RequestPut(PutRequest { key: key.clone(), value: encode(new) })],
-        failure: [RequestOp::RequestRange(RangeRequest { key, serializable: false })],
+        compare: vec![Compare { key: key.clone(), result: "EQUAL", target }],
+        success: vec![RequestOp::RequestPut(PutRequest { key: key.clone(), value: encode(new) })],
+        failure: vec![RequestOp::RequestRange(RangeRequest { key, serializable: false })],
     }
 }
 
-fn key_of(key: Option<&Value>) -> Blob {
+pub(super) fn key_of(key: Option<&Value>) -> Blob {
     let name = match key {
         None => "register".to_owned(),
         Some(Value::Str(name)) => name.to_string(),
@@ -182,11 +185,11 @@ fn key_of(key: Option<&Value>) -> Blob {
     Blob(format!("{PREFIX}{name}").into_bytes())
 }
 
-fn encode(value: &Value) -> Blob {
+pub(super) fn encode(value: &Value) -> Blob {
     Blob(value.to_string().into_bytes())
 }
 
-fn value_of(kvs: &[KeyValue]) -> Value {
+pub(super) fn value_of(kvs: &[KeyValue]) -> Value {
     kvs.first().map_or(Value::Null, |kv| decode(&kv.value.0))
 }
 

@@ -24,11 +24,14 @@
 //! the member's own gRPC server over a connection of its own, within the member's host; that server, not the gateway,
 //! bounds and forwards the request, and gRPC resends by itself only what the server has certainly not processed.
 //!
+//! A transaction over several keys is two requests: one reads all its keys at one revision, and one writes what follows from that,
+//! on condition that none of the keys that count has been modified since; see [`txn`].
+//!
 //! What an error means is decided in one table: [`errors`].
 //!
 //! # What it does not do
 //!
-//! * TLS, authentication, leases, locks, watches, membership changes, compaction, and transactions over several keys.
+//! * TLS, authentication, leases, locks, watches, membership changes, and compaction.
 //! * Resend, redirect, or choose another member: a member that does not lead forwards a write by itself.
 //! * Install the package; it says which one is missing.
 //! * Keep data small: a member preallocates its log in segments of 64 MB, two of them from the start, and has no flag for
@@ -53,5 +56,9 @@ pub mod members;
 mod store;
 #[cfg(test)]
 mod tests;
+pub mod txn;
 
 pub use store::{Etcd, Reads};
+
+/// What it can serve.
+pub const FAMILIES: &[crate::Family] = &[crate::Family::Register, crate::Family::Txn];

@@ -99,7 +99,7 @@ impl Store for Etcd {
     }
 
     fn families(&self) -> &'static [Family] {
-        &[Family::Register]
+        super::FAMILIES
     }
 
     fn setup<'a>(&'a self, nodes: &'a [Node]) -> LocalFuture<'a, Result<String, StoreError>> {

@@ -36,3 +36,6 @@ mod tests;
 pub mod values;
 
 pub use store::Raft;
+
+/// What it can serve.
+pub const FAMILIES: &[crate::Family] = &[crate::Family::Register];

@@ -107,7 +107,7 @@ impl Store for Raft {
     }
 
     fn families(&self) -> &'static [Family] {
-        &[Family::Register]
+        super::FAMILIES
     }
 
     fn setup<'a>(&'a self, nodes: &'a [Node]) -> LocalFuture<'a, Result<String, StoreError>> {

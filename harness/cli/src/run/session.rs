@@ -14,7 +14,7 @@ use keelhaul_history::{Header, NodeId, Writer};
 use keelhaul_nemesis::{Env, Nemesis, generator, recovery};
 use keelhaul_results::RunDir;
 use keelhaul_sim::{Work, listed, stream};
-use keelhaul_workloads::{RegisterOptions, Workload, register};
+use keelhaul_workloads::{ListAppendOptions, RegisterOptions, Workload, list_append, register};
 use tokio::runtime::Runtime;
 
 use super::deploy::{self, Deployed, deploy};
@@ -213,15 +213,16 @@ async fn drive(
 /// Clients and faults together, then recovery, then the final reads.
 fn generators(plan: &Plan, schedule: &Rc<keelhaul_nemesis::Schedule>) -> Boxed {
     let time_limit_ns = plan.time_limit_ms * 1_000_000;
-    let options = RegisterOptions {
-        rate: plan.rate,
-        time_limit_ns,
-        threads_per_key: u32::from(plan.nodes).min(plan.concurrency),
-    };
-    let work = plan.sim.as_ref().map(|sim| &sim.work);
-    let Workload { main, last } = match work {
+    let (rate, mut rng) = (plan.rate, stream(plan.seed, "workload"));
+    let Workload { main, last } = match plan.sim.as_ref().map(|sim| &sim.work) {
         Some(Work::Listed(ops)) => listed(ops, time_limit_ns),
-        _ => register(options, &mut stream(plan.seed, "workload")),
+        _ if plan.workload == "list-append" => {
+            list_append(ListAppendOptions { rate, time_limit_ns }, &mut rng)
+        }
+        _ => {
+            let threads_per_key = u32::from(plan.nodes).min(plan.concurrency);
+            register(RegisterOptions { rate, time_limit_ns, threads_per_key }, &mut rng)
+        }
     };
     let faults = generator(schedule, time_limit_ns).nemesis();
     phases([any_of([main, faults.boxed()]).boxed(), recovery().nemesis().boxed(), last]).boxed()
