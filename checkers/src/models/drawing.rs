@@ -71,7 +71,7 @@ pub fn transactions(drawing: &str) -> String {
         while let Some(open) = line[at..].find('[').map(|found| at + found) {
             let close = line[open..].find([']', ')']).map(|found| open + found);
             at = close.unwrap_or(line.len());
-            let ops: Vec<(bool, &str, Vec<&str>)> = line[open + 1..at].split(',').map(op).collect();
+            let ops: Vec<Micro<'_>> = line[open + 1..at].split(',').map(op).collect();
             let event = |kind: &str, result: bool| {
                 let ops: Vec<String> = ops.iter().map(|op| micro(op, result)).collect();
                 format!("{process} {kind} txn [{}]\n", ops.join(","))
@@ -88,13 +88,15 @@ pub fn transactions(drawing: &str) -> String {
 }
 
 /// Whether it is an append, its key, and what was appended or read.
-fn op(text: &str) -> (bool, &str, Vec<&str>) {
+type Micro<'a> = (bool, &'a str, Vec<&'a str>);
+
+fn op(text: &str) -> Micro<'_> {
     let words: Vec<&str> = text.split_whitespace().collect();
     let values = words[2..].iter().copied().filter(|word| *word != "nil").collect();
     (words[0] == "append", words[1], values)
 }
 
-fn micro((append, key, values): &(bool, &str, Vec<&str>), result: bool) -> String {
+fn micro((append, key, values): &Micro<'_>, result: bool) -> String {
     match (append, result) {
         (true, _) => format!("[\"append\",\"{key}\",{}]", values[0]),
         (false, true) => format!("[\"r\",\"{key}\",[{}]]", values.join(",")),

@@ -10,7 +10,6 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::EdgeRef;
 
 use crate::svg::{Path, Svg};
-use crate::text::cut;
 
 /// Transactions drawn at most: a circle of more is told in words alone.
 const NODES_MAX: usize = 24;
@@ -116,11 +115,20 @@ pub(crate) fn circle(evidence: &Evidence) -> Option<Svg> {
 /// The operations of a transaction, one a line.
 fn lines(op: &EvidenceOp) -> Vec<String> {
     let ops: Vec<&str> = op.label.split("; ").collect();
-    let mut lines: Vec<String> = ops.iter().take(LINES_MAX).map(|op| cut(op, LABEL_MAX)).collect();
+    let mut lines: Vec<String> = ops.iter().take(LINES_MAX).map(|op| shortened(op)).collect();
     if ops.len() > LINES_MAX {
         lines.push(format!("… and {} more", ops.len() - LINES_MAX));
     }
     lines
+}
+
+/// What fits into a box; all of it is shown when the box is pointed at.
+fn shortened(op: &str) -> String {
+    if op.chars().count() <= LABEL_MAX {
+        return op.into();
+    }
+    let kept: String = op.chars().take(LABEL_MAX - 1).collect();
+    format!("{kept}…")
 }
 
 fn box_height(lines: &[String]) -> f64 {

@@ -24,6 +24,9 @@ struct Case {
     events: Vec<usize>,
 }
 
+/// Whether one transaction must precede another.
+type Before<'a> = &'a dyn Fn(usize, usize) -> bool;
+
 const KEYS: usize = 2;
 const PROCESSES: usize = 3;
 
@@ -122,7 +125,7 @@ fn text(case: &Case, run: &Run) -> String {
 
 /// Whether some order of the transactions explains all lists. The last reads see everything, so the appends must stand in
 /// the order that they show. `before` says which transactions must precede which.
-fn explained(case: &Case, run: &Run, before: &dyn Fn(usize, usize) -> bool) -> bool {
+fn explained(case: &Case, run: &Run, before: Before<'_>) -> bool {
     let mut order = Vec::new();
     extend(case, run, before, &mut order, &vec![Vec::new(); KEYS])
 }
@@ -130,7 +133,7 @@ fn explained(case: &Case, run: &Run, before: &dyn Fn(usize, usize) -> bool) -> b
 fn extend(
     case: &Case,
     run: &Run,
-    before: &dyn Fn(usize, usize) -> bool,
+    before: Before<'_>,
     order: &mut Vec<usize>,
     state: &[Vec<i64>],
 ) -> bool {
@@ -178,7 +181,7 @@ proptest! {
         };
         let in_time = |a: usize, b: usize| at(a, true) < at(b, false);
         let in_session = |a: usize, b: usize| case.processes[a] == case.processes[b] && in_time(a, b);
-        let models: [(Model, &dyn Fn(usize, usize) -> bool); 3] = [
+        let models: [(Model, Before<'_>); 3] = [
             (Model::StrictSerializable, &in_time),
             (Model::StrongSessionSerializable, &in_session),
             (Model::Serializable, &|_, _| false),

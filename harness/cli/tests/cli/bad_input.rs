@@ -19,6 +19,7 @@ fn check(words: &str, code: i32, sentence: &[&str]) {
 fn flags() {
     check("run --store mongo", 64, &["--store", "mongo", "raft, etcd"]);
     check("run --workload bank", 64, &["--workload", "bank", "register"]);
+    check("run --workload list-append", 64, &["--workload list-append", "etcd", "not raft"]);
     check("run --nemesis partition,fire", 64, &["--nemesis", "fire", "partition, kill, pause"]);
     check("run --nodes 0", 64, &["--nodes", "1 to 9"]);
     check("run --nodes 10", 64, &["--nodes", "1 to 9"]);

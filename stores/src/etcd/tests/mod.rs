@@ -292,3 +292,71 @@ fn given_up_before_it_is_read(bytes: usize) -> Seen {
     });
     server.finish()
 }
+
+/// Performs a transaction against a server that gives these answers, one after the other.
+fn transact(value: &str, reads: Reads, answers: Vec<Step>) -> (String, Seen) {
+    let server = Fake::start(vec![answers], false);
+    let op = Invocation { f: F::from("txn"), key: None, value: Value::from_json(value).unwrap() };
+    let outcome = run(async {
+        let mut client = EtcdClient::open(server.address, reads).await.unwrap();
+        client.invoke(P, &op).await
+    });
+    (short(&outcome), server.finish())
+}
+
+/// What a read of keys brings: their values as text, base64, with the revision that wrote them.
+fn found(keys: &[Option<(&str, u64)>]) -> Step {
+    let responses = keys.iter().map(|key| {
+        let kvs = key.map_or(String::new(), |(value, revision)| {
+            format!("\"kvs\":[{{\"value\":\"{value}\",\"mod_revision\":\"{revision}\"}}]")
+        });
+        format!("{{\"response_range\":{{{kvs}}}}}")
+    });
+    answer(&format!(
+        ",\"succeeded\":true,\"responses\":[{}]",
+        responses.collect::<Vec<_>>().join(",")
+    ))
+}
+
+#[test]
+fn a_transaction_reads_and_then_writes_if_nothing_changed() {
+    let micros = r#"[["r",1,null],["append",2,9],["r",2,null]]"#;
+    // Key 1 is not set, key 2 holds [8].
+    let first = found(&[None, Some(("Wzhd", 5))]);
+    let (outcome, seen) =
+        transact(micros, Reads::Linearizable, vec![first.clone(), answer(",\"succeeded\":true")]);
+    assert_eq!(outcome, r#"ok [["r",1,null],["append",2,9],["r",2,[8,9]]]"#);
+    assert_eq!(seen.requests.len(), 2);
+    assert!(seen.requests[0].1.contains("\"serializable\":false"), "{:?}", seen.requests[0]);
+    let (path, body) = &seen.requests[1];
+    assert_eq!(path, "/v3/kv/txn");
+    let one = "{\"key\":\"a2VlbGhhdWwvMQ==\",\"result\":\"EQUAL\",\"target\":\"MOD\",\"mod_revision\":\"0\"}";
+    let two = "{\"key\":\"a2VlbGhhdWwvMg==\",\"result\":\"EQUAL\",\"target\":\"MOD\",\"mod_revision\":\"5\"}";
+    assert!(body.contains(&format!("\"compare\":[{one},{two}]")), "{body}");
+    assert!(
+        body.contains(r#"{"request_put":{"key":"a2VlbGhhdWwvMg==","value":"WzgsOV0="}}"#),
+        "{body}"
+    );
+
+    let (outcome, _) = transact(micros, Reads::Linearizable, vec![first.clone(), answer("")]);
+    assert_eq!(outcome, "fail a key was modified meanwhile");
+    // Nobody knows what became of the second request, and the first one left nothing behind.
+    let (outcome, _) = transact(micros, Reads::Linearizable, vec![first, Step::Raw("no".into())]);
+    assert!(outcome.starts_with("info"), "{outcome}");
+    let (outcome, _) = transact(micros, Reads::Linearizable, vec![Step::Raw("no".into())]);
+    assert!(outcome.starts_with("fail"), "{outcome}");
+}
+
+#[test]
+fn a_transaction_that_only_reads_or_only_writes_is_one_request() {
+    let (outcome, seen) =
+        transact(r#"[["r",2,null]]"#, Reads::Serializable, vec![found(&[Some(("Wzhd", 5))])]);
+    assert_eq!((outcome.as_str(), seen.requests.len()), (r#"ok [["r",2,[8]]]"#, 1));
+    assert!(seen.requests[0].1.contains("\"serializable\":true"), "{:?}", seen.requests[0]);
+    let (outcome, seen) =
+        transact(r#"[["w",2,3]]"#, Reads::Linearizable, vec![answer(",\"succeeded\":true")]);
+    assert_eq!((outcome.as_str(), seen.requests.len()), (r#"ok [["w",2,3]]"#, 1));
+    assert!(seen.requests[0].1.contains("\"compare\":[]"), "{:?}", seen.requests[0]);
+    let (outcome, seen) = transact(r#"[["cas",2,3]]"#, Reads::Linearizable, vec![]);
+    assert!(outcome.starts_with("fail the value of a txn is a list") && seen.requests.is_empty());
+}
