@@ -49,6 +49,16 @@ fn flags() {
     check("frobnicate", 64, &["frobnicate"]);
     check("run --test-count 0", 4, &[]);
     check("check nowhere.jsonl", 64, &["nowhere.jsonl"]);
+    check("run --env sim --store etcd", 64, &["etcd", "--env local"]);
+    check("hunt --store etcd", 64, &["etcd", "simulated"]);
+    check("hunt --seeds many", 64, &["--seeds", "many"]);
+    check("hunt --seed x", 64, &["--seed", "x"]);
+    check("hunt --jobs 0", 64, &["--jobs"]);
+    check("hunt --guidance stars", 64, &["--guidance", "none, states"]);
+    check("hunt --mutant nobody", 64, &["--mutant", "nobody"]);
+    check("hunt --corpus /proc/none", 64, &["corpus folder", "/proc/none"]);
+    check("shrink nowhere.json", 64, &["nowhere.json"]);
+    check("replay nowhere", 64, &["nowhere"]);
 }
 
 /// Without a home there is neither an image nor a machine.
@@ -113,4 +123,24 @@ fn histories() {
         64,
         &["line 6"],
     );
+}
+
+/// Plans in a corpus that are of no use are named.
+#[test]
+fn corpora() {
+    let check = |change: fn(String) -> String, sentence: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        let plan = keelhaul(dir.path(), "run --env sim --seed 1 --dry-run").stdout;
+        std::fs::create_dir(dir.path().join("c")).unwrap();
+        std::fs::write(dir.path().join("c/000007.json"), change(plan)).unwrap();
+        let ended = keelhaul(dir.path(), "hunt --seeds 1 --corpus c");
+        assert_eq!(ended.code, 64, "{ended:?}");
+        assert!(
+            ended.stderr.contains("000007.json") && ended.stderr.contains(sentence),
+            "{ended:?}"
+        );
+    };
+    check(|plan| plan[..plan.len() / 2].into(), "not a plan of this version");
+    check(|plan| plan.replace("\"keelhaul_plan\": 1", "\"keelhaul_plan\": 9"), "version 9");
+    check(|plan| plan.replace("\"store\": \"raft\"", "\"store\": \"etcd\""), "etcd");
 }
