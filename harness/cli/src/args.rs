@@ -1,6 +1,6 @@
 //! The command line, as the user types it. [`plan`](crate::plan) makes sense of it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -189,11 +189,6 @@ impl RunArgs {
             Ok(Command::Run(args)) => *args,
             _ => unreachable!("the defaults are flags"),
         }
-    }
-
-    /// As if a plan had been asked for.
-    pub fn of_plan(plan: &Path, runs: &Path) -> Self {
-        Self { plan: Some(plan.into()), runs: runs.into(), ..Self::default_flags() }
     }
 }
 

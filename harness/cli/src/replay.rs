@@ -4,10 +4,10 @@ use keelhaul_history::{Kind, Op, Process};
 use keelhaul_results::{Format, RunDir};
 use keelhaul_sim::{PlannedOp, Weather, Work};
 
-use crate::args::{ReplayArgs, RunArgs};
+use crate::args::ReplayArgs;
 use crate::exit::{Exit, Failure};
 use crate::plan::{Plan, Simulated};
-use crate::run;
+use crate::run::to_json;
 use crate::simulated;
 
 /// Repeats a run. A simulated one must give the same bytes; of a live one, operations and faults are issued again at their times, and the
@@ -33,9 +33,18 @@ pub fn replay(args: &ReplayArgs) -> Result<Exit, Failure> {
     plan.env = env;
     let file = args.runs.join("replayed-plan.json");
     std::fs::create_dir_all(&args.runs)
-        .and_then(|()| std::fs::write(&file, run::to_json(&plan).unwrap_or_default()))
+        .and_then(|()| std::fs::write(&file, to_json(&plan).unwrap_or_default()))
         .map_err(|error| Failure::usage(format!("failed to write {}: {error}", file.display())))?;
-    let exit = run::run(&RunArgs::of_plan(&file, &args.runs))?;
+    // A process of its own: a run enters namespaces, and comes back in several processes.
+    let status = std::process::Command::new("/proc/self/exe")
+        .arg("run")
+        .arg("--plan")
+        .arg(&file)
+        .arg("--runs")
+        .arg(&args.runs)
+        .status()
+        .map_err(|error| Failure::new(Exit::Infrastructure, error))?;
+    let exit = Exit::of_code(status.code().unwrap_or(Exit::Internal as i32));
     let second = std::fs::read(args.runs.join("latest/history.jsonl"))
         .map_err(|error| Failure::new(Exit::Infrastructure, error))?;
     println!("{}", divergence(&before, &simulated::ops(&second)?));
