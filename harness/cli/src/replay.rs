@@ -44,7 +44,9 @@ pub fn replay(args: &ReplayArgs) -> Result<Exit, Failure> {
         .arg(&args.runs)
         .status()
         .map_err(|error| Failure::new(Exit::Infrastructure, error))?;
-    let exit = Exit::of_code(status.code().unwrap_or(Exit::Internal as i32));
+    let exit = Exit::of_code(
+        status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(Exit::Internal as u8),
+    );
     let second = std::fs::read(args.runs.join("latest/history.jsonl"))
         .map_err(|error| Failure::new(Exit::Infrastructure, error))?;
     println!("{}", divergence(&before, &simulated::ops(&second)?));
