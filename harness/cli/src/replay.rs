@@ -118,7 +118,7 @@ fn divergence(before: &[Op], after: &[Op]) -> String {
             if op.kind == Kind::Invoke {
                 open.insert(op.process, ends.len());
                 let key = op.key.as_ref().map_or(String::new(), ToString::to_string);
-                ends.push((format!("{} {key} {}", op.f, op.value), String::new()));
+                ends.push((format!("{} {key} {}", op.f, op.value), "no answer".to_owned()));
             } else if let Some(at) = open.remove(&op.process) {
                 ends[at].1 = format!("{} {}", op.kind, op.value);
             }
