@@ -44,7 +44,7 @@ pub fn models() {
 fn of_model(model: Model) -> String {
     let about = model.about();
     let mut page = Page::default();
-    page.lines.push(format!("{model}: {}", about.line));
+    page.prose("", &format!("{model}: {}", about.line));
     if !model.aliases().is_empty() {
         page.lines.push(format!("also called {}", model.aliases().join(", ")));
     }
