@@ -31,7 +31,7 @@ pub fn hunt(args: &HuntArgs) -> Result<Exit, Failure> {
         lives_max: units::number("--seeds", &args.seeds, 1, u64::MAX)?,
         jobs: usize::try_from(units::number("--jobs", &args.jobs, 1, JOBS_MAX)?).unwrap_or(1),
         guidance: guidance(&args.guidance)?,
-        mutant: simulated::life_plan(&like)?.mutant,
+        system: simulated::life_plan(&like)?.system,
     };
     let budget =
         args.time_budget.as_ref().map(|text| units::duration("--time-budget", text)).transpose()?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use keelhaul_history::import::{self, Format as Input, OpSource};
 use keelhaul_history::{Kind, Op, Process};
 use keelhaul_results::{Format, Happened, RunDir, Story};
-use keelhaul_sim::{Life, Medium, SimPlan, States, What, checks, live_as};
+use keelhaul_sim::{Life, Medium, SimPlan, States, System, What, checks, live_as};
 
 use crate::exit::{Exit, Failure};
 use crate::judge;
@@ -16,13 +16,14 @@ use crate::units;
 
 /// The life that a plan is of.
 pub fn life_plan(plan: &Plan) -> Result<SimPlan, Failure> {
-    let Some(sim) = plan.sim.as_ref().filter(|_| plan.store == "raft") else {
+    let system = System::named(&plan.store, plan.mutant.as_deref())
+        .map_err(|error| Failure::new(Exit::Usage, anyhow::Error::from_boxed(error)))?;
+    let (Some(sim), Some(system)) = (&plan.sim, system) else {
         return Err(Failure::usage(format!(
             "only runs of our own nodes with --env sim can be simulated, and this plan is for {} with --env {}",
             plan.store, plan.env
         )));
     };
-    let mutant = plan.mutant.as_deref().map(str::parse).transpose();
     Ok(SimPlan {
         nodes: plan.nodes,
         concurrency: plan.concurrency,
@@ -38,7 +39,7 @@ pub fn life_plan(plan: &Plan) -> Result<SimPlan, Failure> {
             _ => Medium::Journaled,
         },
         lease_reads: plan.read.as_deref() == Some("lease"),
-        mutant: mutant.map_err(|error| Failure::new(Exit::Usage, error))?,
+        system,
         seed: plan.seed,
     })
 }
@@ -60,7 +61,8 @@ pub fn plan_of(life: &SimPlan, like: &Plan) -> Plan {
     Plan {
         read: life.lease_reads.then(|| "lease".into()),
         disk: medium.into(),
-        mutant: life.mutant.map(|mutant| mutant.info().name.into()),
+        store: life.system.store().into(),
+        mutant: life.system.mutant().map(str::to_owned),
         env: "sim".into(),
         nodes: life.nodes,
         concurrency: life.concurrency,

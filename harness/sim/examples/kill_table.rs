@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use keelhaul_checkers::Unlimited;
 use keelhaul_protocol::raft::Mutant;
-use keelhaul_sim::{Guidance, Hunt};
+use keelhaul_sim::{Guidance, Hunt, System};
 
 struct Kill {
     lives: u64,
@@ -19,7 +19,8 @@ struct Kill {
 
 /// One hunt on one thread.
 fn hunt(mutant: Option<Mutant>, guidance: Guidance, first_seed: u64, seconds: f64) -> Kill {
-    let hunt = Hunt { first_seed, lives_max: u64::MAX, jobs: 1, guidance, mutant };
+    let hunt =
+        Hunt { first_seed, lives_max: u64::MAX, jobs: 1, guidance, system: System::Raft(mutant) };
     let over = AtomicBool::new(false);
     let used = processor_s();
     let stop = || over.load(Ordering::Relaxed);

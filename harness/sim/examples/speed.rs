@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use keelhaul_checkers::Unlimited;
 use keelhaul_nemesis::{KINDS, Schedule, ScheduleOptions};
-use keelhaul_sim::{Medium, SimPlan, States, Weather, Work, live, stream, violation};
+use keelhaul_sim::{Medium, SimPlan, States, System, Weather, Work, live, stream, violation};
 
 fn plan(seed: u64) -> SimPlan {
     let kinds = KINDS.iter().map(|kind| kind.0.to_owned()).collect();
@@ -20,7 +20,7 @@ fn plan(seed: u64) -> SimPlan {
         weather: Weather::draw(seed),
         medium: Medium::Journaled,
         lease_reads: false,
-        mutant: None,
+        system: System::Raft(None),
         seed,
     }
 }

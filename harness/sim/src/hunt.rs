@@ -8,7 +8,6 @@ use std::sync::Mutex;
 
 use keelhaul_checkers::budget::Budget;
 use keelhaul_nemesis::{KINDS, Moment, Schedule, ScheduleOptions, ScheduledFault, Spec, Target};
-use keelhaul_protocol::raft::Mutant;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
@@ -16,6 +15,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::disk::Medium;
 use crate::life::{Violation, live, violation};
 use crate::plan::{SimPlan, Weather, Work, stream};
+use crate::system::System;
 use crate::world::States;
 
 /// How a hunt chooses its lives.
@@ -38,8 +38,8 @@ pub struct Hunt {
     pub jobs: usize,
     /// How lives are chosen.
     pub guidance: Guidance,
-    /// The mistake seeded into the nodes.
-    pub mutant: Option<Mutant>,
+    /// What the nodes run.
+    pub system: System,
 }
 
 /// A life that went wrong.
@@ -160,7 +160,7 @@ impl Hunt {
                 plan
             }
         };
-        plan.mutant = self.mutant;
+        plan.system = self.system;
         plan
     }
 }
@@ -212,7 +212,7 @@ pub fn draw(seed: u64) -> SimPlan {
         weather,
         medium: one_of(&[Medium::Journaled, Medium::Strict], rng),
         lease_reads,
-        mutant: None,
+        system: System::Raft(None),
         seed,
     }
 }

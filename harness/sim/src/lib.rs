@@ -31,8 +31,10 @@ mod node;
 mod oracle;
 mod plan;
 mod queue;
+mod raft;
 mod shrink;
 mod states;
+mod system;
 mod trace;
 mod worker;
 mod world;
@@ -43,5 +45,6 @@ pub use life::{Life, Violation, checks, header, judgement, listed, live, live_as
 pub use oracle::{Broken, Invariant};
 pub use plan::{PlannedOp, SimPlan, Weather, Work, stream};
 pub use shrink::{Shrunk, shrink};
+pub use system::System;
 pub use trace::{Happening, What};
 pub use world::{Figures, States};

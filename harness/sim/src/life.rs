@@ -10,10 +10,12 @@ use keelhaul_engine::generator::{
 use keelhaul_history::import::{self, Format};
 use keelhaul_history::{Header, NodeId};
 use keelhaul_nemesis::{generator, recovery};
+use keelhaul_protocol::raft::Replica;
 use keelhaul_workloads::{RegisterOptions, Workload, register};
 
 use crate::oracle::Broken;
 use crate::plan::{PlannedOp, SimPlan, Work, stream};
+use crate::system::System;
 use crate::trace::Happening;
 use crate::world::{Figures, MS, Sim, States};
 
@@ -74,7 +76,7 @@ pub struct Life {
 /// The header of a simulated history. There is no time of day in it: the same plan gives the same bytes.
 #[must_use]
 pub fn header(plan: &SimPlan) -> Header {
-    let mut header = Header::new("raft", "register");
+    let mut header = Header::new(plan.system.store(), "register");
     header.model = "linearizable".into();
     header.nodes = (1..=plan.nodes).map(|id| NodeId(id).to_string()).collect();
     let mut kinds: Vec<String> = Vec::new();
@@ -98,7 +100,11 @@ pub fn live(plan: &SimPlan, recorded: bool, states: &mut States) -> Life {
 /// As [`live`], with a header of the caller's.
 #[must_use]
 pub fn live_as(plan: &SimPlan, header: &Header, recorded: bool, states: &mut States) -> Life {
-    let left = Sim::new(plan, generators(plan), header, recorded, states).live();
+    let left = match plan.system {
+        System::Raft(mutant) => {
+            Sim::<Replica>::new(plan, mutant, generators(plan), header, recorded, states).live()
+        }
+    };
     let operations = left.invoked.into_iter().filter_map(|(at_ns, thread, op)| {
         let key = op.key.as_ref()?.as_int()?;
         let value = serde_json::from_str(&op.value.to_string()).ok()?;

@@ -10,11 +10,11 @@ use keelhaul_history::{NodeId, Value};
 use keelhaul_nemesis::{
     Link, Moment, ScheduledFault, Shape, Spec, Target, label, links, names, reference,
 };
-use keelhaul_protocol::raft::{Role, Status};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::disk::Trip;
+use crate::system::{Simulated, Standing};
 use crate::world::{Event, MS, Seen, Sim};
 
 /// How long an operation of the nemesis takes that has nothing to wait for.
@@ -73,7 +73,7 @@ fn id(node: usize) -> NodeId {
     NodeId(node as u16 + 1)
 }
 
-impl Sim<'_> {
+impl<P: Simulated> Sim<'_, P> {
     /// An operation of the nemesis begins.
     pub(crate) fn begin(&mut self, op: &Invocation) {
         let fault = op.value.get("fault").and_then(Value::as_int).and_then(|id| {
@@ -387,18 +387,20 @@ impl Sim<'_> {
         self.nodes[node].process.is_none()
     }
 
-    fn statuses(&self) -> impl Iterator<Item = Option<Status>> {
+    fn protocols(&self) -> impl Iterator<Item = Option<(&P, Standing)>> {
         self.nodes.iter().map(|node| {
             let process = node.process.as_ref().filter(|_| node.paused.is_none())?;
-            Some(process.core.protocol().status())
+            Some((process.core.protocol(), process.core.protocol().standing()))
         })
     }
 
     /// The leader of the highest term for which anybody names one, as on real nodes.
     fn leadership(&self) -> (Option<NodeId>, u64) {
-        let named = self.statuses().flatten().filter_map(|status| {
-            let leader = if status.role == Role::Leader { Some(status.id) } else { status.leader };
-            Some((status.hard_state.term.0, NodeId(leader?.0)))
+        let named = (0..).zip(self.protocols()).filter_map(|(node, seen)| {
+            let (_, standing) = seen?;
+            let named = standing.leader.map(|leader| NodeId(leader.0));
+            let leader = if standing.leads { Some(id(node)) } else { named };
+            Some((standing.term, leader?))
         });
         named.max().map_or((None, 0), |(term, leader)| (Some(leader), term))
     }
@@ -407,11 +409,13 @@ impl Sim<'_> {
     /// it serves, the final reads show.
     fn unready(&self) -> Option<String> {
         let mut agreed = None;
-        for (node, status) in self.statuses().enumerate() {
+        for (node, seen) in self.protocols().enumerate() {
             let node = id(node);
-            let Some(status) = status else { return Some(format!("{node} does not answer")) };
-            let view = (status.hard_state.term, status.leader);
-            if status.leader.is_none() {
+            let Some((protocol, standing)) = seen else {
+                return Some(format!("{node} does not answer"));
+            };
+            let view = (standing.term, standing.leader);
+            if standing.leader.is_none() {
                 return Some(format!("{node} knows no leader"));
             }
             if *agreed.get_or_insert(view) != view {
@@ -420,9 +424,7 @@ impl Sim<'_> {
                 ));
             }
             // A follower that restarted learns what is committed with the next entry only, and nobody reads there.
-            let replica = self.nodes[at(node)].process.as_ref()?.core.protocol();
-            let committed = replica.log().term(status.committed);
-            if status.role == Role::Leader && committed != Some(status.hard_state.term) {
+            if standing.leads && !protocol.is_established() {
                 return Some(format!("{node} leads and has committed nothing in its term"));
             }
         }

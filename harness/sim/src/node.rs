@@ -3,9 +3,8 @@
 use std::collections::VecDeque;
 use std::path::Path;
 
-use keelhaul_protocol::api::{Nanos, NodeId, SyncTicket};
+use keelhaul_protocol::api::{Nanos, NodeId, Stored, SyncTicket};
 use keelhaul_protocol::kv::Request;
-use keelhaul_protocol::raft::{Config, Message, Replica};
 use keelhaul_server::StorageError;
 use keelhaul_server::core::Core;
 use keelhaul_server::storage::{Command, Identity, Storage};
@@ -15,11 +14,8 @@ use rand_chacha::ChaCha8Rng;
 use crate::client::LineId;
 use crate::disk::SimDisk;
 use crate::plan::SimPlan;
+use crate::system::Simulated;
 
-const MS: u64 = 1_000_000;
-/// The times of the nodes, ms: those of live nodes (`keelhaul_stores::raft`).
-const ELECTION_MS: (u64, u64) = (250, 500);
-const HEARTBEAT_MS: u64 = 50;
 /// Small, so that a short life goes through several segments.
 const SEGMENT_BYTES: u64 = 16 << 10;
 const DATA_DIR: &str = "/data";
@@ -33,8 +29,8 @@ pub(crate) struct Caller {
 
 /// What reaches a process.
 #[derive(Debug)]
-pub(crate) enum Arrival {
-    Message { from: usize, message: Message },
+pub(crate) enum Arrival<M> {
+    Message { from: usize, message: M },
     Request { caller: Caller, request: Request },
     Timer,
     Synced,
@@ -75,9 +71,8 @@ impl Clock {
 }
 
 /// A process at work.
-#[derive(Debug)]
-pub(crate) struct Process {
-    pub(crate) core: Core<Replica, Caller>,
+pub(crate) struct Process<P: Simulated> {
+    pub(crate) core: Core<P, Caller>,
     pub(crate) storage: Storage<SimDisk>,
     /// For the disk, not written yet.
     pub(crate) commands: Vec<Command>,
@@ -88,18 +83,17 @@ pub(crate) struct Process {
 }
 
 /// See the module's documentation.
-#[derive(Debug)]
-pub(crate) struct Node {
-    pub(crate) process: Option<Process>,
+pub(crate) struct Node<P: Simulated> {
+    pub(crate) process: Option<Process<P>>,
     pub(crate) disk: SimDisk,
     pub(crate) clock: Clock,
     /// Grows with every start and end, so that what was meant for an earlier life is known.
     pub(crate) life: u32,
     /// What waits for a process that stands still.
-    pub(crate) paused: Option<VecDeque<Arrival>>,
+    pub(crate) paused: Option<VecDeque<Arrival<P::Message>>>,
 }
 
-impl Node {
+impl<P: Simulated> Node<P> {
     pub(crate) const fn new(disk: SimDisk, clock: Clock) -> Self {
         Self { process: None, disk, clock, life: 0, paused: None }
     }
@@ -109,19 +103,21 @@ impl Node {
         &self,
         id: u16,
         plan: &SimPlan,
+        mutant: Option<P::Mutant>,
         now: u64,
         seed: u64,
-    ) -> Result<(Process, keelhaul_protocol::api::Stored), StorageError> {
-        let identity = Identity { protocol: "raft", node: id, cluster: plan.seed };
-        let directory = Path::new(DATA_DIR);
+    ) -> Result<(Process<P>, Stored), StorageError> {
+        let identity = Identity { protocol: P::NAME, node: id, cluster: plan.seed };
+        let (disk, directory) = (self.disk.clone(), Path::new(DATA_DIR));
+        let mistake = mutant.and_then(P::in_storage);
         let (storage, stored, _) =
-            Storage::open(self.disk.clone(), plan.mutant, directory, &identity, SEGMENT_BYTES)?;
+            Storage::open(disk, mistake, directory, &identity, SEGMENT_BYTES)?;
         let rng = ChaCha8Rng::seed_from_u64(seed);
         let mut effects = Vec::new();
         let now = Nanos(self.clock.local(now));
-        let replica = Replica::new(config(id, plan), stored.clone(), now, rng, &mut effects);
+        let protocol = P::start(NodeId(id), plan, mutant, stored.clone(), now, rng, &mut effects);
         let process = Process {
-            core: Core::new(replica, effects),
+            core: Core::new(protocol, effects),
             storage,
             commands: Vec::new(),
             syncing: None,
@@ -131,23 +127,10 @@ impl Node {
     }
 }
 
-fn config(id: u16, plan: &SimPlan) -> Config {
-    let mut config = Config::new(NodeId(id), (1..=plan.nodes).map(NodeId).collect());
-    config.election_timeout = Nanos(ELECTION_MS.0 * MS)..=Nanos(ELECTION_MS.1 * MS);
-    config.heartbeat_interval = Nanos(HEARTBEAT_MS * MS);
-    config.snapshot_entries = u64::from(plan.weather.snapshot_entries);
-    config.keep_entries = config.snapshot_entries / 4;
-    // Snapshots and long appends travel in several pieces.
-    config.append_bytes_max = 2_000;
-    config.append_entries_max = 16;
-    config.lease_reads = plan.lease_reads;
-    config.mutant = plan.mutant;
-    config
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::world::MS;
 
     #[test]
     fn a_clock_drifts_and_jumps_and_is_read_backwards() {

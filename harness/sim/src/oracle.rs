@@ -1,7 +1,7 @@
-//! What must hold inside the cluster, looked at after every step of every node (paper, figure 3).
+//! What must hold inside the cluster, looked at after every step of every node (Raft's paper, figure 3; in words that fit other protocols).
 //!
 //! * **Election safety**: one leader a term.
-//! * **Log matching**: entries of one index and term are the same, and follow the same one.
+//! * **Log matching**: entries of one index and term are the same, and follow the same one where the protocol promises that.
 //! * **Leader completeness**: who comes to lead has every entry that was committed in an earlier term.
 //! * **State-machine safety**: nodes apply the same entry at an index; machines that applied equally much have equal digests.
 //! * **Durability**: what is committed is on the disks of a quorum, whatever the nodes believe of their disks.
@@ -9,15 +9,16 @@
 //! The oracle keeps each node's log as the node asked its disk to store it, since a step may apply and compact at once what it has just
 //! been given. An entry is compared by a fingerprint of 64 bits; whatever is asked after a step costs a few loads.
 //!
-//! Limits: the quorum is a majority of all nodes.
+//! A quorum is one of the membership in force on the node that takes an entry for committed: the leader's, since nobody knows it sooner.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::hash::{Hash, Hasher};
+use std::hash::Hasher;
 
-use keelhaul_protocol::api::{Effect, Entry, LogIndex, Payload, Stored};
-use keelhaul_protocol::raft::{Message, Replica, Role};
+use keelhaul_protocol::api::{Effect, Entry, NodeId, Stored};
 use serde::{Deserialize, Serialize};
+
+use crate::system::{Simulated, Standing};
 
 /// Which promise was broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -68,54 +69,74 @@ fn broken<T>(invariant: Invariant, sentence: String) -> Result<T, Broken> {
     Err(Broken { invariant, sentence })
 }
 
-/// The terms of a log by index. What came in a snapshot is known by its end alone.
+/// What tells an entry from others at its index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    /// The term of the leader who made it.
+    pub(crate) term: u64,
+    /// Its fingerprint, not 0.
+    pub(crate) value: u64,
+}
+
+/// A change to a node's log, as the node asks its disk to store it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Change {
+    /// The log ends before this index.
+    Cut(u64),
+    /// An entry takes its place.
+    Put(u64, Mark),
+    /// A snapshot that ends with this index takes the place of the whole log.
+    Install(u64),
+}
+
+/// A log's entries, by their fingerprints. What came in a snapshot is known by its end alone.
 #[derive(Clone, Debug, Default)]
-struct Terms {
+struct Log {
     /// The last entry of the newest snapshot that was installed.
     covered: u64,
-    /// Of the entries after index 0; 0 where a snapshot covers it.
-    terms: Vec<u64>,
+    /// Of the entries after index 0; 0 where a snapshot covers it, or there is none.
+    values: Vec<u64>,
 }
 
-impl Terms {
-    fn term(&self, index: u64) -> Option<u64> {
-        let at = usize::try_from(index.checked_sub(1)?).ok()?;
-        self.terms.get(at).copied().filter(|term| *term > 0)
+impl Log {
+    fn value(&self, index: u64) -> Option<u64> {
+        self.values.get(place(index.checked_sub(1)?)).copied().filter(|value| *value > 0)
     }
 
-    fn holds(&self, index: u64, term: u64) -> bool {
-        index <= self.covered || self.term(index) == Some(term)
+    fn holds(&self, index: u64, value: u64) -> bool {
+        index <= self.covered || self.value(index) == Some(value)
     }
 
-    fn cut(&mut self, from: u64) {
-        self.terms.truncate(usize::try_from(from - 1).unwrap_or(usize::MAX));
-    }
-
-    fn push(&mut self, index: u64, term: u64) {
-        self.terms.resize(usize::try_from(index - 1).unwrap_or(usize::MAX), 0);
-        self.terms.push(term);
-    }
-
-    fn install(&mut self, last: u64) {
-        self.covered = last;
-        self.terms.clear();
+    fn change(&mut self, change: Change) {
+        match change {
+            Change::Cut(from) => self.values.truncate(place(from - 1)),
+            Change::Put(index, Mark { value, .. }) => {
+                let at = place(index - 1);
+                if at >= self.values.len() {
+                    self.values.resize(at, 0);
+                    self.values.push(value);
+                } else {
+                    self.values[at] = value;
+                }
+            }
+            Change::Install(last) => {
+                self.covered = last;
+                self.values.clear();
+            }
+        }
     }
 }
 
-/// A change to a log that its disk was asked to store and has not stored yet.
-#[derive(Clone, Copy, Debug)]
-enum Change {
-    Cut(u64),
-    Push(u64, u64),
-    Install(u64),
+fn place(index: u64) -> usize {
+    usize::try_from(index).unwrap_or(usize::MAX)
 }
 
 /// What is known of one node.
 #[derive(Debug, Default)]
 struct Seen {
-    log: Terms,
-    stored: Terms,
-    /// Asked for, in order.
+    log: Log,
+    stored: Log,
+    /// Asked for, and not stored yet, in order.
     asked: Vec<Change>,
     applied: u64,
     leads: u64,
@@ -126,7 +147,15 @@ struct Seen {
 struct Known {
     term: u64,
     before: Option<u64>,
-    print: u64,
+    value: u64,
+}
+
+/// The last entry that any node knew to be committed.
+#[derive(Clone, Copy, Debug, Default)]
+struct Committed {
+    index: u64,
+    term: u64,
+    value: u64,
 }
 
 /// What the cluster has committed itself to so far.
@@ -136,11 +165,10 @@ pub(crate) struct Oracle {
     /// By index, every entry that was ever in a log. Mostly one.
     entries: Vec<Vec<Known>>,
     nodes: Vec<Seen>,
-    /// Terms of what was applied, by whichever node came first; 0 where all had it from a snapshot.
+    /// What was applied, by whichever node came first; 0 where all had it from a snapshot.
     applied: Vec<u64>,
     digests: Vec<Option<u64>>,
-    /// Term and index of the last entry that any node knew to be committed.
-    committed: (u64, u64),
+    committed: Committed,
 }
 
 impl Oracle {
@@ -150,119 +178,112 @@ impl Oracle {
 
     /// Index of the last entry known to be committed.
     pub(crate) const fn committed(&self) -> u64 {
-        self.committed.1
+        self.committed.index
     }
 
     /// A node has started with what its disk held.
-    pub(crate) fn restarted(&mut self, node: usize, stored: &Stored) {
-        let mut log = Terms::default();
+    pub(crate) fn restarted<P: Simulated>(&mut self, node: usize, stored: &Stored) {
+        let mut log = Log::default();
         if let Some(snapshot) = &stored.snapshot {
-            log.install(snapshot.last_index.0);
+            log.change(Change::Install(snapshot.last_index.0));
         }
         for entry in &stored.entries {
-            log.push(entry.index.0, entry.term.0);
+            log.change(Change::Put(entry.index.0, P::mark(entry)));
         }
         let applied = log.covered;
         self.nodes[node] = Seen { stored: log.clone(), log, asked: Vec::new(), applied, leads: 0 };
     }
 
-    /// A node has taken a step and wants this done.
-    pub(crate) fn stepped(
+    /// A node has taken a step, stands so now, and wants this done.
+    pub(crate) fn stepped<P: Simulated>(
         &mut self,
         node: usize,
-        replica: &Replica,
-        effects: &[Effect<Message>],
+        protocol: &P,
+        standing: &Standing,
+        effects: &[Effect<P::Message>],
     ) -> Result<(), Broken> {
         for effect in effects {
             match effect {
-                Effect::Append(entries) => self.appended(node, entries)?,
+                Effect::Append(entries) => self.appended::<P>(node, entries)?,
                 Effect::SaveSnapshot { snapshot, keep_log: false, .. } => {
-                    let last = snapshot.last_index.0;
-                    self.nodes[node].log.install(last);
-                    self.nodes[node].asked.push(Change::Install(last));
+                    self.changed(node, Change::Install(snapshot.last_index.0));
                 }
                 _ => {}
             }
         }
-        let status = replica.status();
-        let term = status.hard_state.term.0;
-        if status.role == Role::Leader && self.nodes[node].leads != term {
-            self.nodes[node].leads = term;
-            self.leads(node, term, replica)?;
+        if standing.leads && self.nodes[node].leads != standing.term {
+            self.nodes[node].leads = standing.term;
+            self.leads(node, standing.term)?;
         }
-        if status.applied.0 != self.nodes[node].applied {
-            self.applied(node, replica)?;
+        if standing.applied != self.nodes[node].applied {
+            self.applied(node, protocol, standing.applied)?;
         }
-        if status.committed.0 > self.committed.1 {
-            self.committed_by(node, status.committed.0)?;
+        if standing.committed > self.committed.index {
+            self.committed_by(node, protocol, standing.committed)?;
         }
         Ok(())
     }
 
-    /// A node's disk has stored everything that was asked of it when `mark` was taken.
-    pub(crate) fn synced(&mut self, node: usize, mark: usize) {
+    /// A node's disk has stored everything that was asked of it when it had asked for so much.
+    pub(crate) fn synced(&mut self, node: usize, asked: usize) {
         let seen = &mut self.nodes[node];
-        for change in seen.asked.drain(..mark.min(seen.asked.len())) {
-            match change {
-                Change::Cut(from) => seen.stored.cut(from),
-                Change::Push(index, term) => seen.stored.push(index, term),
-                Change::Install(last) => seen.stored.install(last),
-            }
+        for change in seen.asked.drain(..asked.min(seen.asked.len())) {
+            seen.stored.change(change);
         }
     }
 
     /// How much a node's disk was asked to store and has not stored yet.
-    pub(crate) fn mark(&self, node: usize) -> usize {
+    pub(crate) fn asked(&self, node: usize) -> usize {
         self.nodes[node].asked.len()
     }
 
-    fn appended(&mut self, node: usize, entries: &[Entry]) -> Result<(), Broken> {
-        let Some(first) = entries.first() else { return Ok(()) };
+    fn changed(&mut self, node: usize, change: Change) {
         let seen = &mut self.nodes[node];
-        seen.log.cut(first.index.0);
-        seen.asked.push(Change::Cut(first.index.0));
-        for entry in entries {
-            let (index, term) = (entry.index.0, entry.term.0);
-            let before = seen.log.term(index - 1);
-            seen.log.push(index, term);
-            seen.asked.push(Change::Push(index, term));
-            let print = fingerprint(entry);
-            let at = usize::try_from(index).unwrap_or(usize::MAX);
-            if self.entries.len() <= at {
-                self.entries.resize_with(at + 1, Vec::new);
-            }
-            let Some(known) = self.entries[at].iter_mut().find(|known| known.term == term) else {
-                self.entries[at].push(Known { term, before, print });
-                continue;
-            };
-            let fits = known.before.is_none() || before.is_none() || known.before == before;
-            if known.print != print || !fits {
-                return broken(
-                    Invariant::LogMatching,
-                    format!(
-                        "n{} holds another entry {index} of term {term}, or after another one, than a node before it",
-                        node + 1
-                    ),
-                );
-            }
-            known.before = known.before.or(before);
+        seen.log.change(change);
+        seen.asked.push(change);
+    }
+
+    fn appended<P: Simulated>(&mut self, node: usize, entries: &[Entry]) -> Result<(), Broken> {
+        let Some(first) = entries.first() else { return Ok(()) };
+        self.changed(node, Change::Cut(first.index.0));
+        entries.iter().try_for_each(|entry| self.put::<P>(node, entry.index.0, P::mark(entry)))
+    }
+
+    fn put<P: Simulated>(&mut self, node: usize, index: u64, mark: Mark) -> Result<(), Broken> {
+        self.changed(node, Change::Put(index, mark));
+        let (Mark { term, value }, seen) = (mark, &self.nodes[node]);
+        let before = if P::LOGS_MATCH { seen.log.value(index - 1) } else { None };
+        let at = place(index);
+        if self.entries.len() <= at {
+            self.entries.resize_with(at + 1, Vec::new);
         }
+        let Some(known) = self.entries[at].iter_mut().find(|known| known.term == term) else {
+            self.entries[at].push(Known { term, before, value });
+            return Ok(());
+        };
+        let fits = known.before.is_none() || before.is_none() || known.before == before;
+        if known.value != value || !fits {
+            return broken(
+                Invariant::LogMatching,
+                format!(
+                    "n{} holds another entry {index} of term {term}, or after another one, than a node before it",
+                    node + 1
+                ),
+            );
+        }
+        known.before = known.before.or(before);
         Ok(())
     }
 
-    fn leads(&mut self, node: usize, term: u64, replica: &Replica) -> Result<(), Broken> {
+    fn leads(&mut self, node: usize, term: u64) -> Result<(), Broken> {
         let leader = *self.leaders.entry(term).or_insert(node);
         if leader != node {
             let sentence = format!("n{} and n{} both lead in term {term}", leader + 1, node + 1);
             return broken(Invariant::ElectionSafety, sentence);
         }
-        let (committed_term, index) = self.committed;
+        let Committed { index, term: committed_term, value } = self.committed;
         // Whoever led later may have committed more than a leader of an earlier term has.
-        if committed_term > term || index < replica.log().base().index.0 {
-            return Ok(());
-        }
-        let held = replica.log().term(LogIndex(index)).map(|term| term.0);
-        if held == Some(committed_term) || index == 0 {
+        if committed_term > term || self.nodes[node].log.holds(index, value) {
             return Ok(());
         }
         broken(
@@ -274,8 +295,12 @@ impl Oracle {
         )
     }
 
-    fn applied(&mut self, node: usize, replica: &Replica) -> Result<(), Broken> {
-        let applied = replica.status().applied.0;
+    fn applied<P: Simulated>(
+        &mut self,
+        node: usize,
+        protocol: &P,
+        applied: u64,
+    ) -> Result<(), Broken> {
         let seen = &mut self.nodes[node];
         let from = seen.applied;
         seen.applied = applied;
@@ -283,25 +308,26 @@ impl Oracle {
             let sentence = format!("n{} went back from entry {from} to entry {applied}", node + 1);
             return broken(Invariant::StateMachineSafety, sentence);
         }
-        let end = usize::try_from(applied).unwrap_or(usize::MAX);
+        let end = place(applied);
         if self.applied.len() <= end {
             self.applied.resize(end + 1, 0);
             self.digests.resize(end + 1, None);
         }
         for index in from + 1..=applied {
-            let Some(term) = seen.log.term(index) else { continue };
-            let known = &mut self.applied[usize::try_from(index).unwrap_or(usize::MAX)];
-            if *known == 0 {
-                *known = term;
-            } else if *known != term {
+            let Some(value) = self.nodes[node].log.value(index) else { continue };
+            let known = self.applied[place(index)];
+            if known == 0 {
+                self.applied[place(index)] = value;
+            } else if known != value {
+                let (term, before) = (self.term_of(index, value), self.term_of(index, known));
                 let sentence = format!(
-                    "n{} applied entry {index} of term {term}, where another node applied one of term {known}",
+                    "n{} applied entry {index} of term {term}, where another node applied one of term {before}",
                     node + 1
                 );
                 return broken(Invariant::StateMachineSafety, sentence);
             }
         }
-        let digest = replica.machine().digest();
+        let digest = protocol.digest();
         if *self.digests[end].get_or_insert(digest) != digest {
             let sentence = format!(
                 "n{} is in another state after entry {applied} than a node before it",
@@ -312,50 +338,73 @@ impl Oracle {
         Ok(())
     }
 
-    fn committed_by(&mut self, node: usize, index: u64) -> Result<(), Broken> {
-        let Some(term) = self.nodes[node].log.term(index) else {
-            // From a snapshot: others had committed it, or this one would be alone with it.
-            return broken(
-                Invariant::StateMachineSafety,
-                format!(
-                    "n{} knows entry {index} to be committed, and no other node does",
-                    node + 1
-                ),
-            );
-        };
-        let holders = self.nodes.iter().filter(|seen| seen.stored.holds(index, term)).count();
-        if holders <= self.nodes.len() / 2 {
-            let sentence = format!(
-                "n{} takes entry {index} of term {term} for committed, which {holders} of {} nodes have on their disks",
-                node + 1,
-                self.nodes.len()
-            );
-            return broken(Invariant::Durability, sentence);
+    fn committed_by<P: Simulated>(
+        &mut self,
+        node: usize,
+        protocol: &P,
+        to: u64,
+    ) -> Result<(), Broken> {
+        // Where logs match, who has an entry has all before it.
+        let from = if P::LOGS_MATCH { to } else { self.committed.index + 1 };
+        for index in from..=to {
+            let Some(value) = self.nodes[node].log.value(index) else {
+                // From a snapshot: others had committed it, or this one would be alone with it.
+                return broken(
+                    Invariant::StateMachineSafety,
+                    format!(
+                        "n{} knows entry {index} to be committed, and no other node does",
+                        node + 1
+                    ),
+                );
+            };
+            let term = self.term_of(index, value);
+            let has = |id: NodeId| {
+                let seen = self.nodes.get(usize::from(id.0) - 1);
+                seen.is_some_and(|seen| seen.stored.holds(index, value))
+            };
+            if !protocol.is_quorum(has) {
+                let holders: Vec<String> = (1..)
+                    .zip(&self.nodes)
+                    .filter(|(_, seen)| seen.stored.holds(index, value))
+                    .map(|(id, _)| format!("n{id}"))
+                    .collect();
+                let sentence = format!(
+                    "n{} takes entry {index} of term {term} for committed, which is on the disks of {} and of no quorum",
+                    node + 1,
+                    if holders.is_empty() { "none".into() } else { holders.join(", ") }
+                );
+                return broken(Invariant::Durability, sentence);
+            }
+            self.committed = Committed { index, term, value };
         }
-        self.committed = (term, index);
         Ok(())
+    }
+
+    /// The latest term in which an entry was in some log.
+    fn term_of(&self, index: u64, value: u64) -> u64 {
+        let known = self.entries.get(place(index)).into_iter().flatten();
+        known.filter(|known| known.value == value).map(|known| known.term).max().unwrap_or(0)
     }
 }
 
-/// FNV-1a over what an entry does.
-fn fingerprint(entry: &Entry) -> u64 {
-    struct Fnv(u64);
-    impl Hasher for Fnv {
-        fn finish(&self) -> u64 {
-            self.0
-        }
-        fn write(&mut self, bytes: &[u8]) {
-            for byte in bytes {
-                self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-            }
+/// FNV-1a, for fingerprints of entries. Never 0.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Hasher for Fnv {
+    fn finish(&self) -> u64 {
+        self.0.max(1)
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
         }
     }
-    let mut fnv = Fnv(0xcbf2_9ce4_8422_2325);
-    match &entry.payload {
-        Payload::Command { session, sequence, command } => {
-            (session, sequence, command).hash(&mut fnv);
-        }
-        other => std::mem::discriminant(other).hash(&mut fnv),
-    }
-    fnv.finish()
 }

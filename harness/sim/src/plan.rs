@@ -3,12 +3,12 @@
 use keelhaul_engine::Invocation;
 use keelhaul_history::{F, Value};
 use keelhaul_nemesis::Schedule;
-use keelhaul_protocol::raft::Mutant;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::disk::Medium;
+use crate::system::System;
 
 /// How the network, the disks and the clocks are when no fault strikes. Probabilities are per thousand messages or syncs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,7 +105,7 @@ pub enum Work {
 }
 
 /// A whole simulated life.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SimPlan {
     /// How many nodes.
     pub nodes: u16,
@@ -120,7 +120,6 @@ pub struct SimPlan {
     /// Every fault with its time.
     pub schedule: Schedule,
     /// What the clients do.
-    #[serde(default)]
     pub work: Work,
     /// What goes wrong without a fault.
     pub weather: Weather,
@@ -128,11 +127,9 @@ pub struct SimPlan {
     pub medium: Medium,
     /// Whether leaders answer reads alone while they hold a lease. It is promised for clocks that drift by five per cent at most, and not
     /// for clocks that jump.
-    #[serde(default)]
     pub lease_reads: bool,
-    /// The mistake seeded into the nodes.
-    #[serde(skip)]
-    pub mutant: Option<Mutant>,
+    /// What the nodes run.
+    pub system: System,
     /// Decides everything else.
     pub seed: u64,
 }

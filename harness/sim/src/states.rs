@@ -5,14 +5,14 @@
 
 use std::hash::Hasher;
 
-use keelhaul_protocol::raft::{Role, Status};
+use crate::system::Standing;
 
 /// One node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Abstract {
     term: u64,
     last_term: u64,
-    /// Role, and small facts, as bits.
+    /// The protocol's, and how it stands to what is committed, as bits.
     facts: u16,
 }
 
@@ -28,22 +28,13 @@ fn distance(from: u64, to: u64) -> u16 {
 
 impl Abstract {
     /// A node that runs, as it stands to the entry that is known to be committed.
-    pub(crate) fn of(status: &Status, committed: u64) -> Self {
-        let role = match status.role {
-            Role::Follower => 1,
-            Role::PreCandidate => 2,
-            Role::Candidate => 3,
-            Role::Leader => 4,
-        };
-        let facts = role
-            | u16::from(status.hard_state.vote == Some(status.id)) << 3
-            | u16::from(status.hard_state.vote.is_some()) << 4
-            | u16::from(status.leader.is_some()) << 5
-            | u16::from(status.durable < status.last.index) << 6
-            | distance(committed, status.last.index.0) << 7
-            | distance(status.last.index.0, committed) << 9
-            | distance(status.committed.0, committed) << 11;
-        Self { term: status.hard_state.term.0, last_term: status.last.term.0, facts }
+    pub(crate) fn of(standing: &Standing, committed: u64) -> Self {
+        let (last_term, last) = standing.last;
+        let facts = standing.facts
+            | distance(committed, last) << 7
+            | distance(last, committed) << 9
+            | distance(standing.committed, committed) << 11;
+        Self { term: standing.term, last_term, facts }
     }
 
     /// The cluster, by hash.

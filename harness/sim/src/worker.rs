@@ -12,6 +12,7 @@ use keelhaul_stores::raft::client::RaftClient;
 use keelhaul_stores::raft::net::Net;
 
 use crate::client::SimNet;
+use crate::system::Simulated;
 use crate::world::{Event, MS, Sim};
 
 /// How long a thread whose client cannot be opened waits before it says so, as in the engine's driver.
@@ -54,7 +55,7 @@ async fn perform(
     }
 }
 
-impl Sim<'_> {
+impl<P: Simulated> Sim<'_, P> {
     /// Hands an operation to its thread.
     pub(crate) fn dispatch(&mut self, dispatch: Dispatch) {
         let Thread::Client(thread) = dispatch.thread else {

@@ -9,9 +9,9 @@ use keelhaul_engine::Invocation;
 use keelhaul_engine::generator::Boxed;
 use keelhaul_engine::interpreter::{Completion, Effects, Interpreter, Wake};
 use keelhaul_history::{Header, NodeId, Writer};
+use keelhaul_nemesis::Moment;
 use keelhaul_protocol::api::{self, Note};
 use keelhaul_protocol::kv::{Request, Response};
-use keelhaul_protocol::raft::Message;
 use keelhaul_server::core::World;
 use keelhaul_server::storage::Command;
 use rand::RngExt;
@@ -25,6 +25,7 @@ use crate::oracle::{Broken, Oracle};
 use crate::plan::{SimPlan, stream};
 use crate::queue::Queue;
 use crate::states::{Abstract, IdentityHasher};
+use crate::system::Simulated;
 use crate::trace::{self, Happening, What};
 use crate::worker::Worker;
 
@@ -42,9 +43,9 @@ const OVERTIME: u64 = 120_000 * MS;
 
 /// What is to happen.
 #[derive(Debug)]
-pub(crate) enum Event {
+pub(crate) enum Event<M> {
     /// A message arrives at a node.
-    Message { from: u8, to: u8, sent: u64, message: Message },
+    Message { from: u8, to: u8, sent: u64, message: M },
     /// A node's timer may be due.
     Timer { node: u8, life: u32 },
     /// A node's sync ends.
@@ -66,10 +67,10 @@ pub(crate) enum Event {
 }
 
 /// What surrounds a node while it acts.
-pub(crate) struct Around<'a> {
+pub(crate) struct Around<'a, P: Simulated> {
     node: usize,
     now: u64,
-    queue: &'a mut Queue<Event>,
+    queue: &'a mut Queue<Event<P::Message>>,
     plan: &'a SimPlan,
     rng: &'a mut ChaCha8Rng,
     commands: &'a mut Vec<Command>,
@@ -95,18 +96,15 @@ fn delay(rng: &mut ChaCha8Rng, late: u16) -> u64 {
     rng.random_range(range)
 }
 
-impl World<Message, Caller> for Around<'_> {
+impl<P: Simulated> World<P::Message, Caller> for Around<'_, P> {
     fn store(&mut self, command: Command) {
         self.commands.push(command);
     }
 
     /// Messages are lost, doubled and late now and then, and overtake each other.
-    fn send(&mut self, to: api::NodeId, message: Message) {
-        match &message {
-            Message::VoteReply { granted: true, .. } => self.seen.vote = true,
-            Message::InstallSnapshot { .. } => self.seen.snapshot = true,
-            _ => {}
-        }
+    fn send(&mut self, to: api::NodeId, message: P::Message) {
+        self.seen.vote |= P::moment(&message) == Some(Moment::Vote);
+        self.seen.snapshot |= P::moment(&message) == Some(Moment::Snapshot);
         let weather = &self.plan.weather;
         if chance(self.rng, weather.lost) {
             return;
@@ -130,7 +128,7 @@ impl World<Message, Caller> for Around<'_> {
         self.seen.elected |= matches!(note, Note::Leading(_));
         if let Some(trace) = self.trace {
             let node = self.node as u16 + 1;
-            let what = What::Note { node, text: trace::note(note) };
+            let what = What::Note { node, text: trace::words(note) };
             trace.push(Happening { at_ns: self.now, what });
         }
     }
@@ -153,11 +151,12 @@ pub struct Figures {
 pub type States = HashSet<u64, BuildHasherDefault<IdentityHasher>>;
 
 /// Everything that a life changes.
-pub(crate) struct Sim<'a> {
+pub(crate) struct Sim<'a, P: Simulated> {
     pub(crate) plan: &'a SimPlan,
+    mutant: Option<P::Mutant>,
     pub(crate) now: u64,
-    pub(crate) queue: Queue<Event>,
-    pub(crate) nodes: Vec<Node>,
+    pub(crate) queue: Queue<Event<P::Message>>,
+    pub(crate) nodes: Vec<Node<P>>,
     /// How many faults cut each way, `from * nodes + to`.
     pub(crate) cut: Vec<u16>,
     /// Chances of network and disks, and of all else.
@@ -197,9 +196,10 @@ pub(crate) struct Left {
     pub(crate) figures: Figures,
 }
 
-impl<'a> Sim<'a> {
+impl<'a, P: Simulated> Sim<'a, P> {
     pub(crate) fn new(
         plan: &'a SimPlan,
+        mutant: Option<P::Mutant>,
         generator: Boxed,
         header: &Header,
         recorded: bool,
@@ -214,6 +214,7 @@ impl<'a> Sim<'a> {
             SimNet { wires: Rc::clone(&wires), nodes: (1..=plan.nodes).map(NodeId).collect() };
         Self {
             plan,
+            mutant,
             now: 0,
             queue: Queue::new(),
             nodes: (0..nodes)
@@ -286,7 +287,7 @@ impl<'a> Sim<'a> {
         }
     }
 
-    fn happen(&mut self, event: Event) {
+    fn happen(&mut self, event: Event<P::Message>) {
         match event {
             Event::Message { from, to, sent, message } => {
                 self.print(1, u64::from(from) << 8 | u64::from(to));
@@ -333,12 +334,12 @@ impl<'a> Sim<'a> {
             (self.figures.fingerprint ^ mix).wrapping_mul(0x0100_0000_01b3).rotate_left(5);
     }
 
-    fn message(&mut self, from: usize, to: usize, sent: u64, message: Message) {
+    fn message(&mut self, from: usize, to: usize, sent: u64, message: P::Message) {
         if self.cut[from * self.nodes.len() + to] > 0 || self.nodes[to].process.is_none() {
             return;
         }
         if let Some(trace) = &mut self.trace {
-            let (label, routine) = trace::describe(&message);
+            let (label, routine) = P::describe(&message);
             let (from, to) = (from as u16 + 1, to as u16 + 1);
             let what = What::Message { from, to, sent_ns: sent, label, routine };
             trace.push(Happening { at_ns: self.now, what });
@@ -358,7 +359,7 @@ impl<'a> Sim<'a> {
     }
 
     /// Something reaches a node's process, if there is one, now or when it goes on.
-    fn arrive(&mut self, node: usize, arrival: Arrival) {
+    fn arrive(&mut self, node: usize, arrival: Arrival<P::Message>) {
         let state = &mut self.nodes[node];
         let Some(process) = &mut state.process else { return };
         if let Some(waiting) = &mut state.paused {
@@ -391,16 +392,18 @@ impl<'a> Sim<'a> {
         let local = api::Nanos(state.clock.local(self.now));
         process.core.look_at_timer(local);
         process.core.step(local);
-        let replica = process.core.protocol();
-        if let Err(broken) = self.oracle.stepped(node, replica, process.core.effects()) {
+        let protocol = process.core.protocol();
+        let standing = protocol.standing();
+        let stepped = self.oracle.stepped(node, protocol, &standing, process.core.effects());
+        if let Err(broken) = stepped {
             self.broken.get_or_insert(broken);
         }
-        let fresh = Abstract::of(&replica.status(), self.oracle.committed());
+        let fresh = Abstract::of(&standing, self.oracle.committed());
         if fresh != self.abstracted[node] {
             self.abstracted[node] = fresh;
             self.states.insert(Abstract::cluster(&self.abstracted));
         }
-        let mut around = Around {
+        let mut around = Around::<P> {
             node,
             now: self.now,
             queue: &mut self.queue,
@@ -435,7 +438,7 @@ impl<'a> Sim<'a> {
             Err(error) => self.disk_failed(node, &error.to_string()),
             Ok(None) => {}
             Ok(Some(ticket)) => {
-                process.syncing = Some((ticket, self.oracle.mark(node)));
+                process.syncing = Some((ticket, self.oracle.asked(node)));
                 let slow = chance(&mut self.rng, self.plan.weather.slow_syncs);
                 let mut took = self.rng.random_range(if slow { SLOW_SYNC } else { SYNC });
                 if let Some(keelhaul_nemesis::Trouble::SlowSync(ms)) = state.disk.trouble() {
@@ -463,9 +466,9 @@ impl<'a> Sim<'a> {
             return;
         }
         let seed = self.chance.random();
-        match self.nodes[node].boot(node as u16 + 1, self.plan, self.now, seed) {
+        match self.nodes[node].boot(node as u16 + 1, self.plan, self.mutant, self.now, seed) {
             Ok((process, stored)) => {
-                self.oracle.restarted(node, &stored);
+                self.oracle.restarted::<P>(node, &stored);
                 self.nodes[node].process = Some(process);
                 self.nodes[node].life += 1;
                 self.wires.borrow_mut().set_up(node, true);

@@ -1,0 +1,163 @@
+//! Raft, simulated.
+
+use std::hash::{Hash, Hasher};
+
+use keelhaul_nemesis::Moment;
+use keelhaul_protocol::api::{Effect, Entry, Nanos, NodeId, Payload, Stored};
+use keelhaul_protocol::membership::majority;
+use keelhaul_protocol::raft::{AppendOutcome, Config, Message, Mutant, Replica, Role};
+use rand_chacha::ChaCha8Rng;
+
+use crate::oracle::{Fnv, Mark};
+use crate::plan::SimPlan;
+use crate::system::{Simulated, Standing};
+use crate::world::MS;
+
+/// The times of the nodes, ms: those of live nodes (`keelhaul_stores::raft`).
+const ELECTION_MS: (u64, u64) = (250, 500);
+const HEARTBEAT_MS: u64 = 50;
+
+impl Simulated for Replica {
+    const NAME: &'static str = "raft";
+    const LOGS_MATCH: bool = true;
+    type Mutant = Mutant;
+
+    fn start(
+        id: NodeId,
+        plan: &SimPlan,
+        mutant: Option<Mutant>,
+        stored: Stored,
+        now: Nanos,
+        rng: ChaCha8Rng,
+        effects: &mut Vec<Effect<Message>>,
+    ) -> Self {
+        Self::new(config(id, plan, mutant), stored, now, rng, effects)
+    }
+
+    fn in_storage(mutant: Mutant) -> Option<Mutant> {
+        mutant.info().in_storage.then_some(mutant)
+    }
+
+    fn standing(&self) -> Standing {
+        let status = self.status();
+        let role = match status.role {
+            Role::Follower => 1,
+            Role::PreCandidate => 2,
+            Role::Candidate => 3,
+            Role::Leader => 4,
+        };
+        let facts = role
+            | u16::from(status.hard_state.vote == Some(status.id)) << 3
+            | u16::from(status.hard_state.vote.is_some()) << 4
+            | u16::from(status.leader.is_some()) << 5
+            | u16::from(status.durable < status.last.index) << 6;
+        Standing {
+            term: status.hard_state.term.0,
+            leads: status.role == Role::Leader,
+            leader: status.leader,
+            last: (status.last.term.0, status.last.index.0),
+            committed: status.committed.0,
+            applied: status.applied.0,
+            facts,
+        }
+    }
+
+    fn is_quorum(&self, is: impl Fn(NodeId) -> bool) -> bool {
+        self.membership().has_quorum(is, majority)
+    }
+
+    fn digest(&self) -> u64 {
+        self.machine().digest()
+    }
+
+    fn is_established(&self) -> bool {
+        let status = self.status();
+        status.role == Role::Leader
+            && self.log().term(status.committed) == Some(status.hard_state.term)
+    }
+
+    /// An entry is told from others by its term too: an index has one of a term.
+    fn mark(entry: &Entry) -> Mark {
+        let mut fnv = Fnv::default();
+        entry.term.hash(&mut fnv);
+        match &entry.payload {
+            Payload::Command { session, sequence, command } => {
+                (session, sequence, command).hash(&mut fnv);
+            }
+            Payload::Membership(membership) => membership.hash(&mut fnv),
+            other => std::mem::discriminant(other).hash(&mut fnv),
+        }
+        Mark { term: entry.term.0, value: fnv.finish() }
+    }
+
+    fn moment(message: &Message) -> Option<Moment> {
+        match message {
+            Message::VoteReply { granted: true, .. } => Some(Moment::Vote),
+            Message::InstallSnapshot { .. } => Some(Moment::Snapshot),
+            _ => None,
+        }
+    }
+
+    fn describe(message: &Message) -> (String, bool) {
+        describe(message)
+    }
+}
+
+fn config(id: NodeId, plan: &SimPlan, mutant: Option<Mutant>) -> Config {
+    let mut config = Config::new(id, (1..=plan.nodes).map(NodeId).collect());
+    config.election_timeout = Nanos(ELECTION_MS.0 * MS)..=Nanos(ELECTION_MS.1 * MS);
+    config.heartbeat_interval = Nanos(HEARTBEAT_MS * MS);
+    config.snapshot_entries = u64::from(plan.weather.snapshot_entries);
+    config.keep_entries = config.snapshot_entries / 4;
+    // Snapshots and long appends travel in several pieces.
+    config.append_bytes_max = 2_000;
+    config.append_entries_max = 16;
+    config.lease_reads = plan.lease_reads;
+    config.mutant = mutant;
+    config
+}
+
+/// A message in a few words, and whether it is routine.
+fn describe(message: &Message) -> (String, bool) {
+    let term = message.term().0;
+    match message {
+        Message::PreVote { .. } => (format!("pre-vote? t{term}"), false),
+        Message::PreVoteReply { granted, .. } => {
+            (format!("pre-vote {} t{term}", yes(*granted)), !granted)
+        }
+        Message::Vote { last, .. } => {
+            (format!("vote? t{term} log {}@t{}", last.index.0, last.term.0), false)
+        }
+        Message::VoteReply { granted, .. } => (format!("vote {} t{term}", yes(*granted)), !granted),
+        Message::Append { entries, prev, commit, .. } => match (entries.first(), entries.last()) {
+            (Some(first), Some(last)) => {
+                let range = if first.index == last.index {
+                    first.index.0.to_string()
+                } else {
+                    format!("{}-{}", first.index.0, last.index.0)
+                };
+                (format!("append {range} t{term} commit {}", commit.0), false)
+            }
+            _ => (format!("append? after {} t{term}", prev.index.0), true),
+        },
+        Message::AppendReply { outcome, .. } => match outcome {
+            AppendOutcome::Matched(index) => (format!("has up to {}", index.0), false),
+            AppendOutcome::Conflict { prev, .. } => (format!("conflict at {}", prev.0), true),
+            AppendOutcome::Stale => ("stale".to_owned(), true),
+        },
+        Message::Heartbeat { commit, .. } => {
+            (format!("heartbeat t{term} commit {}", commit.0), true)
+        }
+        Message::HeartbeatReply { .. } => (format!("alive t{term}"), true),
+        Message::TimeoutNow { .. } => (format!("campaign now t{term}"), false),
+        Message::InstallSnapshot { last, done, .. } => {
+            let end = if *done { ", last piece" } else { "" };
+            (format!("snapshot {}{end} t{term}", last.index.0), false)
+        }
+        Message::InstallSnapshotReply { .. } => ("snapshot piece arrived".to_owned(), true),
+    }
+}
+
+const fn yes(granted: bool) -> &'static str {
+    if granted { "yes" } else { "no" }
+}

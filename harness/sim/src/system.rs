@@ -1,0 +1,126 @@
+//! What is simulated: which protocol the nodes run, and what the simulator needs of a protocol beside what its process needs.
+//!
+//! A protocol comes in with one file that implements [`Simulated`], and a variant of [`System`]. Storage, clients, interpreter, workloads,
+//! faults and checkers are the same for all of them.
+
+use std::error::Error;
+use std::str::FromStr;
+
+use keelhaul_nemesis::Moment;
+use keelhaul_protocol::api::{Effect, Entry, Nanos, NodeId, Stored};
+use keelhaul_protocol::raft;
+use keelhaul_server::Protocol;
+use rand_chacha::ChaCha8Rng;
+
+use crate::oracle::Mark;
+use crate::plan::SimPlan;
+
+/// A protocol of ours, and the mistake that is seeded into it, if any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum System {
+    /// Raft.
+    Raft(Option<raft::Mutant>),
+}
+
+impl System {
+    /// From the names of a store and of a mistake, as a plan has them. None if no such store can be simulated.
+    ///
+    /// # Errors
+    /// That the store's nodes cannot be told to make that mistake.
+    pub fn named(
+        store: &str,
+        mutant: Option<&str>,
+    ) -> Result<Option<Self>, Box<dyn Error + Send + Sync>> {
+        Ok(match store {
+            "raft" => Some(Self::Raft(mutant.map(raft::Mutant::from_str).transpose()?)),
+            _ => None,
+        })
+    }
+
+    /// The store's name.
+    #[must_use]
+    pub const fn store(self) -> &'static str {
+        match self {
+            Self::Raft(_) => "raft",
+        }
+    }
+
+    /// The mistake's name.
+    #[must_use]
+    pub fn mutant(self) -> Option<&'static str> {
+        match self {
+            Self::Raft(mutant) => mutant.map(raft::Mutant::name),
+        }
+    }
+}
+
+/// A protocol whose nodes can be simulated.
+///
+/// Numbers that name a leader's time in office (term, epoch, ballot) are all called *term* here; each grows, and each has one leader.
+pub(crate) trait Simulated:
+    Protocol<Message: Clone + std::fmt::Debug> + Sized + 'static
+{
+    /// The protocol's name, as its data directory has it.
+    const NAME: &'static str;
+    /// Whether two logs with the same entry at an index are the same up to there, as in Raft and Zab. Where they are not, each entry is committed
+    /// by itself.
+    const LOGS_MATCH: bool;
+    /// Mistakes that can be seeded into it.
+    type Mutant: Copy + std::fmt::Debug;
+
+    /// A node from what its disk held. Its clients are those of `keelhaul_stores::raft`; its times should be those of its live nodes.
+    fn start(
+        id: NodeId,
+        plan: &SimPlan,
+        mutant: Option<Self::Mutant>,
+        stored: Stored,
+        now: Nanos,
+        rng: ChaCha8Rng,
+        effects: &mut Vec<Effect<Self::Message>>,
+    ) -> Self;
+
+    /// The mistake, if it is one that the storage makes.
+    fn in_storage(mutant: Self::Mutant) -> Option<raft::Mutant>;
+
+    /// How it stands. Asked after every step: to cost a few loads.
+    fn standing(&self) -> Standing;
+
+    /// Whether the nodes for which `is` holds are a quorum, by the membership in force on this node.
+    fn is_quorum(&self, is: impl Fn(NodeId) -> bool) -> bool;
+
+    /// A hash of the state machine.
+    fn digest(&self) -> u64;
+
+    /// Whether it leads and has committed an entry of its own term: what a cluster that became well shows.
+    fn is_established(&self) -> bool;
+
+    /// What tells an entry of the log from others: the term of the leader who made it, and its fingerprint (see [`Fnv`](crate::oracle::Fnv)).
+    /// Entries that nodes may apply in each other's place have the same fingerprint; those of one index and term have, if they are the
+    /// same.
+    fn mark(entry: &Entry) -> Mark;
+
+    /// The moment that has come about when this message is sent, if faults can be aimed at it.
+    fn moment(message: &Self::Message) -> Option<Moment>;
+
+    /// A message in a few words, and whether it is routine: heartbeats and their like, which no story needs.
+    fn describe(message: &Self::Message) -> (String, bool);
+}
+
+/// How a node stands, as far as the simulator looks at it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// The term that it is in.
+    pub(crate) term: u64,
+    /// Whether it leads in it.
+    pub(crate) leads: bool,
+    /// Who does, as far as it knows.
+    pub(crate) leader: Option<NodeId>,
+    /// Term and index of the last entry of its log.
+    pub(crate) last: (u64, u64),
+    /// How far it knows its log to be committed, without a gap.
+    pub(crate) committed: u64,
+    /// How far it has applied it.
+    pub(crate) applied: u64,
+    /// What else tells its state from another for a search, such as its role, in seven bits; not 0.
+    pub(crate) facts: u16,
+}
