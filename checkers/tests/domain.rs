@@ -311,6 +311,51 @@ fn a_bank_keeps_its_total() {
 }
 
 #[test]
+fn a_bank_that_is_opened_says_what_it_holds() {
+    let opened =
+        |read: &str| format!("1+open {{\"a\":3,\"b\":4}}; 1=; 1+read [\"a\",\"b\"]; 1={read}");
+    valid("bank", "", &opened("{\"a\":7,\"b\":0}"));
+    invalid("bank", "", &opened("{\"a\":3,\"b\":3}"), "wrong-total");
+    invalid("bank", "", &opened("{\"a\":3,\"b\":4,\"c\":0}"), "unexpected-key");
+    // The user knows better, and opening it again the same way changes nothing.
+    invalid("bank", "total=8", &opened("{\"a\":3,\"b\":4}"), "wrong-total");
+    let again = "1+open {\"a\":1}; 1?; 2+open {\"a\":1}; 2=; 2+read; 2={\"a\":1}";
+    valid("bank", "", again);
+    // Before that there is nothing, which a process that knows of it must not see again.
+    let old = |more: &str| {
+        format!("1+open {{\"a\":1}}; 1=; 2+read; 2={{\"a\":null}}; 2+read; 2={{\"a\":1}}{more}")
+    };
+    counts(&valid("bank", "", &old("")), &json!({"read-count": 1, "early-read-count": 1}));
+    invalid("bank", "", &old("; 2+read; 2={\"a\":null}"), "nil-balance");
+    invalid("bank", "", &old("; 1+read; 1={\"a\":null}"), "nil-balance");
+}
+
+#[test]
+fn half_a_transfer_is_named() {
+    let history = |before: &str, read: &str| {
+        format!(
+            "1+open {{\"a\":3,\"b\":4}}; 1=; 1+transfer {{\"from\":\"a\",\"to\":\"b\",\"amount\":2}}; {before}; 2+read; 2={read}"
+        )
+    };
+    let told = |before: &str, read: &str| {
+        let check = invalid("bank", "", &history(before, read), "wrong-total");
+        shown(&check).1.get(1).map(ToString::to_string)
+    };
+    let lost = told("1=", "{\"a\":1,\"b\":4}").unwrap();
+    assert_eq!(
+        lost,
+        "It would be so if of process 1's transfer of 2 from a to b (event 2) what a lost had been seen, and what b gained had not."
+    );
+    let gained = told("1=", "{\"a\":3,\"b\":6}").unwrap();
+    assert!(gained.contains("what b gained had been seen"), "{gained}");
+    assert_eq!(told("1=", "{\"a\":3,\"b\":5}"), None);
+    // One that failed, or began later, explains nothing.
+    assert_eq!(told("1!", "{\"a\":1,\"b\":4}"), None);
+    let later = "1+open {\"a\":3}; 1=; 2+read; 2={\"a\":1}; 1+transfer {\"from\":\"a\",\"to\":\"b\",\"amount\":2}; 1=";
+    assert_eq!(shown(&invalid("bank", "", later, "wrong-total")).1.len(), 1);
+}
+
+#[test]
 fn the_header_knows_the_bank() {
     let history = jsonl("1+read; 1={\"a\":10,\"b\":-1}");
     let said = "{\"keelhaul\":1,\"options\":{\"total-amount\":9,\"accounts\":[\"a\",\"b\"],\"negative-balances\":true}}";
@@ -397,6 +442,12 @@ fn what_does_not_fit_is_refused_with_its_line() {
             "the value of `drain` must be the list of what was dequeued",
         ),
         ("bank", "1+read; 1=[1]", "the value of `read` must be a map from accounts to balances"),
+        ("bank", "1+open [1]", "the value of `open` must be a map from accounts to balances"),
+        (
+            "bank",
+            "1+open {\"a\":1}; 2+open {\"a\":2}",
+            "the value of `open` must be what the bank was opened with before",
+        ),
         ("lock", "1+steal", "no function `steal` is known here: a lock has acquire and release"),
     ] {
         let error = judged(workload, "", &jsonl(&events.replace(" x", " \"x\""))).unwrap_err();

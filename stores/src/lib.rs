@@ -7,5 +7,6 @@ pub mod etcd;
 mod node;
 pub mod raft;
 mod store;
+pub mod txn;
 
 pub use store::{Family, Leadership, Store, StoreError};

@@ -12,7 +12,7 @@ use thiserror::Error;
 pub enum Family {
     /// `read`, `write` and `cas` on many keys.
     Register,
-    /// `txn`: a list of `["append", key, value]`, `["w", key, value]` and `["r", key, null]` that take effect together.
+    /// Several keys at once: `txn`, and the operations of a bank. See [`crate::txn`].
     Txn,
 }
 

@@ -2,13 +2,20 @@
 //!
 //! A workload speaks the vocabulary of operations and knows no store, no fault and no environment.
 
+mod bank;
+mod keys;
 mod list_append;
+mod long_fork;
 mod register;
+mod txns;
 
 use keelhaul_engine::generator::Boxed;
 
-pub use list_append::{ListAppendOptions, list_append};
+pub use bank::bank;
+pub use list_append::list_append;
+pub use long_fork::long_fork;
 pub use register::{RegisterOptions, register};
+pub use txns::{MakeTxns, TxnOptions};
 
 /// The generators of a run; the checker is chosen by the workload's name, which the history's header carries.
 pub struct Workload {

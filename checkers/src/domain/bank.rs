@@ -1,19 +1,23 @@
-//! Money is neither made nor lost: `transfer` between accounts, `read` of all balances.
+//! Money is neither made nor lost: `transfer` between accounts, `read` of all balances, and before that perhaps `open`.
 //!
 //! A read returns a map from accounts to balances. Each must come to the same total; no balance may be negative, unless the
 //! option `negative-balances` allows it; none may be nil; and there must be no accounts but those that are known. Transfers
 //! need not be looked at: one that has an unknown outcome changes no total.
 //!
-//! The total and the accounts are options; without them, what the history's header says under `total-amount` and `accounts`;
+//! The total and the accounts are options; without them, what the history's header says under `total-amount` and `accounts`, or what
+//! the bank was opened with, a map from accounts to balances;
 //! otherwise the total is that of the first read, so that reads are compared with each other, and any account may come up. With
 //! nothing to compare the history is vacuous: a read without errors is needed, and two where the total is that of the first.
+//!
+//! A bank that an operation opened held nothing before, and a read of that is no error, but old: unless its process had seen the
+//! bank open.
 //!
 //! A read is counted under the first error that it has, in this order: `unexpected-key`, `nil-balance`, `wrong-total`,
 //! `negative-value`.
 //!
 //! Source: Jepsen's bank workload (`jepsen.tests.bank`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use keelhaul_history::{Header, RawValue, Value};
 use serde_json::{Map, json};
@@ -31,14 +35,17 @@ use super::tell;
 /// The workload.
 pub(super) const WORKLOAD: Workload = Workload {
     name: Bank::NAME,
-    what: "transfer between accounts, and read of all balances, whose total stays the same",
+    what: "transfer between accounts, and read of all balances, whose total stays the same; and open, which sets them",
     models: &[],
     options: &[
         Setting {
             name: "total",
-            what: "what all balances come to; if absent, what the first read does",
+            what: "what all balances come to; if absent, what they did when it was opened, or in the first read",
         },
-        Setting { name: "accounts", what: "a list of all accounts; if absent, any" },
+        Setting {
+            name: "accounts",
+            what: "a list of all accounts; if absent, those that it was opened with, or any",
+        },
         Setting {
             name: "negative-balances",
             what: "whether balances may be below 0; false if absent",
@@ -110,12 +117,29 @@ struct Shown {
 }
 
 /// An operation in flight.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Call {
     /// Of all balances.
     Read,
-    /// Of an amount.
-    Transfer,
+    /// Of an amount, if it is said in the usual way.
+    Transfer(Option<Transfer>),
+    /// With balances.
+    Open,
+}
+
+/// From where to where.
+#[derive(Clone, Debug)]
+pub struct Transfer {
+    from: Value,
+    to: Value,
+    amount: i64,
+}
+
+impl Transfer {
+    fn of(value: &Value) -> Option<Self> {
+        let (from, to) = (value.get("from")?.clone(), value.get("to")?.clone());
+        Some(Self { from, to, amount: value.get("amount")?.as_int()? })
+    }
 }
 
 /// A bank.
@@ -130,11 +154,21 @@ pub struct Bank {
     first: Option<(Fault, Shown)>,
     /// Lowest and highest wrong total.
     totals: Option<(i128, i128)>,
+    /// What it was opened with, so that opening it again is noticed.
+    opened: Option<Value>,
+    /// Processes that know that it is open.
+    entered: HashSet<u32>,
+    /// Reads of the bank as it was before.
+    early: usize,
+    /// Those that may have happened.
+    transfers: Vec<(Span, Transfer)>,
 }
+
+const BALANCES: Misfit = Misfit::Value("a map from accounts to balances");
 
 impl Checker for Bank {
     const NAME: &'static str = "bank";
-    const KNOWN: &'static str = "a bank has read and transfer";
+    const KNOWN: &'static str = "a bank has read, transfer and open";
     type Options = Options;
     type Call = Call;
 
@@ -149,20 +183,39 @@ impl Checker for Bank {
 
     fn new(options: &Options) -> Self {
         let options = options.clone();
-        Self { options, reads: 0, measure: None, faults: [0; 4], first: None, totals: None }
+        Self {
+            options,
+            reads: 0,
+            measure: None,
+            faults: [0; 4],
+            first: None,
+            totals: None,
+            opened: None,
+            entered: HashSet::new(),
+            early: 0,
+            transfers: Vec::new(),
+        }
     }
 
-    fn invoke(&mut self, _span: &Span, f: &str, _value: RawValue<'_>) -> Result<Call, Misfit> {
+    fn invoke(&mut self, _span: &Span, f: &str, value: RawValue<'_>) -> Result<Call, Misfit> {
         match f {
             "read" => Ok(Call::Read),
-            "transfer" => Ok(Call::Transfer),
+            "transfer" => Ok(Call::Transfer(Transfer::of(&value.to_value()))),
+            "open" => self.open(&value.to_value()).map(|()| Call::Open),
             _ => Err(Misfit::Function),
         }
     }
 
     fn complete(&mut self, call: Call, span: &Span, end: End<'_>) -> Result<(), Misfit> {
+        if matches!((&call, end), (Call::Open | Call::Transfer(_), End::Ok(_))) {
+            self.entered.insert(span.process);
+        }
         match (call, end) {
             (Call::Read, End::Ok(value)) => self.read(span, value),
+            (Call::Transfer(Some(transfer)), End::Ok(_) | End::Info) => {
+                self.transfers.push((*span, transfer));
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -201,20 +254,43 @@ impl Bank {
         self.options.total.map(i128::from).or_else(measured)
     }
 
+    /// Learns what all there is comes to, unless that is known from elsewhere.
+    fn open(&mut self, balances: &Value) -> Result<(), Misfit> {
+        const OTHER: Misfit =
+            Misfit::Value("what the bank was opened with before: it is opened once");
+        let Value::Map(accounts) = balances else { return Err(BALANCES) };
+        let sum = accounts.iter().try_fold(0_i64, |sum, (_, n)| sum.checked_add(n.as_int()?));
+        let sum = sum.ok_or(BALANCES)?;
+        if self.opened.get_or_insert_with(|| balances.clone()) != balances {
+            return Err(OTHER);
+        }
+        self.options.total.get_or_insert(sum);
+        let names = || accounts.iter().map(|(name, _)| name.clone()).collect();
+        self.options.accounts.get_or_insert_with(names);
+        Ok(())
+    }
+
     fn read(&mut self, span: &Span, value: RawValue<'_>) -> Result<(), Misfit> {
-        const EXPECTED: Misfit = Misfit::Value("a map from accounts to balances");
+        let all_nil = || value.entries().is_some_and(|mut all| all.all(|(_, n)| n.is_null()));
+        if self.opened.is_some() && !self.entered.contains(&span.process) && all_nil() {
+            self.early += 1;
+            return Ok(());
+        }
         self.reads += 1;
         let (mut sum, mut nil, mut negative, mut unexpected) = (0, false, false, false);
-        for (account, balance) in value.entries().ok_or(EXPECTED)? {
+        for (account, balance) in value.entries().ok_or(BALANCES)? {
             unexpected |=
                 self.options.accounts.as_ref().is_some_and(|all| !all.contains(&*account));
             if balance.is_null() {
                 nil = true;
                 continue;
             }
-            let balance = balance.as_int().ok_or(EXPECTED)?;
+            let balance = balance.as_int().ok_or(BALANCES)?;
             sum += i128::from(balance);
             negative |= balance < 0;
+        }
+        if !nil {
+            self.entered.insert(span.process);
         }
         let shown = || Shown { span: *span, balances: value.to_value(), total: sum };
         let wrong = self.total().is_some_and(|total| total != sum);
@@ -244,6 +320,9 @@ impl Bank {
         let mut details = Map::new();
         details.insert("read-count".into(), self.reads.into());
         details.insert("error-count".into(), errors.into());
+        if self.early > 0 {
+            details.insert("early-read-count".into(), self.early.into());
+        }
         for (fault, n) in Fault::ALL.iter().zip(self.faults).filter(|(_, n)| *n > 0) {
             details.insert(format!("{}-count", fault.name()), n.into());
         }
@@ -307,7 +386,29 @@ impl Bank {
         if !lacking.is_empty() {
             words.push(format!("It has no balance of {}.", lacking.join(", ")));
         }
+        words.extend(self.half_seen(shown, shown.total - right));
         words
+    }
+
+    /// The last transfer that began before the read ended and explains what there is too much or too little, if one half of it was
+    /// seen. It is a guess: several halves may come to the same.
+    fn half_seen(&self, shown: &Shown, excess: i128) -> Option<String> {
+        let fits = |(span, transfer): &&(Span, Transfer)| {
+            i128::from(transfer.amount).abs() == excess.abs() && span.call < shown.span.ret
+        };
+        let (span, Transfer { from, to, amount }) =
+            self.transfers.iter().filter(fits).max_by_key(|(span, _)| span.call)?;
+        let name = |account: &Value| account.as_str().map_or(account.to_string(), Into::into);
+        let (from, to) = (name(from), name(to));
+        let (seen, missed) = match (excess > 0) == (*amount > 0) {
+            true => (format!("what {to} gained"), format!("what {from} lost")),
+            false => (format!("what {from} lost"), format!("what {to} gained")),
+        };
+        Some(format!(
+            "It would be so if of process {}'s transfer of {amount} from {from} to {to} (event {}) {seen} had been seen, and \
+             {missed} had not.",
+            span.process, span.call
+        ))
     }
 }
 

@@ -29,7 +29,7 @@ pub fn list(what: Listing) -> Exit {
 /// What clients can do in a run, and what histories can be judged.
 fn workloads() {
     println!("run:");
-    choices(registry::WORKLOADS);
+    choices(&registry::workloads());
     println!("\ncheck:");
     let width = keelhaul_checkers::workloads().map(|w| w.name.len()).max().unwrap_or(0);
     for workload in keelhaul_checkers::workloads() {

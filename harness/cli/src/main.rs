@@ -10,6 +10,8 @@ mod args;
 mod budget;
 mod check;
 mod clean;
+#[cfg(test)]
+mod databases_tests;
 mod exit;
 mod expect;
 mod explain;

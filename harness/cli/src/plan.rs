@@ -99,7 +99,7 @@ impl Plan {
     /// Makes sense of the command line; every mistake is one sentence.
     pub fn lower(args: &RunArgs, seed: u64) -> Result<Self, Failure> {
         let store = registry::choose("--store", registry::STORES, &args.store)?;
-        let workload = registry::choose("--workload", registry::WORKLOADS, &args.workload)?;
+        let workload = registry::choose("--workload", &registry::workloads(), &args.workload)?;
         let (family, model) = registry::needs(workload);
         if !registry::families(store).contains(&family) {
             let serves = |s: &&Choice| registry::families(s.name).contains(&family);

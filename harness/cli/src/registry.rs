@@ -2,6 +2,7 @@
 
 use keelhaul_protocol::raft::Mutant;
 use keelhaul_stores::{Family, etcd, raft};
+use keelhaul_workloads::{MakeTxns, bank, list_append, long_fork};
 
 use crate::exit::Failure;
 
@@ -27,21 +28,58 @@ pub const STORES: &[Choice] = &[
     choice("etcd", "etcd, from Debian's etcd-server package"),
 ];
 
-/// What clients do.
-pub const WORKLOADS: &[Choice] = &[
-    choice("register", "read, write and cas on many registers; every written value is unique"),
-    choice(
-        "list-append",
-        "transactions that append to lists and read them, on stores that have transactions",
-    ),
+/// What clients do on single objects.
+const REGISTER: Choice =
+    choice("register", "read, write and cas on many registers; every written value is unique");
+
+/// A workload of transactions, for stores that have them.
+pub struct Transactional {
+    choice: Choice,
+    /// The promise that a run of it is judged by.
+    promise: &'static str,
+    /// Its generators.
+    pub make: MakeTxns,
+}
+
+/// What clients do in transactions.
+const TRANSACTIONAL: &[Transactional] = &[
+    Transactional {
+        choice: choice("list-append", "transactions that append to lists and read them"),
+        promise: "strict-serializable",
+        make: list_append,
+    },
+    Transactional {
+        choice: choice(
+            "bank",
+            "transfers between accounts, and reads of all of them: the total stays the same",
+        ),
+        promise: "bank",
+        make: bank,
+    },
+    Transactional {
+        choice: choice(
+            "long-fork",
+            "keys that are written once, and reads of groups of them: all agree on the order of writes",
+        ),
+        promise: "long-fork",
+        make: long_fork,
+    },
 ];
+
+/// The workload of transactions of that name, if it is one.
+pub fn transactional(workload: &str) -> Option<&'static Transactional> {
+    TRANSACTIONAL.iter().find(|transactional| transactional.choice.name == workload)
+}
+
+/// What clients can do.
+pub fn workloads() -> Vec<Choice> {
+    let transactional = TRANSACTIONAL.iter().map(|transactional| transactional.choice);
+    [REGISTER].into_iter().chain(transactional).collect()
+}
 
 /// What the workload asks of a store, and the promise that a run of it is judged by.
 pub fn needs(workload: &str) -> (Family, &'static str) {
-    match workload {
-        "list-append" => (Family::Txn, "strict-serializable"),
-        _ => (Family::Register, "linearizable"),
-    }
+    transactional(workload).map_or((Family::Register, "linearizable"), |t| (Family::Txn, t.promise))
 }
 
 /// What a store can serve.

@@ -4,7 +4,7 @@
 //! value its JSON. `read` is a range over one key, `write` a put, `cas` a transaction that compares and then puts. A
 //! cas that expects null expects a key that is not set.
 //!
-//! A `txn` may take two requests: see [`super::txn`].
+//! A transaction, such as a transfer between accounts, may take two requests: see [`super::txn`].
 //!
 //! A client is pinned to one member. Any other operation is one request on one connection; each request is sent at most once. A connection
 //! that its peer has closed is replaced, but only before the request is handed over; see [`super::http`].
@@ -131,12 +131,14 @@ impl EtcdClient {
 impl Client for EtcdClient {
     fn invoke<'a>(&'a mut self, _process: Process, op: &'a Invocation) -> LocalFuture<'a, Outcome> {
         Box::pin(async move {
+            if let Some(outcome) = self.txn(op).await {
+                return outcome;
+            }
             let key = key_of(op.key.as_ref());
             match &op.f {
                 F::Read => self.read(key).await,
                 F::Write => self.write(key, &op.value).await,
                 F::Cas => self.cas(key, &op.value).await,
-                F::Other(name) if &**name == "txn" => self.txn(&op.value).await,
                 F::Other(name) => {
                     Outcome::Fail(format!("the etcd adapter does not know {name}").into())
                 }

@@ -14,7 +14,7 @@ use keelhaul_history::{Header, NodeId, Writer};
 use keelhaul_nemesis::{Env, Nemesis, generator, recovery};
 use keelhaul_results::RunDir;
 use keelhaul_sim::{Work, listed, stream};
-use keelhaul_workloads::{ListAppendOptions, RegisterOptions, Workload, list_append, register};
+use keelhaul_workloads::{RegisterOptions, TxnOptions, Workload, register};
 use tokio::runtime::Runtime;
 
 use super::deploy::{self, Deployed, deploy};
@@ -24,6 +24,7 @@ use crate::exit::{Exit, Failure};
 use crate::judge;
 use crate::plan::Plan;
 use crate::progress::Printer;
+use crate::registry;
 use crate::units;
 
 /// How long one step of the nemesis may take; the longest waits for the store to recover.
@@ -214,12 +215,11 @@ async fn drive(
 fn generators(plan: &Plan, schedule: &Rc<keelhaul_nemesis::Schedule>) -> Boxed {
     let time_limit_ns = plan.time_limit_ms * 1_000_000;
     let (rate, mut rng) = (plan.rate, stream(plan.seed, "workload"));
-    let Workload { main, last } = match plan.sim.as_ref().map(|sim| &sim.work) {
-        Some(Work::Listed(ops)) => listed(ops, time_limit_ns),
-        _ if plan.workload == "list-append" => {
-            list_append(ListAppendOptions { rate, time_limit_ns }, &mut rng)
-        }
-        _ => {
+    let listed_ops = plan.sim.as_ref().map(|sim| &sim.work);
+    let Workload { main, last } = match (listed_ops, registry::transactional(&plan.workload)) {
+        (Some(Work::Listed(ops)), _) => listed(ops, time_limit_ns),
+        (_, Some(workload)) => (workload.make)(TxnOptions { rate, time_limit_ns }, &mut rng),
+        (_, None) => {
             let threads_per_key = u32::from(plan.nodes).min(plan.concurrency);
             register(RegisterOptions { rate, time_limit_ns, threads_per_key }, &mut rng)
         }
