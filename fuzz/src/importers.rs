@@ -8,6 +8,7 @@ use keelhaul_history::{Ending, Header, Op, ReadError, Reader, Writer};
 
 use crate::Told;
 use crate::bytes::Bytes;
+use crate::sessions;
 
 pub fn keelhaul(bytes: &[u8]) -> Told {
     import(Format::Keelhaul, KEELHAUL, bytes)
@@ -27,6 +28,22 @@ pub fn jepsen_text(bytes: &[u8]) -> Told {
 
 pub fn porcupine_etcd(bytes: &[u8]) -> Told {
     import(Format::PorcupineEtcd, LOG, bytes)
+}
+
+pub fn plume(bytes: &[u8]) -> Told {
+    import(Format::Plume, PLUME, bytes)
+}
+
+pub fn dbcop(bytes: &[u8]) -> Told {
+    import(Format::Dbcop, DBCOP, bytes)
+}
+
+pub fn dbcop_bincode(bytes: &[u8]) -> Told {
+    import(Format::DbcopBincode, NUMBERS, bytes)
+}
+
+pub fn cobra(bytes: &[u8]) -> Told {
+    import(Format::Cobra, NUMBERS, bytes)
 }
 
 /// Hands out some bytes at a time.
@@ -54,6 +71,7 @@ fn file(format: Format, pieces: &[&str], bytes: &mut Bytes<'_>) -> Vec<u8> {
             }
             return file;
         }
+        _ if sessions::are(format) => sessions::right(format, bytes),
         _ => right(format, bytes),
     };
     for _ in 0..bytes.below(4) {
@@ -110,6 +128,7 @@ fn right(format: Format, bytes: &mut Bytes<'_>) -> Vec<u8> {
             }
             Format::JepsenText => format!("{process}\t:{kind}\t:{f}\t{edn}\n"),
             Format::PorcupineEtcd => format!("INFO - {process}\t:{kind}\t:{f}\t{edn}\n"),
+            _ => unreachable!("a history of sessions"),
         };
     }
     file.into_bytes()
@@ -357,4 +376,61 @@ const KEELHAUL: &[&str] = &[
     "\"",
     "\n",
     "\u{feff}",
+];
+
+const PLUME: &[&str] = &[
+    "r(1,0,0,0)\n",
+    "w(1,1,0,0)\n",
+    "r(1,1,1,1)\r\n",
+    "w(2,1,0,-1)\n",
+    "w(2, 7, 3, 9)\n",
+    "r(",
+    "w(",
+    ",",
+    "-",
+    "0",
+    "12",
+    "99999999999999999999",
+    ")",
+    " ",
+    "\n",
+    "\u{e9}",
+];
+
+const DBCOP: &[&str] = &[
+    "{\"params\":{\"id\":0},\"data\":",
+    "{\"data\":",
+    "{\"events\":[[\"r\",1,null],[\"w\",1,2]],\"committed\":true}",
+    "{\"events\":[{\"Write\":{\"variable\":0,\"version\":1}}],\"committed\":false}",
+    "{\"events\":[{\"write\":true,\"variable\":0,\"value\":1,\"success\":true}],\"success\":true}",
+    "[\"r\",1,2]",
+    "{\"Read\":{\"variable\":\"x\",\"version\":null}}",
+    "[[",
+    "]]",
+    "[",
+    "]",
+    "{",
+    "}",
+    ",",
+    ":",
+    "null",
+    "1.5",
+    "\"",
+    "\n",
+];
+
+/// Of files that are no text.
+const NUMBERS: &[&str] = &[
+    "\0\0\0\0\0\0\0\0",
+    "\u{1}\0\0\0\0\0\0\0",
+    "\0\0\0\0\0\0\0\u{1}",
+    "\u{2}\0\0\0\0\0\0\0",
+    "\u{1}",
+    "\0",
+    "S",
+    "R",
+    "W",
+    "C",
+    "A",
+    "\n",
 ];

@@ -8,6 +8,7 @@ mod events;
 mod importers;
 mod judges;
 mod oracle;
+mod sessions;
 mod spec;
 
 /// A target's name and body, which says what became of its input.
@@ -17,12 +18,16 @@ pub type Target = (&'static str, fn(&[u8]) -> Told);
 pub type Told = &'static str;
 
 /// Every target.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 14] = [
     ("import_keelhaul", importers::keelhaul),
     ("import_edn", importers::edn),
     ("import_json", importers::json),
     ("import_jepsen_text", importers::jepsen_text),
     ("import_porcupine_etcd", importers::porcupine_etcd),
+    ("import_plume", importers::plume),
+    ("import_dbcop", importers::dbcop),
+    ("import_dbcop_bincode", importers::dbcop_bincode),
+    ("import_cobra", importers::cobra),
     ("registers", judges::registers),
     ("objects", judges::objects),
     ("honest", judges::honest),

@@ -15,6 +15,7 @@ use crate::expect;
 use crate::judge::{self, Judged, Wish};
 use crate::logs;
 use crate::plan::Plan;
+use crate::sessions;
 use crate::units;
 
 /// Judges histories; writes nothing.
@@ -23,9 +24,9 @@ pub fn check(args: &CheckArgs) -> Result<Exit, Failure> {
         return expect::expect(table, args);
     }
     let wish = wish(args)?;
-    match histories(&args.paths)?.as_slice() {
+    match histories(&args.paths, args.input)?.as_slice() {
         [] => Ok(Exit::NothingSelected),
-        [one] if args.paths.len() == 1 && !is_folder(&args.paths[0]) => {
+        [one] if args.paths.len() == 1 && !is_folder(&args.paths[0], args.input) => {
             check_one(one, &args.paths[0], args, &wish)
         }
         many => check_many(many, args.format, &wish),
@@ -156,22 +157,22 @@ pub fn report(path: &Path) -> Result<Exit, Failure> {
     judge::judge_run(&plan, &dir, Format::Human, Vec::new(), "")
 }
 
-/// A directory that is no run: whatever lies in it is meant.
-fn is_folder(path: &Path) -> bool {
-    path.is_dir() && !RunDir::open(path).history().exists()
+/// A directory that is neither a run nor one history in several files: whatever lies in it is meant.
+fn is_folder(path: &Path, input: Option<import::Format>) -> bool {
+    path.is_dir() && !RunDir::open(path).history().exists() && !sessions::are_in(path, input)
 }
 
 /// Endings of file names that hold histories, of ours and of other tools.
-const ENDINGS: [&str; 5] = ["jsonl", "edn", "json", "log", "txt"];
+const ENDINGS: [&str; 6] = ["jsonl", "edn", "json", "log", "txt", "bincode"];
 
 /// The files that the paths name, each once, folders in the order of their names.
-fn histories(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+fn histories(paths: &[PathBuf], input: Option<import::Format>) -> Result<Vec<PathBuf>, Failure> {
     if paths.iter().filter(|path| *path == Path::new(judge::STANDARD_INPUT)).count() > 1 {
         return Err(Failure::usage("standard input holds one history: `-` can be named once"));
     }
     let mut files = Vec::new();
     for path in paths {
-        if is_folder(path) {
+        if is_folder(path, input) {
             let found = files_under(path)?;
             if found.is_empty() {
                 return Err(Failure::usage(format!(
@@ -181,7 +182,7 @@ fn histories(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
                 )));
             }
             files.extend(found);
-        } else if path.is_dir() {
+        } else if path.is_dir() && !sessions::are_in(path, input) {
             files.push(RunDir::open(path).history());
         } else {
             files.push(path.clone());

@@ -19,6 +19,7 @@ use crate::logs;
 use crate::plan::Plan;
 use crate::registry;
 use crate::run::to_json;
+use crate::sessions;
 
 /// What the user wants to be different from what the history's header says, and how long it may take.
 #[derive(Clone, Debug)]
@@ -62,6 +63,9 @@ fn open(path: &Path) -> anyhow::Result<(String, Box<dyn Read + Send>)> {
         return Ok(("standard input".into(), Box::new(io::stdin())));
     }
     let name = path.display().to_string();
+    if path.is_dir() {
+        return Ok((name, sessions::open(path)?));
+    }
     let file = File::open(path).with_context(|| format!("failed to open {name}"))?;
     Ok((name, Box::new(file)))
 }

@@ -26,6 +26,7 @@ mod progress;
 mod registry;
 mod replay;
 mod run;
+mod sessions;
 mod simulated;
 mod units;
 mod vm;

@@ -167,7 +167,7 @@ pub enum Problem {
     },
     /// The kind of an imported file cannot be told.
     #[error(
-        "neither a keelhaul history, nor Jepsen's EDN, JSON or log lines: the first bytes fit none of them, so name the kind"
+        "neither a keelhaul history, nor Jepsen's EDN, JSON or log lines, nor transactions of Plume, dbcop or Cobra: the first bytes fit none of them, so name the kind"
     )]
     Unrecognised,
     /// An imported file is compressed.
@@ -264,6 +264,54 @@ pub enum Problem {
         previous: i64,
         /// What would have been accepted.
         tolerated: i64,
+    },
+    /// A line of Plume's text is no operation.
+    #[error(
+        "not an operation at column {column}: a line must read r(key,value,session,transaction) or w(…), with whole numbers"
+    )]
+    NotPlume {
+        /// Byte within the line, from 1.
+        column: usize,
+    },
+    /// A transaction goes on after another one.
+    #[error(
+        "transaction {txn} of session {session} goes on after another one: the operations of a transaction must stand together"
+    )]
+    TxnApart {
+        /// Whose.
+        session: i64,
+        /// Which.
+        txn: i64,
+    },
+    /// A write that cannot be told from the initial value.
+    #[error(
+        "key {key} is written 0, which is what a key holds before anybody writes it: written values must differ from it"
+    )]
+    InitialWritten {
+        /// Which key.
+        key: String,
+    },
+    /// A transaction that would be a line above the cap.
+    #[error("the transaction takes more than {max} bytes, the longest that is accepted")]
+    TxnTooLong {
+        /// The cap.
+        max: usize,
+    },
+    /// The bytes are not dbcop's.
+    #[error("not dbcop's bincode at byte {offset}: {expected}")]
+    NotBincode {
+        /// Bytes of the file before it.
+        offset: u64,
+        /// What should stand there.
+        expected: &'static str,
+    },
+    /// The bytes are not Cobra's.
+    #[error("not a log of Cobra's at byte {offset}: {expected}")]
+    NotCobra {
+        /// Bytes of the file before it.
+        offset: u64,
+        /// What should stand there.
+        expected: &'static str,
     },
     /// A value without its key.
     #[error(

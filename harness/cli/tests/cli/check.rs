@@ -61,3 +61,28 @@ fn a_folder_is_a_table_and_ends_with_the_worst() {
     let nothing = keelhaul(dir.path(), "check nothing");
     assert!(nothing.code == 64 && nothing.stderr.contains("holds no history"), "{nothing:?}");
 }
+
+#[test]
+fn a_folder_of_cobras_logs_is_one_history() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = |name: &str, entries: &[(u8, &[u64])]| {
+        let bytes = entries.iter().flat_map(|(letter, numbers)| {
+            [*letter].into_iter().chain(numbers.iter().flat_map(|n| n.to_be_bytes()))
+        });
+        std::fs::write(dir.path().join(name), bytes.collect::<Vec<u8>>()).unwrap();
+    };
+    log("T1.log", &[(b'S', &[1]), (b'W', &[7, 3, 0]), (b'C', &[1])]);
+    log("T2.log", &[(b'S', &[2]), (b'R', &[1, 7, 3, 0]), (b'C', &[2])]);
+    let json = keelhaul(dir.path(), "check . --workload stats --format json");
+    let judgement: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(judgement["verdict"], "valid", "{json:?}");
+    let cut = std::fs::read(dir.path().join("T2.log")).unwrap();
+    std::fs::write(dir.path().join("T2.log"), &cut[..cut.len() - 1]).unwrap();
+    let broken = keelhaul(dir.path(), "check . --workload stats");
+    assert!(broken.code == 64 && broken.stderr.contains("not a log of Cobra's"), "{broken:?}");
+    let none = keelhaul(dir.path(), "check empty --input cobra");
+    assert!(none.code == 64, "{none:?}");
+    std::fs::create_dir(dir.path().join("empty")).unwrap();
+    let none = keelhaul(dir.path(), "check empty --input cobra");
+    assert!(none.code == 64 && none.stderr.contains("no log of a session"), "{none:?}");
+}

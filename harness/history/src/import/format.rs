@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::log;
+use super::{log, sessions};
 use crate::error::Problem;
 
 /// What some programs put before UTF-8, in UTF-8.
@@ -22,12 +22,29 @@ pub enum Format {
     JepsenText,
     /// Porcupine's etcd logs.
     PorcupineEtcd,
+    /// Plume's text: an operation of a transaction a line.
+    Plume,
+    /// dbcop's sessions of transactions as JSON.
+    Dbcop,
+    /// The same as bincode.
+    DbcopBincode,
+    /// Logs of Cobra's clients.
+    Cobra,
 }
 
 impl Format {
     /// Every kind.
-    pub const ALL: [Self; 5] =
-        [Self::Keelhaul, Self::Edn, Self::Json, Self::JepsenText, Self::PorcupineEtcd];
+    pub const ALL: [Self; 9] = [
+        Self::Keelhaul,
+        Self::Edn,
+        Self::Json,
+        Self::JepsenText,
+        Self::PorcupineEtcd,
+        Self::Plume,
+        Self::Dbcop,
+        Self::DbcopBincode,
+        Self::Cobra,
+    ];
 
     /// Its name for arguments and headers.
     #[must_use]
@@ -38,6 +55,10 @@ impl Format {
             Self::Json => "json",
             Self::JepsenText => "jepsen-text",
             Self::PorcupineEtcd => "porcupine-etcd",
+            Self::Plume => "plume",
+            Self::Dbcop => "dbcop",
+            Self::DbcopBincode => "dbcop-bincode",
+            Self::Cobra => "cobra",
         }
     }
 
@@ -46,6 +67,9 @@ impl Format {
     #[must_use]
     pub fn recognise(head: &[u8]) -> Option<Self> {
         let head = head.strip_prefix(BYTE_ORDER_MARK).unwrap_or(head);
+        if let Some(format) = sessions::recognise(head) {
+            return Some(format);
+        }
         let head = head.trim_ascii_start();
         match head.first() {
             None | Some(b'#' | b'(' | b';' | b',') => Some(Self::Edn),
@@ -54,6 +78,7 @@ impl Format {
                 let inner = head[1..].trim_ascii_start();
                 match inner.first() {
                     Some(b'{') => Some(map_kind(inner)),
+                    Some(b'[') => Some(Self::Dbcop),
                     None | Some(b']' | b'#' | b';' | b',') => Some(Self::Edn),
                     Some(_) => None,
                 }
@@ -104,6 +129,7 @@ fn map_kind(map: &[u8]) -> Format {
     let Some(len) = memchr::memchr(b'"', key) else { return Format::Edn };
     match (&key[..len], key[len + 1..].trim_ascii_start().first()) {
         (b"keelhaul", Some(b':')) => Format::Keelhaul,
+        (b"params" | b"data", Some(b':')) => Format::Dbcop,
         (_, Some(b':')) => Format::Json,
         _ => Format::Edn,
     }
@@ -153,7 +179,23 @@ mod tests {
             kind("INFO  jepsen.util - 0\t:invoke\t:read\tnil\n"),
             Some(Format::PorcupineEtcd)
         );
-        for head in ["hello", "<html>", "[1,2]", "0 1 2", "INFO - hello", "\u{fffd}", "7"] {
+        assert_eq!(kind("r(15,0,0,0)\n"), Some(Format::Plume));
+        assert_eq!(kind("w(1, 2, 3, -1)"), Some(Format::Plume));
+        for head in ["[[{\"events\":", "[\n [", "{\"params\":{", "{\"data\": []}"] {
+            assert_eq!(kind(head), Some(Format::Dbcop), "{head}");
+        }
+        for head in [
+            "hello",
+            "<html>",
+            "[1,2]",
+            "r(1,2)",
+            "w(a,1,2,3)",
+            "Some more text, of no kind",
+            "0 1 2",
+            "INFO - hello",
+            "\u{fffd}",
+            "7",
+        ] {
             assert_eq!(kind(head), None, "{head}");
         }
         assert_eq!(Format::recognise(&[0xff, 0xfe, 0]), None);

@@ -24,6 +24,9 @@ pub const OPTION_CAS_MISMATCH: &str = "cas-mismatch";
 /// Option of an imported history's header: the name of its [`Format`].
 pub const OPTION_FORMAT: &str = "imported";
 
+/// Option of an imported history's header: true if the order of ops of different processes means nothing.
+pub const OPTION_UNTIMED: &str = "untimed";
+
 /// How far times may go back between processes, nanoseconds. Jepsen stamps an op when it is due and records it when its
 /// worker takes it: Elle's own example histories are up to five seconds out of order.
 pub const TIME_BACK_NS_MAX: i64 = 10_000_000_000;
@@ -112,7 +115,7 @@ impl<R: Read> Importer<R> {
     /// Its first bytes cannot be read.
     ///
     /// # Panics
-    /// `format` is [`Format::Keelhaul`], which a [`crate::Reader`] reads.
+    /// `format` is [`Format::Keelhaul`], which a [`crate::Reader`] reads, or one of [sessions](super::sessions).
     pub fn new(input: R, format: Format, independent: Independent) -> Result<Self, ReadError> {
         let mut header = Header::new("", "");
         header.options.set(OPTION_FORMAT, &format.as_str().into());
@@ -416,6 +419,9 @@ fn syntax(format: Format) -> Syntax {
         Format::Json => Syntax::Json(Frame::default()),
         Format::JepsenText => Syntax::Log { prefixed: false },
         Format::PorcupineEtcd => Syntax::Log { prefixed: true },
+        Format::Plume | Format::Dbcop | Format::DbcopBincode | Format::Cobra => {
+            panic!("{format} is imported by sessions")
+        }
     }
 }
 

@@ -13,6 +13,8 @@
 //! * *Porcupine's etcd logs*: the same behind `INFO  jepsen.util - `. There a failed cas means that the store compared
 //!   and found another value, which is a promise to check. Such an op carries the error [`CAS_MISMATCH`], and the
 //!   header's option [`OPTION_CAS_MISMATCH`] is true.
+//! * *Plume's text*, *dbcop's JSON and bincode*, *Cobra's logs*: transactions by session, without times. Each becomes a
+//!   `txn` of reads and writes; the header's option [`OPTION_UNTIMED`] is true.
 //!
 //! # Values
 //! A [`crate::Value`] has no keywords, sets, ratios or floats. Keywords and symbols become text without their colon,
@@ -58,12 +60,14 @@ mod pairs;
 mod plain;
 mod record;
 mod repair;
+mod sessions;
 mod source;
 mod window;
 
 pub use format::Format;
 pub use importer::{
-    CAS_MISMATCH, Importer, Independent, OPTION_CAS_MISMATCH, OPTION_FORMAT, Options,
-    TIME_BACK_NS_MAX,
+    CAS_MISMATCH, Importer, Independent, OPTION_CAS_MISMATCH, OPTION_FORMAT, OPTION_UNTIMED,
+    Options, TIME_BACK_NS_MAX,
 };
+pub use sessions::{SESSION_END, Sessions};
 pub use source::{Imported, OpSource, Source, open, open_all};

@@ -5,6 +5,7 @@ use std::io::{self, Cursor, Read};
 use super::format::{BYTE_ORDER_MARK, Format, mistaken};
 use super::importer::{Importer, Options};
 use super::repair::{Mended, repair};
+use super::sessions::{self, Sessions};
 use crate::error::{Problem, ReadError};
 use crate::{Ending, Header, Op, RawOp, Reader};
 
@@ -100,6 +101,24 @@ impl<R: Read> OpSource for Importer<R> {
     }
 }
 
+impl<R: Read> OpSource for Sessions<R> {
+    fn header(&self) -> &Header {
+        self.header()
+    }
+
+    fn next_op(&mut self) -> Result<Option<RawOp<'_>>, ReadError> {
+        self.next_op()
+    }
+
+    fn line(&self) -> u64 {
+        self.line()
+    }
+
+    fn ending(&self) -> Option<Ending> {
+        Some(Ending::Unsealed { torn_tail: false })
+    }
+}
+
 /// A history that was repaired, in memory.
 pub struct Repaired {
     reader: Reader<Cursor<Vec<u8>>>,
@@ -140,6 +159,8 @@ pub enum Source<R: Read> {
     Own(Box<Reader<Rest<R>>>),
     /// Of another tool.
     Foreign(Box<Importer<Rest<R>>>),
+    /// Of another tool, by sessions.
+    Sessions(Box<Sessions<Rest<R>>>),
     /// Of any, repaired.
     Repaired(Box<Repaired>),
 }
@@ -149,6 +170,7 @@ impl<R: Read> Source<R> {
         match self {
             Self::Own(reader) => &**reader,
             Self::Foreign(importer) => &**importer,
+            Self::Sessions(sessions) => &**sessions,
             Self::Repaired(repaired) => &**repaired,
         }
     }
@@ -163,6 +185,7 @@ impl<R: Read> OpSource for Source<R> {
         match self {
             Self::Own(reader) => reader.next_op(),
             Self::Foreign(importer) => importer.next_op(),
+            Self::Sessions(sessions) => sessions.next_op(),
             Self::Repaired(repaired) => repaired.next_op(),
         }
     }
@@ -205,6 +228,10 @@ pub fn open<R: Read>(
     let importer = match format {
         Format::Keelhaul if options.repair => own_importer(rest)?,
         Format::Keelhaul => return Ok(Source::Own(Box::new(Reader::new(rest)?))),
+        // There is nothing to repair: every transaction is whole, and no two overlap.
+        _ if sessions::is_sessions(format) => {
+            return Ok(Source::Sessions(Box::new(Sessions::new(rest, format))));
+        }
         _ => Importer::new(rest, format, options.independent)?,
     };
     if !options.repair {

@@ -114,6 +114,7 @@ impl<R: Read> Window<R> {
             Problem::NotEdn { expected, .. } => Problem::NotEdn { column, expected },
             Problem::NotJson { expected, .. } => Problem::NotJson { column, expected },
             Problem::NotALogLine { .. } => Problem::NotALogLine { column },
+            Problem::NotPlume { .. } => Problem::NotPlume { column },
             Problem::NotUtf8 { .. } => Problem::NotUtf8 { column },
             other => other,
         };

@@ -1,0 +1,147 @@
+//! Plume's text: an operation a line.
+//!
+//! `r(key,value,session,transaction)` or `w(…)`, four whole numbers. The operations of a transaction stand together; a
+//! transaction of number -1 was rolled back, and so are lines of it that follow each other in one session. A key holds
+//! 0 before anybody writes it.
+
+use std::collections::HashSet;
+use std::io::Read;
+
+use super::Txn;
+use super::ops::Does;
+use crate::error::{Problem, ReadError};
+use crate::import::pairs::Who;
+use crate::import::record::Fault;
+use crate::import::window::Window;
+use crate::{Kind, LINE_BYTES_MAX};
+
+/// The number of transactions that were rolled back.
+const ROLLED_BACK: i64 = -1;
+
+/// A line in pieces.
+struct Line<'a> {
+    does: Does,
+    key: &'a str,
+    value: &'a str,
+    session: i64,
+    txn: i64,
+}
+
+/// Whether the first line is an operation.
+pub(super) fn looks_right(head: &[u8]) -> bool {
+    let end = memchr::memchr(b'\n', head).unwrap_or(head.len());
+    let line = std::str::from_utf8(&head[..end]);
+    line.is_ok_and(|line| parse(line.trim_ascii()).is_ok())
+}
+
+/// Reads a line, or says at which byte of it something else should stand.
+fn parse(line: &str) -> Result<Line<'_>, usize> {
+    let does = match line.as_bytes().first() {
+        Some(b'r') => Does::Read,
+        Some(b'w') => Does::Write,
+        _ => return Err(0),
+    };
+    let mut at = 1;
+    let mut number = |before: u8| {
+        let bytes = line.as_bytes();
+        if bytes.get(at) != Some(&before) {
+            return Err(at);
+        }
+        at += 1;
+        while bytes.get(at) == Some(&b' ') {
+            at += 1;
+        }
+        let from = at;
+        at += usize::from(bytes.get(at) == Some(&b'-'));
+        let digits = at;
+        while bytes.get(at).is_some_and(u8::is_ascii_digit) {
+            at += 1;
+        }
+        let zeros = at > digits + 1 && bytes[digits] == b'0';
+        let text = &line[from..at];
+        if zeros || text == "-0" || text.parse::<i64>().is_err() { Err(from) } else { Ok(text) }
+    };
+    let (key, value) = (number(b'(')?, number(b',')?);
+    let whole = |text: &str| text.parse().unwrap_or_default();
+    let (session, txn) = (whole(number(b',')?), whole(number(b',')?));
+    if &line.as_bytes()[at..] == b")" {
+        Ok(Line { does, key, value, session, txn })
+    } else {
+        Err(at)
+    }
+}
+
+pub(super) struct Plume<R> {
+    window: Window<R>,
+    /// Session and number of transactions that are over.
+    over: HashSet<(i64, i64)>,
+}
+
+impl<R: Read> Plume<R> {
+    pub fn new(window: Window<R>) -> Self {
+        Self { window, over: HashSet::new() }
+    }
+
+    /// Reads lines as long as they are of one transaction; false at the end of the file.
+    pub fn next_txn(&mut self, into: &mut Txn) -> Result<bool, ReadError> {
+        let mut current = None;
+        while let Some((from, to, next)) = self.line()? {
+            let text = &self.window.text[from..to];
+            let parsed = parse(text);
+            let fault = |at: usize, problem| self.window.error(Fault::new(from + at, problem));
+            let line = parsed.map_err(|at| fault(at, Problem::NotPlume { column: 0 }))?;
+            let name = (line.session, line.txn);
+            if current.is_some_and(|current| current != name) {
+                break;
+            }
+            if current.is_none() {
+                let (session, txn) = name;
+                if txn != ROLLED_BACK && !self.over.insert(name) {
+                    return Err(fault(0, Problem::TxnApart { session, txn }));
+                }
+                let process = u32::try_from(session).ok().filter(|id| *id <= Who::CLIENT_MAX);
+                into.session = process
+                    .ok_or_else(|| fault(0, Problem::ForeignProcess(session.to_string())))?;
+                into.outcome = if txn == ROLLED_BACK { Kind::Fail } else { Kind::Ok };
+                into.line = self.window.line_of(from);
+                current = Some(name);
+            }
+            let pushed = into.ops.push_from_zero(line.does, line.key, line.value);
+            pushed.map_err(|problem| fault(0, problem))?;
+            self.window.consume(next);
+        }
+        if current.is_some() {
+            into.ops.close();
+        }
+        Ok(current.is_some())
+    }
+
+    /// Where the next line that is not blank begins and ends, and where the one after it begins.
+    fn line(&mut self) -> Result<Option<(usize, usize, usize)>, ReadError> {
+        loop {
+            let start = self.window.start;
+            let unread = self.window.unread();
+            let blank = unread.len() - unread.trim_ascii_start().len();
+            let newline = memchr::memchr(b'\n', &unread.as_bytes()[blank..]);
+            let len = newline.unwrap_or(unread.len() - blank);
+            if newline.is_none() && !self.window.ended && len <= LINE_BYTES_MAX {
+                self.window.fill()?;
+                continue;
+            }
+            let line = &unread[blank..blank + len];
+            if len > LINE_BYTES_MAX {
+                let problem = Problem::LineTooLong { max: LINE_BYTES_MAX };
+                return Err(self.window.error(Fault::new(start + blank, problem)));
+            }
+            if newline.is_none() && self.window.garbled {
+                return Err(self.window.not_utf8());
+            }
+            if line.is_empty() {
+                return Ok(None);
+            }
+            let from = start + blank;
+            let end = from + line.trim_ascii_end().len();
+            return Ok(Some((from, end, from + len + usize::from(newline.is_some()))));
+        }
+    }
+}
