@@ -78,7 +78,7 @@ impl Format {
                 let inner = head[1..].trim_ascii_start();
                 match inner.first() {
                     Some(b'{') => Some(map_kind(inner)),
-                    Some(b'[') => Some(Self::Dbcop),
+                    Some(b'[') => sessions::looks_like_session(&inner[1..]).then_some(Self::Dbcop),
                     None | Some(b']' | b'#' | b';' | b',') => Some(Self::Edn),
                     Some(_) => None,
                 }
@@ -181,7 +181,9 @@ mod tests {
         );
         assert_eq!(kind("r(15,0,0,0)\n"), Some(Format::Plume));
         assert_eq!(kind("w(1, 2, 3, -1)"), Some(Format::Plume));
-        for head in ["[[{\"events\":", "[\n [", "{\"params\":{", "{\"data\": []}"] {
+        for head in
+            ["[[{\"events\":", "[\n [", "[[],[{ \"events\"", "{\"params\":{", "{\"data\": []}"]
+        {
             assert_eq!(kind(head), Some(Format::Dbcop), "{head}");
         }
         for head in [

@@ -51,6 +51,16 @@ pub(super) fn recognise(head: &[u8]) -> Option<Format> {
     plume::looks_right(head).then_some(Format::Plume)
 }
 
+/// Whether JSON that follows the bracket of a first list within a list is of dbcop's transactions, as far as it is there.
+pub(super) fn looks_like_session(json: &[u8]) -> bool {
+    let json = json.trim_ascii_start();
+    match json.first() {
+        None | Some(b']') => true,
+        Some(b'{') => matches!(json[1..].trim_ascii_start().first(), None | Some(b'"')),
+        Some(_) => false,
+    }
+}
+
 /// A transaction as the file has it.
 #[derive(Debug)]
 struct Txn {
