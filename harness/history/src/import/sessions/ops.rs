@@ -22,10 +22,6 @@ impl Ops {
         self.json.clear();
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.json.is_empty()
-    }
-
     /// Adds an operation; key and value are JSON.
     pub fn push(&mut self, does: Does, key: &str, value: &str) -> Result<(), Problem> {
         let begin = if self.json.is_empty() { "[[\"" } else { ",[\"" };

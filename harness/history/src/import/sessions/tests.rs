@@ -124,8 +124,14 @@ fn json_that_is_not_dbcops() {
     }
 }
 
-/// The same history as dbcop's bincode.
-fn bincode(sessions: &[&[(&[(bool, u64, u64, bool)], bool)]]) -> Vec<u8> {
+/// Whether it writes, key, value, and whether it succeeded.
+type Event = (bool, u64, u64, bool);
+
+/// Events, and whether they were committed.
+type Events<'a> = (&'a [Event], bool);
+
+/// Sessions as dbcop's bincode.
+fn bincode(sessions: &[&[Events<'_>]]) -> Vec<u8> {
     let mut file: Vec<u8> = [7u64, 3, 2, 1, 4].iter().flat_map(|n| n.to_le_bytes()).collect();
     for text in ["Galera", "2019", ""] {
         file.extend((text.len() as u64).to_le_bytes());
@@ -161,7 +167,7 @@ fn bincode_of_dbcop() {
         refused(&file[..cut], Format::DbcopBincode, "not dbcop's bincode at byte");
     }
     refused(&[&file[..], b"x"].concat(), Format::DbcopBincode, "must end after the last session");
-    let mut wrong = file.clone();
+    let mut wrong = file;
     *wrong.last_mut().unwrap() = 2;
     refused(&wrong, Format::DbcopBincode, "a byte of 0 or 1 must say whether the transaction");
     wrong[40..48].fill(0xff);
