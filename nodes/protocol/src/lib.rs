@@ -6,4 +6,7 @@
 pub mod api;
 pub mod kv;
 pub mod membership;
+pub mod mutant;
 pub mod raft;
+
+pub use mutant::Mutant;

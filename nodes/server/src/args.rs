@@ -6,8 +6,10 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use keelhaul_protocol::Mutant;
 use keelhaul_protocol::api::NodeId;
-use keelhaul_protocol::raft::Mutant;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
 
 use crate::error::ArgsError;
 
@@ -36,6 +38,9 @@ pub enum ProtocolKind {
 }
 
 impl ProtocolKind {
+    /// Every one.
+    pub const ALL: [Self; 1] = [Self::Raft];
+
     /// Its name, as on the command line.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -47,7 +52,41 @@ impl ProtocolKind {
     /// The protocol of that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        (name == Self::Raft.as_str()).then_some(Self::Raft)
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
+    /// How it can answer reads; the first is what it does by itself.
+    #[must_use]
+    pub const fn reads(self) -> &'static [Reads] {
+        match self {
+            Self::Raft => &[Reads::Quorum, Reads::Lease],
+        }
+    }
+}
+
+/// How a node answers reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reads {
+    /// Linearizably: a quorum is asked each time.
+    #[default]
+    Quorum,
+    /// Linearizably, as long as clocks run at about the same rate: the leader alone, while it holds a lease.
+    Lease,
+    /// From whatever the node at hand has applied.
+    Local,
+}
+
+impl Reads {
+    const ALL: [Self; 3] = [Self::Quorum, Self::Lease, Self::Local];
+
+    /// Its name, as on the command line.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Quorum => "index",
+            Self::Lease => "lease",
+            Self::Local => "local",
+        }
     }
 }
 
@@ -80,8 +119,8 @@ pub struct ServerArgs {
     pub cluster: u64,
     /// Seed of its random choices; each node of a cluster draws from a stream of its own.
     pub seed: u64,
-    /// Whether a leader that holds a lease answers reads alone.
-    pub lease_reads: bool,
+    /// How it answers reads; one of [`ProtocolKind::reads`].
+    pub reads: Reads,
     /// A deliberate mistake to make.
     pub mutant: Option<Mutant>,
     /// Times that replace the protocol's own.
@@ -127,8 +166,8 @@ impl ServerArgs {
         flag("--data", self.data_dir.to_string_lossy().into_owned());
         flag("--cluster", self.cluster.to_string());
         flag("--seed", self.seed.to_string());
-        if self.lease_reads {
-            flag("--read", "lease".to_owned());
+        if self.reads != Reads::default() {
+            flag("--read", self.reads.as_str().to_owned());
         }
         if let Some(mutant) = self.mutant {
             flag("--mutant", mutant.name().to_owned());
@@ -148,6 +187,13 @@ impl ServerArgs {
         }
         flags
     }
+
+    /// One stream a node: the nodes of a cluster share a seed and must not choose alike.
+    pub(crate) fn generator(&self) -> ChaCha8Rng {
+        let mut generator = ChaCha8Rng::seed_from_u64(self.seed);
+        generator.set_stream(u64::from(self.id.0));
+        generator
+    }
 }
 
 /// Arguments being read.
@@ -160,7 +206,7 @@ struct Draft {
     data_dir: Option<PathBuf>,
     cluster: u64,
     seed: u64,
-    lease_reads: bool,
+    reads: Reads,
     mutant: Option<Mutant>,
     timing: Timing,
     snapshot_entries: Option<u64>,
@@ -195,11 +241,8 @@ impl Draft {
             "--cluster" => self.cluster = number()?,
             "--seed" => self.seed = number()?,
             "--read" => {
-                self.lease_reads = match value {
-                    "lease" => true,
-                    "index" => false,
-                    _ => return Err(bad("lease or index")),
-                };
+                let known = Reads::ALL.into_iter().find(|reads| reads.as_str() == value);
+                self.reads = known.ok_or_else(|| bad("index, lease or local"))?;
             }
             "--mutant" => self.mutant = Some(value.parse()?),
             "--election-ms" => {
@@ -229,6 +272,19 @@ impl Draft {
         if self.voters.as_ref().is_some_and(|voters| !voters.iter().all(is_peer)) {
             return Err(ArgsError::Conflict("--voters names a node that --peers does not"));
         }
+        if !protocol.reads().contains(&self.reads) {
+            return Err(ArgsError::NotOffered {
+                protocol: protocol.as_str(),
+                what: format!("--read {}", self.reads.as_str()),
+            });
+        }
+        if let Some(mutant) = self.mutant
+            && mutant.protocol() != protocol.as_str()
+            && !mutant.info().in_storage
+        {
+            let what = format!("--mutant {mutant}");
+            return Err(ArgsError::NotOffered { protocol: protocol.as_str(), what });
+        }
         let own = self.peers.iter().find(|(peer, _)| *peer == id).map(|(_, address)| *address);
         let own = own.ok_or(ArgsError::Conflict("--peers must name the node of --id too"))?;
         Ok(ServerArgs {
@@ -240,7 +296,7 @@ impl Draft {
             data_dir: self.data_dir.ok_or(ArgsError::Required("--data"))?,
             cluster: self.cluster,
             seed: self.seed,
-            lease_reads: self.lease_reads,
+            reads: self.reads,
             mutant: self.mutant,
             timing: self.timing,
             snapshot_entries: self.snapshot_entries,
@@ -312,7 +368,8 @@ mod tests {
         check("--id 3", "--peers must name the node of --id too");
         check("--peers 2=10.77.0.2:1,2=10.77.0.2:2", "--peers names a node twice");
         check("--peers 2", "--peers 2 is not a list like");
-        check("--read local", "--read local is not lease or index");
+        check("--read local", "raft does not offer --read local");
+        check("--read stale", "--read stale is not index, lease or local");
         check("--mutant none-such", "unknown mutant 'none-such'");
         check("--election-ms 300-150", "--election-ms 300-150 is not a range like");
         check("--voters 1,x", "--voters 1,x is not a list like 1,2,3");

@@ -5,22 +5,24 @@
 
 use std::collections::BTreeMap;
 
-use keelhaul_protocol::api::{Effect, Input, Nanos, NodeId, Note, RequestId, SyncTicket};
+use keelhaul_protocol::api::{
+    Effect, Input, Nanos, NodeId, Note, RequestId, SyncTicket, Vocabulary,
+};
 use keelhaul_protocol::kv;
 
 use crate::protocol::Protocol;
 use crate::storage::Command;
 
 /// What surrounds a node: its disk, its peers, its clients.
-pub trait World<Message, Client> {
+pub trait World<Message: Vocabulary, Client> {
     /// A change to what is stored, in order.
-    fn store(&mut self, command: Command);
+    fn store(&mut self, command: Command<Message>);
     /// A message to a peer, best effort.
     fn send(&mut self, to: NodeId, message: Message);
     /// The answer to a request.
     fn reply(&mut self, client: Client, response: kv::Response);
     /// Something worth a line in a log.
-    fn note(&mut self, note: Note);
+    fn note(&mut self, note: Note<Message::Era>);
 }
 
 /// A protocol at work. `Client` is how its driver finds the one who asked.
@@ -101,6 +103,8 @@ impl<P: Protocol, Client> Core<P, Client> {
             match effect {
                 Effect::SaveHardState(hard_state) => world.store(Command::HardState(hard_state)),
                 Effect::Append(entries) => world.store(Command::Append(entries)),
+                Effect::Put(entries) => world.store(Command::Put(entries)),
+                Effect::Truncate(from) => world.store(Command::Truncate(from)),
                 Effect::SaveSnapshot { snapshot, log_from, keep_log } => {
                     world.store(Command::Snapshot { snapshot, log_from, keep_log });
                 }

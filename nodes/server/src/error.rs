@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use keelhaul_protocol::raft::UnknownMutant;
+use keelhaul_protocol::mutant::UnknownMutant;
 
 use crate::storage::StorageError;
 
@@ -86,6 +86,14 @@ pub enum ArgsError {
     /// No such mistake.
     #[error(transparent)]
     UnknownMutant(#[from] UnknownMutant),
+    /// What another protocol offers.
+    #[error("{protocol} does not offer {what}")]
+    NotOffered {
+        /// Which protocol was asked for.
+        protocol: &'static str,
+        /// The flag and its value.
+        what: String,
+    },
     /// Values that do not go together.
     #[error("{0}")]
     Conflict(&'static str),

@@ -38,7 +38,7 @@ pub mod storage;
 mod tests;
 pub mod wire;
 
-pub use args::{ProtocolKind, ServerArgs, Timing};
+pub use args::{ProtocolKind, Reads, ServerArgs, Timing};
 pub use error::{ArgsError, ServerError};
 pub use protocol::Protocol;
 pub use run::{run, run_until};

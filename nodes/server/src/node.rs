@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use keelhaul_protocol::api::{Effect, NodeId, Note};
+use keelhaul_protocol::api::{Effect, Era, NodeId, Note, Vocabulary};
 use keelhaul_protocol::kv;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::time::sleep_until;
@@ -40,13 +40,13 @@ pub(crate) struct Sources<M> {
 /// A node at work.
 pub(crate) struct Node<P: Protocol> {
     core: Core<P, Pending>,
-    around: Around,
+    around: Around<P::Message>,
 }
 
 /// What is around it in a process.
-struct Around {
+struct Around<M: Vocabulary> {
     log: Log,
-    worker: Worker,
+    worker: Worker<M>,
     outboxes: BTreeMap<NodeId, Rc<Outbox>>,
 }
 
@@ -64,7 +64,7 @@ impl<P: Protocol> Node<P> {
     pub(crate) fn new(
         protocol: P,
         effects: Vec<Effect<P::Message>>,
-        worker: Worker,
+        worker: Worker<P::Message>,
         outboxes: BTreeMap<NodeId, Rc<Outbox>>,
         log: Log,
     ) -> Self {
@@ -133,8 +133,8 @@ impl<P: Protocol> Node<P> {
     }
 }
 
-impl<M: serde::Serialize> World<M, Pending> for Around {
-    fn store(&mut self, command: Command) {
+impl<M: Vocabulary> World<M, Pending> for Around<M> {
+    fn store(&mut self, command: Command<M>) {
         self.worker.send(command);
     }
 
@@ -159,23 +159,21 @@ impl<M: serde::Serialize> World<M, Pending> for Around {
         }
     }
 
-    fn note(&mut self, note: Note) {
+    fn note(&mut self, note: Note<M::Era>) {
         self.log.line(Words(note));
     }
 }
 
 /// A note as a line of the log.
-struct Words(Note);
+struct Words<E>(Note<E>);
 
-impl std::fmt::Display for Words {
+impl<E: Era> std::fmt::Display for Words<E> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.0 {
-            Note::Leading(term) => write!(f, "leading in term {}", term.0),
-            Note::SteppedDown(term) => write!(f, "stepped down in term {}", term.0),
-            Note::Following(term, leader) => {
-                write!(f, "following n{} in term {}", leader.0, term.0)
-            }
-            Note::Campaigning(term) => write!(f, "campaigning for term {}", term.0),
+            Note::Leading(era) => write!(f, "leading in {era}"),
+            Note::SteppedDown(era) => write!(f, "stepped down in {era}"),
+            Note::Following(era, leader) => write!(f, "following n{} in {era}", leader.0),
+            Note::Campaigning(era) => write!(f, "campaigning for {era}"),
         }
     }
 }

@@ -1,13 +1,13 @@
 //! What the process needs from a protocol.
 
-use keelhaul_protocol::api::{Effect, Input, Nanos};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use keelhaul_protocol::api::{Effect, Input, Nanos, Stored, Vocabulary};
+
+use crate::args::ServerArgs;
 
 /// A protocol as a state machine: an input goes in, effects come out, to be carried out in order.
 pub trait Protocol {
-    /// What its nodes say to each other.
-    type Message: Serialize + DeserializeOwned + 'static;
+    /// What its nodes say to each other, and with that all other types of its border.
+    type Message: Vocabulary;
 
     /// Takes an input at a time and adds what is to be done about it to `effects`.
     fn step(
@@ -16,4 +16,15 @@ pub trait Protocol {
         input: Input<Self::Message>,
         effects: &mut Vec<Effect<Self::Message>>,
     );
+}
+
+/// A protocol that a process can host: it is started as the arguments want it.
+pub(crate) trait Hosted: Protocol + Sized {
+    /// A node from what its disk held; `effects` is what it wants done at its start.
+    fn start(
+        args: &ServerArgs,
+        stored: Stored<Self::Message>,
+        now: Nanos,
+        effects: &mut Vec<Effect<Self::Message>>,
+    ) -> Self;
 }

@@ -1,12 +1,11 @@
 //! Raft as a protocol that this process can run.
 
+use keelhaul_protocol::Mutant;
 use keelhaul_protocol::api::{Effect, Input, Nanos, Stored};
 use keelhaul_protocol::raft::{Config, Message, Replica};
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
 
-use crate::args::ServerArgs;
-use crate::protocol::Protocol;
+use crate::args::{Reads, ServerArgs};
+use crate::protocol::{Hosted, Protocol};
 
 const MILLISECOND: u64 = 1_000_000;
 
@@ -18,14 +17,15 @@ impl Protocol for Replica {
     }
 }
 
-/// A replica as the arguments want it, from what its disk held.
-pub(crate) fn start(
-    args: &ServerArgs,
-    stored: Stored,
-    now: Nanos,
-    effects: &mut Vec<Effect<Message>>,
-) -> Replica {
-    Replica::new(config(args), stored, now, generator(args), effects)
+impl Hosted for Replica {
+    fn start(
+        args: &ServerArgs,
+        stored: Stored<Message>,
+        now: Nanos,
+        effects: &mut Vec<Effect<Message>>,
+    ) -> Self {
+        Self::new(config(args), stored, now, args.generator(), effects)
+    }
 }
 
 fn config(args: &ServerArgs) -> Config {
@@ -42,14 +42,7 @@ fn config(args: &ServerArgs) -> Config {
         config.snapshot_entries = entries;
         config.keep_entries = config.keep_entries.min(entries / 2);
     }
-    config.lease_reads = args.lease_reads;
-    config.mutant = args.mutant;
+    config.lease_reads = args.reads == Reads::Lease;
+    config.mutant = args.mutant.map(|Mutant::Raft(mutant)| mutant);
     config
-}
-
-/// One stream a node: the nodes of a cluster share a seed and must not choose alike.
-fn generator(args: &ServerArgs) -> ChaCha8Rng {
-    let mut generator = ChaCha8Rng::seed_from_u64(args.seed);
-    generator.set_stream(u64::from(args.id.0));
-    generator
 }

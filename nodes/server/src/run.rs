@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use keelhaul_protocol::api::{NodeId, Stored};
+use keelhaul_protocol::api::{NodeId, Stored, Vocabulary};
+use keelhaul_protocol::raft;
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
@@ -20,8 +21,7 @@ use crate::inbound::INBOUND_MAX;
 use crate::log::Log;
 use crate::node::{Node, Sources};
 use crate::peers::{self, Membership, Outbox};
-use crate::protocol::Protocol;
-use crate::raft;
+use crate::protocol::Hosted;
 use crate::storage::{Identity, RealDisk, Recovery, Storage, Worker};
 use crate::wire::PeerGreeting;
 
@@ -103,32 +103,34 @@ pub(crate) async fn serve(
     sockets: Sockets,
     shutdown: impl Future<Output = Result<(), ServerError>>,
 ) -> Result<(), ServerError> {
+    match args.protocol {
+        ProtocolKind::Raft => host::<raft::Replica>(args, sockets, shutdown).await,
+    }
+}
+
+async fn host<P: Hosted>(
+    args: ServerArgs,
+    sockets: Sockets,
+    shutdown: impl Future<Output = Result<(), ServerError>>,
+) -> Result<(), ServerError> {
     let log = Log::new(args.id);
     let identity =
         Identity { protocol: args.protocol.as_str(), node: args.id.0, cluster: args.cluster };
-    let (storage, stored, recovery) =
-        Storage::open(RealDisk, args.mutant, &args.data_dir, &identity, SEGMENT_BYTES)?;
+    let (storage, stored, recovery) = Storage::<P::Message>::open(
+        RealDisk,
+        args.mutant,
+        &args.data_dir,
+        &identity,
+        SEGMENT_BYTES,
+    )?;
     announce(&log, &args, &stored, &recovery);
     let (reports, reports_queue) = mpsc::unbounded_channel();
     let worker = Worker::spawn(storage, reports)
         .map_err(|source| ServerError::Process { action: "start its storage thread", source })?;
     let mut effects = Vec::new();
-    match args.protocol {
-        ProtocolKind::Raft => {
-            let replica = raft::start(&args, stored, log.now(), &mut effects);
-            let (outboxes, sources) = connect(&args, sockets, reports_queue, log);
-            let node = Node::new(replica, effects, worker, outboxes, log);
-            node_until(node, sources, shutdown, log).await
-        }
-    }
-}
-
-async fn node_until<P: Protocol>(
-    node: Node<P>,
-    sources: Sources<P::Message>,
-    shutdown: impl Future<Output = Result<(), ServerError>>,
-    log: Log,
-) -> Result<(), ServerError> {
+    let protocol = P::start(&args, stored, log.now(), &mut effects);
+    let (outboxes, sources) = connect(&args, sockets, reports_queue, log);
+    let node = Node::new(protocol, effects, worker, outboxes, log);
     let mut reason = Ok(());
     let stop = async { reason = shutdown.await };
     node.run(sources, stop).await?;
@@ -136,7 +138,7 @@ async fn node_until<P: Protocol>(
     reason
 }
 
-fn announce(log: &Log, args: &ServerArgs, stored: &Stored, recovery: &Recovery) {
+fn announce<M: Vocabulary>(log: &Log, args: &ServerArgs, stored: &Stored<M>, recovery: &Recovery) {
     let Recovery { segments, entries, snapshot_index, torn_bytes } = recovery;
     let mutant = args.mutant.map_or(String::new(), |mutant| format!(", mutant {}", mutant.name()));
     log.line(format_args!(
@@ -148,9 +150,9 @@ fn announce(log: &Log, args: &ServerArgs, stored: &Stored, recovery: &Recovery) 
         args.listen_client,
     ));
     log.line(format_args!(
-        "recovered term {}, {entries} entries after snapshot {snapshot_index} from {segments} log segments, \
+        "recovered {}, {entries} entries after snapshot {snapshot_index} from {segments} log segments, \
          {torn_bytes} torn bytes cut",
-        stored.hard_state.term.0,
+        stored.hard_state,
     ));
 }
 

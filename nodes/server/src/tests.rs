@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::args::{ProtocolKind, ServerArgs, Timing};
+use crate::args::{ProtocolKind, Reads, ServerArgs, Timing};
 use crate::error::ServerError;
 use crate::run::{on_runtime, run_until};
 use crate::wire::{
@@ -68,7 +68,7 @@ impl Cluster {
             data_dir: self.data(node),
             cluster: 1,
             seed: 7,
-            lease_reads: false,
+            reads: Reads::Quorum,
             mutant: None,
             timing: Timing { election_ms: Some((150, 300)), heartbeat_ms: Some(30) },
             snapshot_entries: Some(20),

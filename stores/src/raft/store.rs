@@ -8,9 +8,9 @@ use std::rc::Rc;
 use keelhaul_cluster::{Daemon, Node, SELF_EXE};
 use keelhaul_engine::{Client, Connect, LocalFuture};
 use keelhaul_history::{NodeId, Process};
-use keelhaul_protocol::api;
 use keelhaul_protocol::raft::Mutant;
-use keelhaul_server::{ProtocolKind, ServerArgs, Timing};
+use keelhaul_protocol::{self as protocol, api};
+use keelhaul_server::{ProtocolKind, Reads, ServerArgs, Timing};
 
 use super::client::RaftClient;
 use super::members::{self, CLIENT_PORT, Member, PEER_PORT};
@@ -84,8 +84,8 @@ impl Raft {
             // Nodes of a run that was left behind on shared hosts must not take part in this one.
             cluster: self.seed,
             seed: self.seed,
-            lease_reads: self.lease_reads,
-            mutant: self.mutant,
+            reads: if self.lease_reads { Reads::Lease } else { Reads::Quorum },
+            mutant: self.mutant.map(protocol::Mutant::Raft),
             timing: self.timing(),
             snapshot_entries: self.snapshot_entries,
             voters: None,

@@ -444,7 +444,7 @@ mod real {
     //! Against three real nodes.
 
     use keelhaul_protocol::membership::{Change, Membership, Refusal};
-    use keelhaul_server::{ProtocolKind, ServerArgs, Timing, run_until};
+    use keelhaul_server::{ProtocolKind, Reads, ServerArgs, Timing, run_until};
     use tempfile::TempDir;
     use tokio::sync::oneshot;
 
@@ -478,7 +478,7 @@ mod real {
                     data_dir: directory.path().join(id.0.to_string()),
                     cluster: 1,
                     seed: 3,
-                    lease_reads: false,
+                    reads: Reads::Quorum,
                     mutant: None,
                     timing: Timing { election_ms: Some((150, 300)), heartbeat_ms: Some(30) },
                     snapshot_entries: None,

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{Command, Key, Response, SessionId, Value};
-use crate::api::{Entry, LogIndex, Payload};
+use crate::api::{LogEntry, LogIndex, Payload};
 use crate::membership::Membership;
 
 /// Sessions kept at most. A client that is silent while this many others are busy loses its own. It is part of what
@@ -58,14 +58,14 @@ pub struct Machine {
 
 impl Machine {
     /// Applies an entry and says what its client is to be told. Entries come in the order of the log, each
-    /// once.
-    pub fn apply(&mut self, entry: &Entry) -> Option<Response> {
+    /// once. Replicas are given equal ones: all of an entry goes into the digest.
+    pub fn apply(&mut self, entry: &impl LogEntry) -> Option<Response> {
         self.digest = chain(self.digest, entry);
-        match &entry.payload {
+        match entry.payload() {
             Payload::Noop => None,
-            Payload::Register => Some(self.register(entry.index)),
+            Payload::Register => Some(self.register(entry.index())),
             Payload::Command { session, sequence, command } => {
-                Some(self.once(entry.index, *session, *sequence, command))
+                Some(self.once(entry.index(), *session, *sequence, command))
             }
             Payload::Membership(membership) => {
                 self.membership = Some(membership.clone());
@@ -75,8 +75,8 @@ impl Machine {
     }
 
     /// As [`Machine::apply`], but a command that was applied before is applied again (the mutant R28).
-    pub(crate) fn apply_again(&mut self, entry: &Entry) -> Option<Response> {
-        match &entry.payload {
+    pub(crate) fn apply_again(&mut self, entry: &impl LogEntry) -> Option<Response> {
+        match entry.payload() {
             Payload::Command { command, .. } => {
                 self.digest = chain(self.digest, entry);
                 Some(self.perform(command))
@@ -197,7 +197,7 @@ impl Machine {
 }
 
 /// FNV-1a over the entry's bytes, begun with the digest so far. Against mistakes, not against malice.
-fn chain(digest: u64, entry: &Entry) -> u64 {
+fn chain(digest: u64, entry: &impl LogEntry) -> u64 {
     const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
     postcard::serialize_with_flavor(entry, Fnv(OFFSET ^ digest)).expect("hashing takes any bytes")
 }
@@ -222,7 +222,7 @@ impl postcard::ser_flavors::Flavor for Fnv {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::Term;
+    use crate::api::{Entry, Term};
 
     fn entry(index: u64, payload: Payload) -> Entry {
         Entry { index: LogIndex(index), term: Term(1), payload }

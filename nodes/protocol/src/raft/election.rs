@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use rand::RngExt;
 
 use super::leader::Leader;
+use super::message::HardState;
 use super::message::{Message, Position};
 use super::mutant::Mutant;
 use super::node::{Office, Replica};
 use super::outbox::After;
-use crate::api::{HardState, LogIndex, Nanos, NodeId, Note, Payload, Term};
+use crate::api::{LogIndex, Nanos, NodeId, Note, Payload, Term};
 use crate::kv::Response;
 
 impl Replica {

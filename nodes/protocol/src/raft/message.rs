@@ -3,11 +3,33 @@
 //! Every message carries its sender's term, but for a pre-vote and its grant, which carry the term that the
 //! candidate would campaign in. Messages may be lost, delayed, duplicated and reordered.
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::api::{Entry, LogIndex, Term};
+use crate::api::{Entry, LogIndex, NodeId, Term, Vocabulary};
+
+/// What must survive a restart beside the log (paper, figure 2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HardState {
+    /// Latest term seen.
+    pub term: Term,
+    /// Who got this node's vote in that term.
+    pub vote: Option<NodeId>,
+}
+
+impl fmt::Display for HardState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.term.fmt(f)
+    }
+}
+
+impl Vocabulary for Message {
+    type HardState = HardState;
+    type Entry = Entry;
+    type Era = Term;
+}
 
 /// The end of a log, by which two logs are compared (paper §5.4.1). The order of the fields is the order of
 /// comparison: the term of the last entry first, its index second.

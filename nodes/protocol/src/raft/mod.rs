@@ -62,6 +62,6 @@ mod transfer;
 
 pub use config::Config;
 pub use log::Log;
-pub use message::{AppendOutcome, Message, Position};
-pub use mutant::{Info, Mutant, UnknownMutant};
+pub use message::{AppendOutcome, HardState, Message, Position};
+pub use mutant::Mutant;
 pub use node::{Replica, Role, Status};

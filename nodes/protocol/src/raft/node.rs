@@ -7,13 +7,12 @@ use rand_chacha::ChaCha8Rng;
 use super::config::Config;
 use super::leader::Leader;
 use super::log::{Log, weight};
-use super::message::{AppendOutcome, Message, Position};
+use super::message::{AppendOutcome, HardState, Message, Position};
 use super::mutant::Mutant;
 use super::outbox::{After, Outbox};
 use super::snapshot::Incoming;
 use crate::api::{
-    Effect, Entry, HardState, Input, LogIndex, Nanos, NodeId, Payload, RequestId, Snapshot, Stored,
-    Term,
+    Effect, Entry, Input, LogIndex, Nanos, NodeId, Payload, RequestId, Snapshot, Stored, Term,
 };
 use crate::kv::{self, SessionId};
 use crate::membership::Membership;
@@ -76,7 +75,7 @@ pub struct Replica {
     /// Reaches `committed` at the end of every commit.
     pub(super) applied: LogIndex,
     pub(super) machine: kv::Machine,
-    pub(super) snapshot: Option<Snapshot>,
+    pub(super) snapshot: Option<Snapshot<Term>>,
     /// Entries applied since the snapshot, and their bytes.
     pub(super) unsaved_entries: u64,
     pub(super) unsaved_bytes: u64,
@@ -108,14 +107,14 @@ impl Replica {
     #[must_use]
     pub fn new(
         config: Config,
-        stored: Stored,
+        stored: Stored<Message>,
         now: Nanos,
         rng: ChaCha8Rng,
         out: &mut Vec<Effect<Message>>,
     ) -> Replica {
         let config = config.changed();
         let base = stored.snapshot.as_ref().map_or(Position::default(), |snapshot| Position {
-            term: snapshot.last_term,
+            term: snapshot.last_era,
             index: snapshot.last_index,
         });
         let machine = stored.snapshot.as_ref().map_or_else(kv::Machine::default, |snapshot| {
@@ -388,9 +387,9 @@ impl Replica {
                 expire(&mut self.machine, &mut self.used_at, entry, self.now);
             }
             let response = if self.config.is(Mutant::NoDedupe) {
-                self.machine.apply_again(entry)
+                self.machine.apply_again(entry.as_ref())
             } else {
-                self.machine.apply(entry)
+                self.machine.apply(entry.as_ref())
             };
             self.applied = index;
             self.unsaved_entries += 1;

@@ -8,10 +8,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::message::Message;
-use crate::api::{
-    Effect, Entry, HardState, LogIndex, Nanos, NodeId, RequestId, Snapshot, SyncTicket, Term,
-};
+use super::message::{HardState, Message};
+use crate::api::{Effect, Entry, LogIndex, Nanos, NodeId, RequestId, Snapshot, SyncTicket, Term};
 use crate::kv::Response;
 
 /// What a message waits for.
@@ -100,7 +98,12 @@ impl Outbox {
     }
 
     /// The snapshot replaces the log up to its end, and all of it unless `keep_log`.
-    pub(super) fn save_snapshot(&mut self, snapshot: Snapshot, log_from: LogIndex, keep_log: bool) {
+    pub(super) fn save_snapshot(
+        &mut self,
+        snapshot: Snapshot<Term>,
+        log_from: LogIndex,
+        keep_log: bool,
+    ) {
         let last = snapshot.last_index;
         self.effects.push(Effect::SaveSnapshot { snapshot, log_from, keep_log });
         if keep_log {
@@ -141,7 +144,7 @@ impl Outbox {
         self.effects.push(Effect::Reply { id, response });
     }
 
-    pub(super) fn note(&mut self, note: crate::api::Note) {
+    pub(super) fn note(&mut self, note: crate::api::Note<Term>) {
         self.effects.push(Effect::Note(note));
     }
 
@@ -270,8 +273,8 @@ mod tests {
                 }
                 Change::Install { further } => {
                     (self.base, self.log) = (self.last() + further, Vec::new());
-                    let (last_index, last_term) = (LogIndex(self.base), Term(self.writes));
-                    let snapshot = Snapshot { last_index, last_term, data: [].into() };
+                    let (last_index, last_era) = (LogIndex(self.base), Term(self.writes));
+                    let snapshot = Snapshot { last_index, last_era, data: [].into() };
                     self.outbox.save_snapshot(snapshot, LogIndex(self.base + 1), false);
                 }
                 Change::Finish => {

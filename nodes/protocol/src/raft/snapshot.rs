@@ -24,8 +24,8 @@ pub(super) struct Incoming {
 
 impl Progress {
     /// The follower needs entries that are compacted.
-    pub(super) fn begin_snapshot(&mut self, snapshot: &Snapshot) {
-        let last = Position { term: snapshot.last_term, index: snapshot.last_index };
+    pub(super) fn begin_snapshot(&mut self, snapshot: &Snapshot<Term>) {
+        let last = Position { term: snapshot.last_era, index: snapshot.last_index };
         let data = Arc::clone(&snapshot.data);
         self.flow = Flow::Snapshot { last, data, offset: 0, moved: true };
     }
@@ -66,9 +66,9 @@ impl Replica {
             self.unsaved_entries >= entries_max || self.unsaved_bytes >= self.config.snapshot_bytes;
         let ahead = self.config.is(Mutant::SnapshotAhead);
         let last_index = if ahead { self.committed } else { self.applied };
-        let Some(last_term) = self.log.term(last_index).filter(|_| due) else { return };
+        let Some(last_era) = self.log.term(last_index).filter(|_| due) else { return };
         let data = self.machine.snapshot().into();
-        let snapshot = Snapshot { last_index, last_term, data };
+        let snapshot = Snapshot { last_index, last_era, data };
         self.log.compact(LogIndex(self.applied.0.saturating_sub(keep)));
         let log_from = LogIndex(self.log.base().index.0 + 1);
         self.outbox.save_snapshot(snapshot.clone(), log_from, true);
@@ -130,7 +130,7 @@ impl Replica {
         self.machine = machine;
         (self.committed, self.applied) = (last.index, last.index);
         self.verified = self.verified.max(last.index);
-        let snapshot = Snapshot { last_index: last.index, last_term: last.term, data: data.into() };
+        let snapshot = Snapshot { last_index: last.index, last_era: last.term, data: data.into() };
         self.outbox.save_snapshot(snapshot.clone(), LogIndex(last.index.0 + 1), keep_log);
         self.set_snapshot(snapshot);
         let outcome = AppendOutcome::Matched(last.index);
@@ -138,7 +138,7 @@ impl Replica {
         self.outbox.send(After::Log, from, message);
     }
 
-    fn set_snapshot(&mut self, snapshot: Snapshot) {
+    fn set_snapshot(&mut self, snapshot: Snapshot<Term>) {
         self.snapshot = Some(snapshot);
         (self.unsaved_entries, self.unsaved_bytes) = (0, 0);
     }

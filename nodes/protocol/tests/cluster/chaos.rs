@@ -295,6 +295,9 @@ impl Chaos {
                 Effect::Reply { id, response } => self.answers.push((id, response)),
                 Effect::SetTimer(at) => state.due = at.0,
                 Effect::Note(_) => {}
+                Effect::Put(_) | Effect::Truncate(_) => {
+                    unreachable!("a log of Raft is replaced from an entry on")
+                }
             }
         }
         Ok(())

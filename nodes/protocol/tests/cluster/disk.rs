@@ -1,13 +1,13 @@
 //! A disk that keeps what was synced, and after a crash some of the rest.
 
-use keelhaul_protocol::api::{Effect, Entry, HardState, LogIndex, Stored, SyncTicket};
-use keelhaul_protocol::raft::{Message, Position};
+use keelhaul_protocol::api::{Effect, Entry, LogIndex, Stored, SyncTicket};
+use keelhaul_protocol::raft::{HardState, Message, Position};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 #[derive(Default)]
 pub struct Disk {
-    stored: Stored,
+    stored: Stored<Message>,
     /// Asked for, not durable yet, in order.
     pending: Vec<Effect<Message>>,
 }
@@ -48,7 +48,7 @@ impl Disk {
         }
     }
 
-    pub fn read(&self) -> Stored {
+    pub fn read(&self) -> Stored<Message> {
         self.stored.clone()
     }
 
@@ -73,7 +73,7 @@ impl Disk {
     }
 }
 
-fn store(stored: &mut Stored, effect: Effect<Message>) {
+fn store(stored: &mut Stored<Message>, effect: Effect<Message>) {
     match effect {
         Effect::SaveHardState(hard_state) => stored.hard_state = hard_state,
         Effect::Append(entries) => {

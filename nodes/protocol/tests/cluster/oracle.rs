@@ -45,7 +45,7 @@ impl Oracle {
         self.committed.index
     }
 
-    pub fn restarted(&mut self, replica: &Replica, stored: &Stored) {
+    pub fn restarted(&mut self, replica: &Replica, stored: &Stored<Message>) {
         let status = replica.status();
         self.compared.insert(status.id, status.applied);
         let entries = stored.entries.iter().map(|entry| (entry.index, Arc::new(entry.clone())));

@@ -459,6 +459,9 @@ impl Sim {
                     self.schedule(wait, Event::Timer { node, life, number });
                 }
                 Effect::Note(_) => {}
+                Effect::Put(_) | Effect::Truncate(_) => {
+                    unreachable!("a log of Raft is replaced from an entry on")
+                }
             }
         }
         Ok(())

@@ -6,7 +6,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use keelhaul_protocol::raft::Mutant;
+use keelhaul_protocol::{Mutant, raft};
 
 use super::StorageError;
 use super::disk::{Disk, RealDisk};
@@ -45,7 +45,7 @@ impl<D: Disk> Files<D> {
 
     /// Makes the names in a directory durable. The mutant R21 does not.
     pub(super) fn sync_directory(&self, path: &Path) -> Result<(), StorageError> {
-        if self.mutant == Some(Mutant::ForgetDirectory) {
+        if self.mutant == Some(Mutant::Raft(raft::Mutant::ForgetDirectory)) {
             return Ok(());
         }
         self.disk.sync_directory(path).map_err(failed("sync directory", path))
@@ -124,7 +124,9 @@ impl<D: Disk> Appender<D> {
     /// Makes everything appended durable. The mutant R24 takes a failure for success.
     pub(super) fn sync(&self) -> Result<(), StorageError> {
         match self.files.disk.sync(&self.file) {
-            Err(_) if self.files.mutant == Some(Mutant::IgnoreSyncError) => Ok(()),
+            Err(_) if self.files.mutant == Some(Mutant::Raft(raft::Mutant::IgnoreSyncError)) => {
+                Ok(())
+            }
             synced => synced.map_err(failed("sync", &self.path)),
         }
     }

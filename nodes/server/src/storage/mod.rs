@@ -24,9 +24,8 @@ mod worker;
 
 use std::path::{Path, PathBuf};
 
-use keelhaul_protocol::api::{Entry, HardState, LogIndex, Snapshot, Stored, SyncTicket};
-
-use keelhaul_protocol::raft::Mutant;
+use keelhaul_protocol::Mutant;
+use keelhaul_protocol::api::{LogIndex, Snapshot, Stored, SyncTicket, Vocabulary};
 
 pub use disk::{Disk, RealDisk};
 pub use error::StorageError;
@@ -56,15 +55,19 @@ impl Identity {
 
 /// A change to what is stored, in the order in which the protocol asked for it.
 #[derive(Debug)]
-pub enum Command {
-    /// Term and vote.
-    HardState(HardState),
+pub enum Command<M: Vocabulary> {
+    /// What must survive beside the log.
+    HardState(M::HardState),
     /// Entries, in place of what was stored at and after the first.
-    Append(Vec<Entry>),
+    Append(Vec<M::Entry>),
+    /// Entries, each in place of what was stored at its own index.
+    Put(Vec<M::Entry>),
+    /// Nothing, in place of what was stored at and after this index.
+    Truncate(LogIndex),
     /// A snapshot.
     Snapshot {
         /// Itself.
-        snapshot: Snapshot,
+        snapshot: Snapshot<M::Era>,
         /// First entry to keep.
         log_from: LogIndex,
         /// Whether to keep any.
@@ -89,17 +92,17 @@ pub struct Recovery {
 
 /// An open data directory.
 #[derive(Debug)]
-pub struct Storage<D: Disk = RealDisk> {
+pub struct Storage<M: Vocabulary, D: Disk = RealDisk> {
     files: Files<D>,
-    wal: Wal<D>,
+    wal: Wal<M, D>,
     snapshots: PathBuf,
     /// A snapshot came into force whose marker is not durable yet; afterwards, older data can go.
     release_due: bool,
-    marker: Option<Marker>,
+    marker: Option<Marker<M::Era>>,
     _lock: D::Lock,
 }
 
-impl<D: Disk> Storage<D> {
+impl<M: Vocabulary, D: Disk> Storage<M, D> {
     /// Opens a data directory, or makes it. `segment_bytes` is the size at which a log segment is full.
     pub fn open(
         disk: D,
@@ -107,14 +110,14 @@ impl<D: Disk> Storage<D> {
         directory: &Path,
         identity: &Identity,
         segment_bytes: u64,
-    ) -> Result<(Self, Stored, Recovery), StorageError> {
+    ) -> Result<(Self, Stored<M>, Recovery), StorageError> {
         let (log, snapshots) = (directory.join("log"), directory.join("snapshots"));
         let files = Files::new(disk, mutant);
         files.create_directory(directory)?;
         let lock = files.lock(directory)?;
         files.create_directory(&log)?;
         files.create_directory(&snapshots)?;
-        identify(&files, directory, &log, &identity.to_line())?;
+        identify::<M, D>(&files, directory, &log, &identity.to_line())?;
         // An earlier start may have failed right here, with names made that were not durable.
         files.sync_directory(directory)?;
         let (wal, replay) = Wal::open(&files, &log, segment_bytes)?;
@@ -140,14 +143,16 @@ impl<D: Disk> Storage<D> {
     }
 
     /// Carries out a change; durable after the next [`Storage::sync`]. [`Command::Sync`] is the caller's to batch.
-    fn apply(&mut self, command: Command) -> Result<(), StorageError> {
+    fn apply(&mut self, command: Command<M>) -> Result<(), StorageError> {
         match command {
             Command::HardState(hard_state) => self.wal.save_hard_state(hard_state),
             Command::Append(entries) => self.wal.append(entries),
+            Command::Put(entries) => self.wal.put(entries),
+            Command::Truncate(from) => self.wal.truncate(from),
             Command::Snapshot { snapshot, log_from, keep_log } => {
                 snapshot::write(&self.files, &self.snapshots, &snapshot)?;
-                let (last_index, last_term) = (snapshot.last_index, snapshot.last_term);
-                let marker = Marker { last_index, last_term, log_from };
+                let (last_index, last_era) = (snapshot.last_index, snapshot.last_era);
+                let marker = Marker { last_index, last_era, log_from };
                 self.wal.save_marker(marker, keep_log)?;
                 self.marker = Some(marker);
                 self.release_due = true;
@@ -161,7 +166,7 @@ impl<D: Disk> Storage<D> {
     /// that a sync takes.
     pub fn write(
         &mut self,
-        commands: impl IntoIterator<Item = Command>,
+        commands: impl IntoIterator<Item = Command<M>>,
     ) -> Result<Option<SyncTicket>, StorageError> {
         let mut ticket = None;
         for command in commands {
@@ -197,7 +202,7 @@ impl<D: Disk> Storage<D> {
 
 /// Checks whose directory this is; makes a new one this identity's. The identity is written after the log exists,
 /// so that a directory with an identity and no log is known to have lost it.
-fn identify<D: Disk>(
+fn identify<M: Vocabulary, D: Disk>(
     files: &Files<D>,
     directory: &Path,
     log: &Path,
@@ -205,7 +210,7 @@ fn identify<D: Disk>(
 ) -> Result<(), StorageError> {
     let name = "identity";
     let path = directory.join(name);
-    let has_log = Wal::exists(files, log)?;
+    let has_log = Wal::<M, D>::exists(files, log)?;
     match files.read(&path)? {
         Some(found) if found == expected.as_bytes() => Ok(()),
         Some(found) => Err(StorageError::Foreign {
@@ -213,12 +218,12 @@ fn identify<D: Disk>(
             found: String::from_utf8_lossy(&found).chars().take(120).collect(),
             expected: expected.to_owned(),
         }),
-        None if has_log && !Wal::open(files, log, u64::MAX)?.1.is_blank() => {
+        None if has_log && !Wal::<M, D>::open(files, log, u64::MAX)?.1.is_blank() => {
             Err(StorageError::Missing { path, what: "the log is not empty" })
         }
         None => {
             if !has_log {
-                Wal::create(files, log)?;
+                Wal::<M, D>::create(files, log)?;
             }
             files.write_whole(directory, name, &[expected.as_bytes()])
         }

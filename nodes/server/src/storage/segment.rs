@@ -12,7 +12,7 @@
 //!
 //! Limit, shared with that paper: damage to the very last durable batch looks like a torn write.
 
-use keelhaul_protocol::api::{Entry, HardState, LogIndex, Term};
+use keelhaul_protocol::api::{LogIndex, Vocabulary};
 use serde::{Deserialize, Serialize};
 
 use super::StorageError;
@@ -27,36 +27,41 @@ const PAYLOAD_BYTES_MAX: usize = 256 << 20;
 
 /// Names the snapshot that is in force, and says where the log continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Marker {
+pub(super) struct Marker<E> {
     /// The last entry the snapshot includes.
     pub(super) last_index: LogIndex,
-    /// That entry's term.
-    pub(super) last_term: Term,
+    /// Under whom that entry came to be.
+    pub(super) last_era: E,
     /// The first entry of the log that is kept.
     pub(super) log_from: LogIndex,
 }
 
-/// What a log is made of.
+/// What a log is made of. New kinds go to the end: the order is the format's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) enum Record {
+#[serde(bound = "")]
+pub(super) enum Record<M: Vocabulary> {
     /// First in every segment: what earlier segments established, so that they can be deleted.
     Checkpoint {
-        /// Term and vote at that point.
-        hard_state: HardState,
+        /// What was promised at that point.
+        hard_state: M::HardState,
         /// The snapshot in force at that point.
-        snapshot: Option<Marker>,
+        snapshot: Option<Marker<M::Era>>,
     },
-    /// New term and vote.
-    HardState(HardState),
+    /// A new hard state.
+    HardState(M::HardState),
     /// Entries; whatever the log held at or after the first one's index is gone.
-    Entries(Vec<Entry>),
+    Entries(Vec<M::Entry>),
     /// A snapshot came into force; its file is already durable.
     Snapshot {
         /// Which one.
-        marker: Marker,
+        marker: Marker<M::Era>,
         /// Whether the log before this record still counts, from `marker.log_from` on.
         keep_log: bool,
     },
+    /// Entries, each in place of what the log held at its own index.
+    Put(Vec<M::Entry>),
+    /// Whatever the log held at or after this index is gone.
+    Truncate(LogIndex),
 }
 
 /// Why a segment is not accepted.
@@ -70,15 +75,18 @@ pub(super) struct Damage {
 
 /// What a segment holds.
 #[derive(Debug, PartialEq)]
-pub(super) struct Scan {
+pub(super) struct Scan<M: Vocabulary> {
     /// Its records, in order; the first is a checkpoint.
-    pub(super) records: Vec<Record>,
+    pub(super) records: Vec<Record<M>>,
     /// The length of its readable part, in bytes.
     pub(super) end: u64,
 }
 
 /// The bytes of a new segment: header and checkpoint.
-pub(super) fn new(sequence: u64, checkpoint: &Record) -> Result<Vec<u8>, StorageError> {
+pub(super) fn new<M: Vocabulary>(
+    sequence: u64,
+    checkpoint: &Record<M>,
+) -> Result<Vec<u8>, StorageError> {
     let mut bytes = Vec::with_capacity(128);
     bytes.extend_from_slice(&SEGMENT_MAGIC);
     bytes.extend_from_slice(&sequence.to_le_bytes());
@@ -89,12 +97,12 @@ pub(super) fn new(sequence: u64, checkpoint: &Record) -> Result<Vec<u8>, Storage
 }
 
 /// Appends a record to `buffer`, whose first byte lies at `base` in the segment.
-pub(super) fn encode(
+pub(super) fn encode<M: Vocabulary>(
     buffer: &mut Vec<u8>,
     sequence: u64,
     base: u64,
     synced: u64,
-    record: &Record,
+    record: &Record<M>,
 ) -> Result<(), StorageError> {
     let start = buffer.len();
     buffer.extend_from_slice(&RECORD_MAGIC);
@@ -173,7 +181,11 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
 
 /// Reads a segment. In the last one (`last`) an unreadable tail that was never durable is left out of the scan;
 /// anything else that does not read is damage.
-pub(super) fn scan(bytes: &[u8], sequence: u64, last: bool) -> Result<Scan, Damage> {
+pub(super) fn scan<M: Vocabulary>(
+    bytes: &[u8],
+    sequence: u64,
+    last: bool,
+) -> Result<Scan<M>, Damage> {
     header(bytes, sequence)?;
     let mut records = Vec::new();
     let mut offset = HEADER_BYTES;
@@ -222,7 +234,14 @@ fn header(bytes: &[u8], sequence: u64) -> Result<(), Damage> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use keelhaul_protocol::api::{NodeId, Payload};
+    use keelhaul_protocol::api::{Entry, NodeId, Payload, Term};
+    use keelhaul_protocol::raft::{HardState, Message};
+
+    type Record = super::Record<Message>;
+
+    fn scan(bytes: &[u8], sequence: u64, last: bool) -> Result<Scan<Message>, Damage> {
+        super::scan(bytes, sequence, last)
+    }
 
     const SEQUENCE: u64 = 7;
 

@@ -3,15 +3,19 @@
 use std::fs;
 use std::sync::Arc;
 
-use keelhaul_protocol::api::{NodeId, Payload, Term};
+use keelhaul_protocol::api::{Entry, NodeId, Payload, Term};
+use keelhaul_protocol::raft::{HardState, Message};
 use tempfile::TempDir;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::*;
 
+type Storage = super::Storage<Message>;
+type Command = super::Command<Message>;
+
 const IDENTITY: Identity = Identity { protocol: "raft", node: 1, cluster: 9 };
 
-fn open(directory: &TempDir) -> Result<(Storage, Stored, Recovery), StorageError> {
+fn open(directory: &TempDir) -> Result<(Storage, Stored<Message>, Recovery), StorageError> {
     Storage::open(RealDisk, None, directory.path(), &IDENTITY, 256)
 }
 
@@ -19,9 +23,9 @@ fn refusal(directory: &TempDir, identity: &Identity) -> String {
     Storage::open(RealDisk, None, directory.path(), identity, 256).expect_err("refused").to_string()
 }
 
-fn snapshot(last: u64) -> Snapshot {
+fn snapshot(last: u64) -> Snapshot<Term> {
     let data = Arc::from(last.to_string().into_bytes());
-    Snapshot { last_index: LogIndex(last), last_term: Term(1), data }
+    Snapshot { last_index: LogIndex(last), last_era: Term(1), data }
 }
 
 fn save(storage: &mut Storage, last: u64, keep_log: bool) {

@@ -7,7 +7,7 @@
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
-use keelhaul_protocol::api::SyncTicket;
+use keelhaul_protocol::api::{SyncTicket, Vocabulary};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::{Command, Storage, StorageError};
@@ -20,15 +20,15 @@ pub(crate) type Report = Result<SyncTicket, StorageError>;
 
 /// Handle of the thread. Dropping it lets the thread finish what it was given, and waits for it.
 #[derive(Debug)]
-pub(crate) struct Worker {
-    commands: Option<Sender<Command>>,
+pub(crate) struct Worker<M: Vocabulary> {
+    commands: Option<Sender<Command<M>>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Worker {
+impl<M: Vocabulary> Worker<M> {
     /// Starts the thread.
     pub(crate) fn spawn(
-        storage: Storage,
+        storage: Storage<M>,
         reports: UnboundedSender<Report>,
     ) -> std::io::Result<Self> {
         let (commands, queue) = channel();
@@ -39,14 +39,14 @@ impl Worker {
     }
 
     /// Queues a command. After a failure it goes nowhere: the report of that failure ends the node.
-    pub(crate) fn send(&self, command: Command) {
+    pub(crate) fn send(&self, command: Command<M>) {
         if let Some(commands) = &self.commands {
             let _ = commands.send(command);
         }
     }
 }
 
-impl Drop for Worker {
+impl<M: Vocabulary> Drop for Worker<M> {
     fn drop(&mut self) {
         self.commands = None;
         if let Some(thread) = self.thread.take() {
@@ -55,7 +55,11 @@ impl Drop for Worker {
     }
 }
 
-fn work(mut storage: Storage, queue: &Receiver<Command>, reports: &UnboundedSender<Report>) {
+fn work<M: Vocabulary>(
+    mut storage: Storage<M>,
+    queue: &Receiver<Command<M>>,
+    reports: &UnboundedSender<Report>,
+) {
     while let Ok(first) = queue.recv() {
         match batch(&mut storage, first, queue) {
             Ok(None) => {}
@@ -71,10 +75,10 @@ fn work(mut storage: Storage, queue: &Receiver<Command>, reports: &UnboundedSend
 }
 
 /// Carries out what waits, and syncs if that was asked for; the ticket is the last one covered.
-fn batch(
-    storage: &mut Storage,
-    first: Command,
-    queue: &Receiver<Command>,
+fn batch<M: Vocabulary>(
+    storage: &mut Storage<M>,
+    first: Command<M>,
+    queue: &Receiver<Command<M>>,
 ) -> Result<Option<SyncTicket>, StorageError> {
     let commands = std::iter::once(first).chain(queue.try_iter()).take(BATCH_MAX);
     let ticket = storage.write(commands)?;

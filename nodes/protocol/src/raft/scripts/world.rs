@@ -6,19 +6,19 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use crate::api::{
-    Effect, Entry, HardState, Input, LogIndex, Nanos, NodeId, Note, Payload, RequestId, Stored,
-    SyncTicket, Term,
+    Effect, Entry, Input, LogIndex, Nanos, NodeId, Note, Payload, RequestId, Stored, SyncTicket,
+    Term,
 };
 use crate::kv::{Command, Request, Response, SessionId};
 use crate::membership::{Change, Membership};
-use crate::raft::message::{AppendOutcome, Message, Position};
+use crate::raft::message::{AppendOutcome, HardState, Message, Position};
 use crate::raft::node::{Office, Replica};
 use crate::raft::{Config, Mutant, Role};
 
 #[derive(Default)]
 struct Node {
     replica: Option<Replica>,
-    stored: Stored,
+    stored: Stored<Message>,
     /// Storage effects and syncs that are not durable yet.
     disk: Vec<Effect<Message>>,
     slow_disk: bool,
@@ -235,6 +235,9 @@ impl World {
                 Effect::Send { to, message } => {
                     self.wires.entry((node, to)).or_default().push_back(message);
                 }
+                Effect::Put(_) | Effect::Truncate(_) => {
+                    unreachable!("a log of Raft is replaced from an entry on")
+                }
                 Effect::Sync(_)
                 | Effect::SaveHardState(_)
                 | Effect::Append(_)
@@ -373,7 +376,7 @@ fn describe(node: NodeId, effect: &Effect<Message>) -> Option<String> {
             };
             format!(
                 "{node} saves snapshot {}@{}, {log}",
-                snapshot.last_index.0, snapshot.last_term.0
+                snapshot.last_index.0, snapshot.last_era.0
             )
         }
         Effect::Send { to, message } => format!("{node} -> {}: {}", name(*to), say(message)),
@@ -386,7 +389,9 @@ fn describe(node: NodeId, effect: &Effect<Message>) -> Option<String> {
             format!("{node} follows {} in term {}", name(*leader), term.0)
         }
         Effect::Note(Note::Campaigning(term)) => format!("{node} aims at term {}", term.0),
-        Effect::Sync(_) | Effect::SetTimer(_) => return None,
+        Effect::Put(_) | Effect::Truncate(_) | Effect::Sync(_) | Effect::SetTimer(_) => {
+            return None;
+        }
     })
 }
 

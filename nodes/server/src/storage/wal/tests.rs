@@ -2,12 +2,17 @@
 
 use std::fs;
 
-use keelhaul_protocol::api::{NodeId, Payload, Term};
+use keelhaul_protocol::api::{Entry, NodeId, Payload, Term};
+use keelhaul_protocol::raft::{HardState, Message};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use tempfile::TempDir;
 
 use super::*;
+
+type Wal = super::Wal<Message>;
+type Replay = super::Replay<Message>;
+type Marker = super::Marker<Term>;
 
 const LARGE: u64 = 1 << 20;
 
@@ -21,7 +26,7 @@ fn state(term: u64) -> HardState {
 }
 
 fn marker(last: u64, log_from: u64) -> Marker {
-    Marker { last_index: LogIndex(last), last_term: Term(1), log_from: LogIndex(log_from) }
+    Marker { last_index: LogIndex(last), last_era: Term(1), log_from: LogIndex(log_from) }
 }
 
 /// An empty log, in memory where the system has such a place: what is tested here is not the speed of syncs.
@@ -221,6 +226,69 @@ fn a_log_shorter_than_its_snapshot_is_continued_after_it() {
     assert_eq!(replay(&directory).entries, entries(7..=8, 1));
 }
 
+/// Single entries, of these indices.
+fn slots(indices: &[u64], term: u64) -> Vec<Entry> {
+    indices.iter().flat_map(|&index| entries(index..=index, term)).collect()
+}
+
+#[test]
+fn an_entry_that_is_put_replaces_its_like_and_leaves_what_follows() {
+    for segment_bytes in [1, LARGE] {
+        let directory = create();
+        with(&directory, segment_bytes, |wal| {
+            wal.put(slots(&[5, 9], 1)).expect("puts");
+            wal.put(slots(&[2, 5], 2)).expect("puts");
+            wal.put(Vec::new()).expect("nothing to put");
+        });
+        let expected = [slots(&[2, 5], 2), slots(&[9], 1)].concat();
+        assert_eq!(replay(&directory).entries, expected);
+    }
+}
+
+#[test]
+fn what_was_put_first_goes_when_a_snapshot_covers_the_last() {
+    let directory = create();
+    with(&directory, 1, |wal| {
+        for index in [3, 1, 4, 2, 6] {
+            wal.put(slots(&[index], 1)).expect("puts");
+        }
+        wal.save_marker(marker(4, 5), true).expect("marks");
+        wal.sync().expect("syncs");
+        assert_eq!(wal.release().expect("releases"), 5, "the empty first one, and up to entry 2");
+    });
+    let replay = replay(&directory);
+    assert_eq!((replay.marker, replay.entries), (Some(marker(4, 5)), slots(&[6], 1)));
+}
+
+#[test]
+fn a_sparse_log_without_its_first_segment_is_refused() {
+    let directory = create();
+    with(&directory, 1, |wal| {
+        for index in [3, 1, 4] {
+            wal.put(slots(&[index], 1)).expect("puts");
+        }
+    });
+    fs::remove_file(&segment_paths(&directory)[0]).expect("removes");
+    assert!(refusal(&directory).contains("is missing (no snapshot has taken its place)"));
+}
+
+#[test]
+fn a_truncated_log_ends_there_and_is_continued_there() {
+    for segment_bytes in [1, LARGE] {
+        let directory = create();
+        with(&directory, segment_bytes, |wal| {
+            wal.append(entries(1..=5, 1)).expect("appends");
+            wal.truncate(LogIndex(4)).expect("truncates");
+        });
+        assert_eq!(replay(&directory).entries, entries(1..=3, 1));
+        with(&directory, segment_bytes, |wal| {
+            wal.append(entries(5..=5, 2)).expect_err("entry 4 is gone, so 5 leaves a gap");
+            wal.append(entries(4..=4, 2)).expect("continues after 3");
+        });
+        assert_eq!(replay(&directory).entries.last(), entries(4..=4, 2).last());
+    }
+}
+
 /// What a log should hold, kept the obvious way.
 #[derive(Debug, Default)]
 struct Model {
@@ -231,7 +299,8 @@ struct Model {
 
 impl Model {
     fn last(&self) -> u64 {
-        last_index(&self.entries, self.marker)
+        let covered = self.marker.map_or(0, |marker| marker.last_index.0);
+        self.entries.last().map_or(covered, |entry| entry.index.0)
     }
 
     fn step(&mut self, wal: &mut Wal, random: &mut ChaCha8Rng) {
@@ -255,6 +324,11 @@ impl Model {
             2 => {
                 wal.sync().expect("syncs");
                 wal.release().expect("releases");
+            }
+            3 if below(2) == 0 => {
+                let from = covered + 1 + below(self.last() - covered + 1);
+                self.entries.retain(|entry| entry.index.0 < from);
+                wal.truncate(LogIndex(from)).expect("truncates");
             }
             _ => {
                 let first = covered + 1 + below(self.last() - covered + 1);
@@ -282,6 +356,41 @@ fn the_log_agrees_with_a_plain_model_over_many_restarts() {
             assert_eq!(replay.entries, model.entries, "seed {seed}, round {round}");
             for _ in 0..random.next_u64() % 12 {
                 model.step(&mut wal, &mut random);
+            }
+            wal.sync().expect("syncs");
+        }
+    }
+}
+
+/// As above, for a log whose entries are put.
+#[test]
+fn a_sparse_log_agrees_with_a_map_over_many_restarts() {
+    for seed in 0..40 {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let mut below = |bound: u64| random.next_u64() % bound;
+        let directory = create();
+        let mut model = std::collections::BTreeMap::new();
+        let mut covered = 0;
+        for round in 0..8 {
+            let segment_bytes = [1, 100, 300, LARGE][below(4) as usize];
+            let (mut wal, replay) =
+                Wal::open(&Files::real(), directory.path(), segment_bytes).expect("opens");
+            let expected: Vec<Entry> = model.values().cloned().collect();
+            assert_eq!(replay.entries, expected, "seed {seed}, round {round}");
+            for _ in 0..below(12) {
+                if below(6) == 0 {
+                    covered += below(4);
+                    let marker = marker(covered, covered + 1);
+                    model.retain(|index, _| *index > covered);
+                    wal.save_marker(marker, true).expect("marks");
+                    wal.sync().expect("syncs");
+                    wal.release().expect("releases");
+                } else {
+                    let first = covered + 1 + below(6);
+                    let new = slots(&[first, first + 1 + below(3)], below(1000));
+                    model.extend(new.iter().map(|entry| (entry.index.0, entry.clone())));
+                    wal.put(new).expect("puts");
+                }
             }
             wal.sync().expect("syncs");
         }
