@@ -73,9 +73,9 @@ impl Clock {
 /// A process at work.
 pub(crate) struct Process<P: Simulated> {
     pub(crate) core: Core<P, Caller>,
-    pub(crate) storage: Storage<SimDisk>,
+    pub(crate) storage: Storage<P::Message, SimDisk>,
     /// For the disk, not written yet.
-    pub(crate) commands: Vec<Command>,
+    pub(crate) commands: Vec<Command<P::Message>>,
     /// The sync under way, and how much the oracle saw asked for before it.
     pub(crate) syncing: Option<(SyncTicket, usize)>,
     /// When the earliest timer event of this life comes; the end of time if none does.
@@ -106,7 +106,7 @@ impl<P: Simulated> Node<P> {
         mutant: Option<P::Mutant>,
         now: u64,
         seed: u64,
-    ) -> Result<(Process<P>, Stored), StorageError> {
+    ) -> Result<(Process<P>, Stored<P::Message>), StorageError> {
         let identity = Identity { protocol: P::NAME, node: id, cluster: plan.seed };
         let (disk, directory) = (self.disk.clone(), Path::new(DATA_DIR));
         let mistake = mutant.and_then(P::in_storage);

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::Hasher;
 
-use keelhaul_protocol::api::{Effect, Entry, NodeId, Stored};
+use keelhaul_protocol::api::{Effect, LogEntry, NodeId, Stored, Vocabulary};
 use serde::{Deserialize, Serialize};
 
 use crate::system::{Simulated, Standing};
@@ -182,13 +182,13 @@ impl Oracle {
     }
 
     /// A node has started with what its disk held.
-    pub(crate) fn restarted<P: Simulated>(&mut self, node: usize, stored: &Stored) {
+    pub(crate) fn restarted<P: Simulated>(&mut self, node: usize, stored: &Stored<P::Message>) {
         let mut log = Log::default();
         if let Some(snapshot) = &stored.snapshot {
             log.change(Change::Install(snapshot.last_index.0));
         }
         for entry in &stored.entries {
-            log.change(Change::Put(entry.index.0, P::mark(entry)));
+            log.change(Change::Put(entry.index().0, P::mark(entry)));
         }
         let applied = log.covered;
         self.nodes[node] = Seen { stored: log.clone(), log, asked: Vec::new(), applied, leads: 0 };
@@ -205,6 +205,8 @@ impl Oracle {
         for effect in effects {
             match effect {
                 Effect::Append(entries) => self.appended::<P>(node, entries)?,
+                Effect::Put(entries) => self.put_all::<P>(node, entries)?,
+                Effect::Truncate(from) => self.changed(node, Change::Cut(from.0)),
                 Effect::SaveSnapshot { snapshot, keep_log: false, .. } => {
                     self.changed(node, Change::Install(snapshot.last_index.0));
                 }
@@ -243,10 +245,22 @@ impl Oracle {
         seen.asked.push(change);
     }
 
-    fn appended<P: Simulated>(&mut self, node: usize, entries: &[Entry]) -> Result<(), Broken> {
+    fn appended<P: Simulated>(
+        &mut self,
+        node: usize,
+        entries: &[<P::Message as Vocabulary>::Entry],
+    ) -> Result<(), Broken> {
         let Some(first) = entries.first() else { return Ok(()) };
-        self.changed(node, Change::Cut(first.index.0));
-        entries.iter().try_for_each(|entry| self.put::<P>(node, entry.index.0, P::mark(entry)))
+        self.changed(node, Change::Cut(first.index().0));
+        self.put_all::<P>(node, entries)
+    }
+
+    fn put_all<P: Simulated>(
+        &mut self,
+        node: usize,
+        entries: &[<P::Message as Vocabulary>::Entry],
+    ) -> Result<(), Broken> {
+        entries.iter().try_for_each(|entry| self.put::<P>(node, entry.index().0, P::mark(entry)))
     }
 
     fn put<P: Simulated>(&mut self, node: usize, index: u64, mark: Mark) -> Result<(), Broken> {

@@ -3,6 +3,7 @@
 use std::hash::{Hash, Hasher};
 
 use keelhaul_nemesis::Moment;
+use keelhaul_protocol::Mutant as Mistake;
 use keelhaul_protocol::api::{Effect, Entry, Nanos, NodeId, Payload, Stored};
 use keelhaul_protocol::membership::majority;
 use keelhaul_protocol::raft::{AppendOutcome, Config, Message, Mutant, Replica, Role};
@@ -26,7 +27,7 @@ impl Simulated for Replica {
         id: NodeId,
         plan: &SimPlan,
         mutant: Option<Mutant>,
-        stored: Stored,
+        stored: Stored<Message>,
         now: Nanos,
         rng: ChaCha8Rng,
         effects: &mut Vec<Effect<Message>>,
@@ -34,8 +35,8 @@ impl Simulated for Replica {
         Self::new(config(id, plan, mutant), stored, now, rng, effects)
     }
 
-    fn in_storage(mutant: Mutant) -> Option<Mutant> {
-        mutant.info().in_storage.then_some(mutant)
+    fn in_storage(mutant: Mutant) -> Option<Mistake> {
+        mutant.info().in_storage.then_some(Mistake::Raft(mutant))
     }
 
     fn standing(&self) -> Standing {

@@ -7,8 +7,8 @@ use std::error::Error;
 use std::str::FromStr;
 
 use keelhaul_nemesis::Moment;
-use keelhaul_protocol::api::{Effect, Entry, Nanos, NodeId, Stored};
-use keelhaul_protocol::raft;
+use keelhaul_protocol::api::{Effect, Nanos, NodeId, Stored, Vocabulary};
+use keelhaul_protocol::{self as protocol, raft};
 use keelhaul_server::Protocol;
 use rand_chacha::ChaCha8Rng;
 
@@ -57,9 +57,7 @@ impl System {
 /// A protocol whose nodes can be simulated.
 ///
 /// Numbers that name a leader's time in office (term, epoch, ballot) are all called *term* here; each grows, and each has one leader.
-pub(crate) trait Simulated:
-    Protocol<Message: Clone + std::fmt::Debug> + Sized + 'static
-{
+pub(crate) trait Simulated: Protocol + Sized + 'static {
     /// The protocol's name, as its data directory has it.
     const NAME: &'static str;
     /// Whether two logs with the same entry at an index are the same up to there, as in Raft and Zab. Where they are not, each entry is committed
@@ -73,14 +71,14 @@ pub(crate) trait Simulated:
         id: NodeId,
         plan: &SimPlan,
         mutant: Option<Self::Mutant>,
-        stored: Stored,
+        stored: Stored<Self::Message>,
         now: Nanos,
         rng: ChaCha8Rng,
         effects: &mut Vec<Effect<Self::Message>>,
     ) -> Self;
 
     /// The mistake, if it is one that the storage makes.
-    fn in_storage(mutant: Self::Mutant) -> Option<raft::Mutant>;
+    fn in_storage(mutant: Self::Mutant) -> Option<protocol::Mutant>;
 
     /// How it stands. Asked after every step: to cost a few loads.
     fn standing(&self) -> Standing;
@@ -97,7 +95,7 @@ pub(crate) trait Simulated:
     /// What tells an entry of the log from others: the term of the leader who made it, and its fingerprint (see [`Fnv`](crate::oracle::Fnv)).
     /// Entries that nodes may apply in each other's place have the same fingerprint; those of one index and term have, if they are the
     /// same.
-    fn mark(entry: &Entry) -> Mark;
+    fn mark(entry: &<Self::Message as Vocabulary>::Entry) -> Mark;
 
     /// The moment that has come about when this message is sent, if faults can be aimed at it.
     fn moment(message: &Self::Message) -> Option<Moment>;

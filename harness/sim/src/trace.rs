@@ -1,6 +1,6 @@
 //! What happened in a life, for those who want to see it: messages, faults, changes of role.
 
-use keelhaul_protocol::api::Note;
+use keelhaul_protocol::api::{Era, Note};
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,11 +44,11 @@ pub enum What {
 }
 
 /// A note in words.
-pub(crate) fn words(note: Note) -> String {
+pub(crate) fn words<E: Era>(note: Note<E>) -> String {
     match note {
-        Note::Leading(term) => format!("leads in term {}", term.0),
-        Note::SteppedDown(term) => format!("steps down in term {}", term.0),
-        Note::Following(term, leader) => format!("follows n{} in term {}", leader.0, term.0),
-        Note::Campaigning(term) => format!("campaigns for term {}", term.0),
+        Note::Leading(era) => format!("leads in {era}"),
+        Note::SteppedDown(era) => format!("steps down in {era}"),
+        Note::Following(era, leader) => format!("follows n{} in {era}", leader.0),
+        Note::Campaigning(era) => format!("campaigns for {era}"),
     }
 }

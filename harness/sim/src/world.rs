@@ -10,7 +10,7 @@ use keelhaul_engine::generator::Boxed;
 use keelhaul_engine::interpreter::{Completion, Effects, Interpreter, Wake};
 use keelhaul_history::{Header, NodeId, Writer};
 use keelhaul_nemesis::Moment;
-use keelhaul_protocol::api::{self, Note};
+use keelhaul_protocol::api::{self, Note, Vocabulary};
 use keelhaul_protocol::kv::{Request, Response};
 use keelhaul_server::core::World;
 use keelhaul_server::storage::Command;
@@ -73,7 +73,7 @@ pub(crate) struct Around<'a, P: Simulated> {
     queue: &'a mut Queue<Event<P::Message>>,
     plan: &'a SimPlan,
     rng: &'a mut ChaCha8Rng,
-    commands: &'a mut Vec<Command>,
+    commands: &'a mut Vec<Command<P::Message>>,
     trace: &'a mut Option<Vec<Happening>>,
     seen: &'a mut Seen,
 }
@@ -97,7 +97,7 @@ fn delay(rng: &mut ChaCha8Rng, late: u16) -> u64 {
 }
 
 impl<P: Simulated> World<P::Message, Caller> for Around<'_, P> {
-    fn store(&mut self, command: Command) {
+    fn store(&mut self, command: Command<P::Message>) {
         self.commands.push(command);
     }
 
@@ -124,7 +124,7 @@ impl<P: Simulated> World<P::Message, Caller> for Around<'_, P> {
         self.queue.push(at, Event::Reply { caller, response });
     }
 
-    fn note(&mut self, note: Note) {
+    fn note(&mut self, note: Note<<P::Message as Vocabulary>::Era>) {
         self.seen.elected |= matches!(note, Note::Leading(_));
         if let Some(trace) = self.trace {
             let node = self.node as u16 + 1;
