@@ -232,6 +232,11 @@ pub enum Request {
         /// Decides where.
         seed: u64,
     },
+    /// Give back what was damaged, where no program has written since; answered by [`Reply::Damaged`] with what was given back.
+    MendDisk {
+        /// The directory.
+        dir: String,
+    },
     /// Cut and restore a disk's power: what was not synced is gone, and who has something open there gets EIO. Answered by
     /// [`Reply::PowerLost`].
     PowerCut {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::children::Children;
 use crate::daemon::Daemons;
-use crate::disk::Disks;
+use crate::disk::{Disks, log};
 use crate::lease::Leased;
 use crate::probe::Probes;
 use crate::request::{DaemonState, Reply, Request};
@@ -147,6 +147,7 @@ fn is_slow(request: &Request) -> bool {
         | Request::UnmountDisk { .. }
         | Request::DiskFaults { .. }
         | Request::DamageDisk { .. }
+        | Request::MendDisk { .. }
         | Request::PowerCut { .. }
         | Request::DiskState { .. }
         | Request::HealAll => true,
@@ -163,6 +164,7 @@ fn is_slow(request: &Request) -> bool {
 
 /// What one agent holds.
 struct Agent {
+    log_dir: PathBuf,
     children: Arc<Children>,
     daemons: Daemons,
     probes: Probes,
@@ -178,8 +180,9 @@ impl Agent {
         let Circumstances { log_dir, own_program, mark, .. } = circumstances.clone();
         let children = Children::adopt(own_program, mark)
             .map_err(|source| ServeError::System { what: "begin to reap children", source })?;
-        let daemons = Daemons::new(Arc::clone(&children), log_dir);
+        let daemons = Daemons::new(Arc::clone(&children), log_dir.clone());
         Ok(Self {
+            log_dir,
             children,
             daemons,
             probes: Probes::listen(),
@@ -250,6 +253,7 @@ impl Agent {
             | Request::UnmountDisk { .. }
             | Request::DiskFaults { .. }
             | Request::DamageDisk { .. }
+            | Request::MendDisk { .. }
             | Request::PowerCut { .. }
             | Request::DiskState { .. } => self.perform_on_disk(request),
         }
@@ -271,10 +275,24 @@ impl Agent {
             ),
             Request::DamageDisk { dir, damage, path_contains, seed } => {
                 let damaged = disks.damage(&dir, &damage, &path_contains, seed);
+                let damaged = damaged.and_then(|damaged| {
+                    log::damaged(&self.log_dir, &dir, &format!("{damage:?}"), &damaged)?;
+                    Ok(damaged)
+                });
                 answered(&format!("damage the disk on {dir}"), Reply::Damaged, damaged)
             }
+            Request::MendDisk { dir } => {
+                let mended = disks.mend(&dir).and_then(|mended| {
+                    log::damaged(&self.log_dir, &dir, "mended", &mended)?;
+                    Ok(mended)
+                });
+                answered(&format!("mend the disk on {dir}"), Reply::Damaged, mended)
+            }
             Request::PowerCut { dir, torn } => {
-                let lost = disks.power_cut(&dir, torn);
+                let lost = disks.power_cut(&dir, torn).and_then(|lost| {
+                    log::power_cut(&self.log_dir, &dir, torn.is_some(), &lost)?;
+                    Ok(lost)
+                });
                 answered(&format!("cut the power of the disk on {dir}"), Reply::PowerLost, lost)
             }
             Request::DiskState { dir } => {

@@ -5,6 +5,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
+#[path = "common/damage.rs"]
+mod damage;
 #[path = "common/namespaces.rs"]
 mod namespaces;
 
@@ -22,7 +24,7 @@ use keelhaul_agent::{
     PowerLoss, Reply, Request,
 };
 
-const TESTS: [(&str, common::Test); 14] = [
+const TESTS: [(&str, common::Test); 16] = [
     ("a_synced_file_survives_and_nothing_else_does", a_synced_file_survives_and_nothing_else_does),
     ("a_rename_without_a_sync_is_undone", a_rename_without_a_sync_is_undone),
     ("removed_is_not_gone_until_the_directory_is_synced", removed_is_not_gone_until_synced),
@@ -35,6 +37,8 @@ const TESTS: [(&str, common::Test); 14] = [
     ("errors_reach_the_program_until_healed", errors_reach_the_program_until_healed),
     ("a_disk_that_ignores_syncs_loses_what_was_synced", a_disk_that_ignores_syncs_loses),
     ("damage_is_where_it_says", damage_is_where_it_says),
+    ("what_is_mended_is_as_it_was", damage::what_is_mended_is_as_it_was),
+    ("a_torn_write_leaves_its_first_half", damage::a_torn_write_leaves_its_first_half),
     ("the_end_of_the_stream_unmounts", the_end_of_the_stream_unmounts),
     ("a_killed_agent_leaves_nothing_that_hangs", a_killed_agent_leaves_nothing_that_hangs),
 ];
@@ -431,7 +435,8 @@ fn damage_is_where_it_says(dir: &Path) {
     assert_eq!(differing(&disk), expected);
     // Back to an older state, which a program would take for its own.
     disk.write_synced("data", &text.to_uppercase());
-    assert_eq!(disk.damage(DiskDamage::RestoreChunks, ""), copied);
+    let restored = disk.damage(DiskDamage::RestoreChunks, "");
+    assert_eq!((restored.len(), restored[0].offset), (1, copied[0].offset));
     let old = copied[0].offset as usize..(copied[0].offset + copied[0].bytes) as usize;
     assert_eq!(disk.read("data").unwrap()[old.clone()], text[old]);
     disk.damage(DiskDamage::Truncate { bytes: 96 }, "data");

@@ -232,6 +232,23 @@ impl Node {
         }
     }
 
+    /// Gives back what was damaged on a disk, where no program has written since; answers where.
+    pub async fn mend_disk(&self, dir: &str) -> Result<Vec<Damaged>, NodeError> {
+        match self.ask(Request::MendDisk { dir: dir.into() }).await? {
+            Reply::Damaged(mended) => Ok(mended),
+            other => Err(self.unexpected(&other)),
+        }
+    }
+
+    /// Reads a part of a file, as much of it as there is.
+    pub async fn read_part(&self, path: &str, offset: u64, limit: u64) -> Result<Vec<u8>, NodeError> {
+        let limit = limit.min(CHUNK_BYTES_MAX);
+        match self.ask(Request::ReadFile { path: path.into(), offset, limit }).await? {
+            Reply::Bytes { bytes, .. } => Ok(bytes),
+            other => Err(self.unexpected(&other)),
+        }
+    }
+
     /// Cuts and restores a disk's power: what was not synced is gone, but for what the seed `torn`, if any, keeps by chance.
     /// Kill whoever uses it first: a process that lives on meets errors no power cut would let it see.
     pub async fn power_cut(&self, dir: &str, torn: Option<u64>) -> Result<PowerLoss, NodeError> {

@@ -40,6 +40,8 @@ pub enum DiskEffect {
     },
     /// The operation waits until the fault is healed.
     Stall,
+    /// A write fails with EIO when the first half of its bytes is down.
+    Tear,
     /// A write reports success, but its bytes are found one sector further.
     Misdirect,
     /// A sync reports success and makes nothing durable: a disk with a volatile cache, or `--no-fsync`.
@@ -67,7 +69,7 @@ impl DiskFault {
     }
 }
 
-/// Damage done once, to what is stored; it cannot be healed.
+/// Damage done once, to what is stored. What no program has written since can be mended, until a power cut makes it final.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DiskDamage {
     /// So many bits, anywhere in the chosen files, are flipped.
@@ -78,6 +80,11 @@ pub enum DiskDamage {
     /// Each chosen file loses so many bytes of its end.
     Truncate {
         /// How many.
+        bytes: u64,
+    },
+    /// A chunk of each chosen file is found at another place of it too.
+    CopyWithin {
+        /// Its length; a file that is not longer than that is left alone.
         bytes: u64,
     },
     /// Remembers a chunk of each chosen file, at a random place.
@@ -98,6 +105,18 @@ pub struct Damaged {
     pub offset: u64,
     /// How many bytes.
     pub bytes: u64,
+    /// What had been there, at most the first [`Damaged::WAS_BYTES_MAX`] of it.
+    pub was: Vec<u8>,
+}
+
+impl Damaged {
+    /// Enough to see that it is not there any more.
+    pub const WAS_BYTES_MAX: usize = 64;
+
+    pub(super) fn new(path: String, offset: u64, was: &[u8]) -> Self {
+        let kept = &was[..was.len().min(Self::WAS_BYTES_MAX)];
+        Self { path, offset, bytes: was.len() as u64, was: kept.to_vec() }
+    }
 }
 
 /// How a power cut changed a name.

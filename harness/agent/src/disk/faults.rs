@@ -33,6 +33,8 @@ struct Inner {
 pub(super) struct Strike {
     /// It fails with this error number.
     pub error: Option<i32>,
+    /// It fails when half of it is done.
+    pub tear: bool,
     /// It writes elsewhere.
     pub misdirect: bool,
     /// It makes nothing durable.
@@ -88,6 +90,7 @@ impl Faults {
                 DiskEffect::NoSpace => strike.error = Some(libc::ENOSPC),
                 DiskEffect::Delay { ms } => delay += Duration::from_millis(ms),
                 DiskEffect::Stall => stalls = true,
+                DiskEffect::Tear => strike.tear = on == DiskOp::Write,
                 DiskEffect::Misdirect => strike.misdirect = on == DiskOp::Write,
                 DiskEffect::IgnoreSync => strike.ignore_sync = on == DiskOp::Sync,
             }

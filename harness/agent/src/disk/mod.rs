@@ -15,10 +15,13 @@
 //! synced.
 
 mod backing;
+mod damage;
 mod fault;
 mod faults;
+pub(crate) mod log;
 mod model;
 mod mounted;
+mod scars;
 mod server;
 mod volume;
 
@@ -68,6 +71,11 @@ impl Disks {
         seed: u64,
     ) -> io::Result<Vec<Damaged>> {
         self.with(dir, |disk| disk.damage(damage, path_contains, seed))
+    }
+
+    /// Mends what was damaged and not written since.
+    pub fn mend(&self, dir: &str) -> io::Result<Vec<Damaged>> {
+        self.with(dir, |disk| disk.mend())
     }
 
     /// Cuts and restores a disk's power.

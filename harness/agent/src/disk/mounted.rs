@@ -10,11 +10,11 @@ use std::sync::Arc;
 
 use fuser::{BackgroundSession, Config, INodeNo, Session, SessionACL};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use rand::{RngExt, SeedableRng};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::backing::{self, Backing};
-use super::fault::{Damaged, DiskDamage, DiskFault, DiskReport, Naming, PowerLoss};
+use super::fault::{DiskFault, DiskReport, Naming, PowerLoss};
 use super::faults::Faults;
 use super::server::Server;
 use super::volume::{Counters, Volume};
@@ -31,11 +31,11 @@ const LOSSES_MAX: usize = 8;
 pub(super) struct Disk {
     dir: PathBuf,
     naming: Naming,
-    volume: Arc<Volume>,
+    pub(super) volume: Arc<Volume>,
     session: Option<BackgroundSession>,
     losses: Vec<PowerLoss>,
     /// Chunks that were copied, to be put back some time: path, offset, bytes.
-    chunks: Vec<(String, u64, Vec<u8>)>,
+    pub(super) chunks: Vec<(String, u64, Vec<u8>)>,
 }
 
 impl Disk {
@@ -69,76 +69,6 @@ impl Disk {
         self.volume.inodes().into_iter().try_for_each(|ino| self.forget(ino.0))?;
         self.volume.faults.replace(faults, seed);
         Ok(())
-    }
-
-    /// Damages what is stored; answers where.
-    pub fn damage(
-        &mut self,
-        damage: &DiskDamage,
-        path_contains: &str,
-        seed: u64,
-    ) -> io::Result<Vec<Damaged>> {
-        let mut dice = ChaCha8Rng::seed_from_u64(seed);
-        let mut files = Vec::new();
-        for (ino, path) in self.volume.files(path_contains)? {
-            let length = self.volume.attributes(ino)?.1.len();
-            if length > 0 {
-                files.push((ino, path, length));
-            }
-        }
-        let mut done = Vec::new();
-        match damage {
-            DiskDamage::FlipBits { count } if !files.is_empty() => {
-                for _ in 0..*count {
-                    let (ino, path, length) = &files[dice.random_range(0..files.len())];
-                    let offset = dice.random_range(0..*length);
-                    let byte = self.volume.read(*ino, offset, 1)?;
-                    let flipped: Vec<u8> =
-                        byte.iter().map(|byte| byte ^ (1 << dice.random_range(0..8))).collect();
-                    self.volume.damage(*ino, offset, &flipped)?;
-                    done.push(Damaged { path: path.clone(), offset, bytes: 1 });
-                }
-            }
-            DiskDamage::FlipBits { .. } => {}
-            DiskDamage::Truncate { bytes } => {
-                for (ino, path, length) in &files {
-                    let offset = length.saturating_sub(*bytes);
-                    self.volume.cut_short(*ino, offset)?;
-                    done.push(Damaged { path: path.clone(), offset, bytes: length - offset });
-                }
-            }
-            DiskDamage::CopyChunk { bytes } => {
-                for (ino, path, length) in &files {
-                    let offset = dice.random_range(0..*length);
-                    let size = usize::try_from(*bytes).unwrap_or(usize::MAX).min(CHUNK_BYTES_MAX);
-                    let chunk = self.volume.read(*ino, offset, size)?;
-                    done.push(Damaged { path: path.clone(), offset, bytes: chunk.len() as u64 });
-                    self.chunks.push((path.clone(), offset, chunk));
-                }
-            }
-            DiskDamage::RestoreChunks => done = self.restore_chunks(&files)?,
-        }
-        for (ino, ..) in files {
-            self.forget(ino.0)?;
-        }
-        Ok(done)
-    }
-
-    fn restore_chunks(
-        &mut self,
-        files: &[(super::model::Ino, String, u64)],
-    ) -> io::Result<Vec<Damaged>> {
-        let mut done = Vec::new();
-        for (path, offset, chunk) in std::mem::take(&mut self.chunks) {
-            let Some((ino, _, length)) = files.iter().find(|file| file.1 == path) else { continue };
-            let count = usize::try_from(length.saturating_sub(offset)).unwrap_or(usize::MAX);
-            let part = &chunk[..chunk.len().min(count)];
-            if !part.is_empty() {
-                self.volume.damage(*ino, offset, part)?;
-                done.push(Damaged { path, offset, bytes: part.len() as u64 });
-            }
-        }
-        Ok(done)
     }
 
     /// Cuts the power and restores it: everything that was not synced is gone, and the mount is a new one. With a seed some of it
@@ -187,7 +117,7 @@ impl Disk {
     }
 
     /// The kernel is to ask again for a file's content and attributes.
-    fn forget(&self, ino: u64) -> io::Result<()> {
+    pub(super) fn forget(&self, ino: u64) -> io::Result<()> {
         let Some(session) = &self.session else { return Ok(()) };
         session.notifier().inval_inode(INodeNo(ino), 0, 0)
     }
@@ -199,9 +129,6 @@ impl Drop for Disk {
         let _ = self.unmount();
     }
 }
-
-/// The longest chunk that is copied.
-const CHUNK_BYTES_MAX: usize = 1 << 20;
 
 /// Takes away every disk that nobody serves any more, because its agent was killed; answers how many there were. The directories then
 /// hold everything that was ever written. The disks of a living agent are left alone, and so are mounts of others.

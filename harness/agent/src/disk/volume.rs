@@ -20,6 +20,7 @@ use super::backing::Backing;
 use super::fault::{DiskOp, DiskReport, Naming};
 use super::faults::{Faults, Strike};
 use super::model::{Effect, Ino, Kind, Model, Refusal, SECTOR_BYTES, index};
+use super::scars::{Scar, Scars};
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -54,6 +55,8 @@ struct State {
     /// `None` when the power is off.
     model: Option<Model>,
     open: BTreeMap<Ino, Open>,
+    /// Damage that can be mended.
+    scars: Scars,
 }
 
 /// A file that programs have open: one descriptor for all of them.
@@ -97,7 +100,11 @@ impl Volume {
         counters: Arc<Counters>,
         naming: Naming,
     ) -> io::Result<Self> {
-        let state = State { model: Some(backing.model(naming)?), open: BTreeMap::new() };
+        let state = State {
+            model: Some(backing.model(naming)?),
+            open: BTreeMap::new(),
+            scars: Scars::default(),
+        };
         let (state, listings) = (Mutex::new(state), Mutex::default());
         Ok(Self { backing, faults, counters, state, listings })
     }
@@ -137,6 +144,8 @@ impl Volume {
             let file = self.file(&mut state, ino)?;
             let content_end = state.content_length(ino);
             state.save(ino, &file, length..content_end.max(length))?;
+            // Cut or stretched: whatever lay beyond is nobody's any more.
+            state.scars.written(ino, &(length.min(content_end)..u64::MAX));
             file.set_len(length)?;
             state.mark_synced(ino, false);
             if let Some(content) = state.model()?.content(ino) {
@@ -250,6 +259,11 @@ impl Volume {
     pub fn read(&self, ino: Ino, offset: u64, size: usize) -> io::Result<Vec<u8>> {
         self.counters.reads.fetch_add(1, Ordering::Relaxed);
         self.strike(DiskOp::Read, ino)?;
+        self.peek(ino, offset, size)
+    }
+
+    /// Reads past all faults.
+    pub fn peek(&self, ino: Ino, offset: u64, size: usize) -> io::Result<Vec<u8>> {
         let file = {
             let mut state = self.lock();
             self.file(&mut state, ino)?
@@ -273,9 +287,12 @@ impl Volume {
         self.counters.bytes_written.fetch_add(length, Ordering::Relaxed);
         let strike = self.strike(DiskOp::Write, ino)?;
         let offset = if strike.misdirect { offset + SECTOR_BYTES } else { offset };
+        let bytes = if strike.tear { &bytes[..bytes.len() / 2] } else { bytes };
+        let length = bytes.len() as u64;
         let mut state = self.lock();
         let file = self.file(&mut state, ino)?;
         state.save(ino, &file, offset..offset + length)?;
+        state.scars.written(ino, &(offset..offset + length));
         let written = file.write_all_at(bytes, offset);
         let end = match &written {
             Ok(()) => offset + length,
@@ -288,6 +305,9 @@ impl Volume {
         state.mark_synced(ino, false);
         drop(state);
         written?;
+        if strike.tear {
+            return Err(errno(libc::EIO));
+        }
         if sync {
             self.sync_now(ino, true)?;
             self.lock().mark_synced(ino, true);
@@ -319,6 +339,7 @@ impl Volume {
             let start = if flags.intersects(zeroes) { range.start.min(end) } else { end };
             content.written(start..end);
         }
+        state.scars.written(ino, &range);
         Ok(())
     }
 
@@ -422,25 +443,54 @@ impl Volume {
         self.lock().model.iter().flat_map(Model::inodes).collect()
     }
 
-    /// Overwrites bytes of a file on the disk itself: they count as having been there all along.
-    pub fn damage(&self, ino: Ino, offset: u64, bytes: &[u8]) -> io::Result<()> {
+    /// Overwrites bytes of a file on the disk itself: they count as having been there all along. Answers what they replace; nothing
+    /// if they are the same.
+    pub fn damage(&self, ino: Ino, offset: u64, bytes: &[u8]) -> io::Result<Option<Vec<u8>>> {
         let mut state = self.lock();
         let file = self.file(&mut state, ino)?;
-        file.write_all_at(bytes, offset)?;
-        if let Some(content) = state.model()?.content(ino) {
-            content.damaged(offset, bytes);
+        let mut was = vec![0; bytes.len()];
+        file.read_exact_at(&mut was, offset)?;
+        if was == bytes {
+            return Ok(None);
         }
-        Ok(())
+        state.overwrite(ino, &file, offset, bytes)?;
+        state.scars.push(Scar { ino, offset, was: was.clone(), cut: false });
+        Ok(Some(was))
     }
 
-    /// Cuts a file short on the disk itself.
-    pub fn cut_short(&self, ino: Ino, length: u64) -> io::Result<()> {
+    /// Cuts a file short on the disk itself; answers what it loses.
+    pub fn cut_short(&self, ino: Ino, length: u64) -> io::Result<Vec<u8>> {
         let mut state = self.lock();
-        self.file(&mut state, ino)?.set_len(length)?;
+        let file = self.file(&mut state, ino)?;
+        let mut was = vec![0; index(file.metadata()?.len().saturating_sub(length))];
+        file.read_exact_at(&mut was, length)?;
+        file.set_len(length)?;
         if let Some(content) = state.model()?.content(ino) {
             content.cut_short(length);
         }
-        Ok(())
+        state.scars.push(Scar { ino, offset: length, was: was.clone(), cut: true });
+        Ok(was)
+    }
+
+    /// Mends all damage where no program has written since; answers what it gave back, and where.
+    pub fn mend(&self) -> io::Result<Vec<(Ino, String, u64, Vec<u8>)>> {
+        let mut state = self.lock();
+        let mut mended = Vec::new();
+        for Scar { ino, offset, was, cut } in state.scars.take() {
+            let gone = state.model()?.kind(ino) != Some(Kind::File) || state.path(ino).is_err();
+            if gone {
+                continue;
+            }
+            let file = self.file(&mut state, ino)?;
+            let length = file.metadata()?.len();
+            let fits = if cut { length == offset } else { offset + was.len() as u64 <= length };
+            if fits {
+                state.overwrite(ino, &file, offset, &was)?;
+                let path = state.path(ino)?.to_string_lossy().into_owned();
+                mended.push((ino, path, offset, was));
+            }
+        }
+        Ok(mended)
     }
 
     /// Space, as `statvfs(2)`.
@@ -535,6 +585,16 @@ impl State {
     fn content_length(&mut self, ino: Ino) -> u64 {
         let content = self.model.as_mut().and_then(|model| model.content(ino));
         content.map_or(0, |content| content.length())
+    }
+
+    /// Puts bytes on the disk itself, past everything that programs and the system do.
+    fn overwrite(&mut self, ino: Ino, file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        file.write_all_at(bytes, offset)?;
+        if let Some(content) = self.model()?.content(ino) {
+            content.grown_back(offset + bytes.len() as u64);
+            content.damaged(offset, bytes);
+        }
+        Ok(())
     }
 
     /// Keeps what is durable in a range that is about to change.

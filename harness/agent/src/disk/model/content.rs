@@ -155,6 +155,14 @@ impl Content {
         }
     }
 
+    /// The file is at least that long on the disk itself: an end that was cut off is back.
+    pub(crate) fn grown_back(&mut self, length: u64) {
+        if length > self.live_length {
+            self.durable_length = self.durable_length.max(length);
+            self.live_length = length;
+        }
+    }
+
     /// What a power cut leaves when nothing reached the disk but what was synced.
     pub(crate) fn restore(&self) -> Restore {
         let length = self.durable_length;
