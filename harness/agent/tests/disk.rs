@@ -24,7 +24,7 @@ use keelhaul_agent::{
     PowerLoss, Reply, Request,
 };
 
-const TESTS: [(&str, common::Test); 16] = [
+const TESTS: [(&str, common::Test); 17] = [
     ("a_synced_file_survives_and_nothing_else_does", a_synced_file_survives_and_nothing_else_does),
     ("a_rename_without_a_sync_is_undone", a_rename_without_a_sync_is_undone),
     ("removed_is_not_gone_until_the_directory_is_synced", removed_is_not_gone_until_synced),
@@ -38,6 +38,7 @@ const TESTS: [(&str, common::Test); 16] = [
     ("a_disk_that_ignores_syncs_loses_what_was_synced", a_disk_that_ignores_syncs_loses),
     ("damage_is_where_it_says", damage_is_where_it_says),
     ("what_is_mended_is_as_it_was", damage::what_is_mended_is_as_it_was),
+    ("misdirected_and_rewound_files_are_mended", damage::misdirected_and_rewound_files_are_mended),
     ("a_torn_write_leaves_its_first_half", damage::a_torn_write_leaves_its_first_half),
     ("the_end_of_the_stream_unmounts", the_end_of_the_stream_unmounts),
     ("a_killed_agent_leaves_nothing_that_hangs", a_killed_agent_leaves_nothing_that_hangs),

@@ -14,17 +14,29 @@ const CHUNK_BYTES_MAX: u64 = 1 << 20;
 /// How often a place is drawn anew that holds nothing: stores reserve space in advance, and a bit there is nobody's.
 const PLACE_TRIES: u32 = 64;
 
+/// A part of a file as it was once.
+#[derive(Debug)]
+pub(super) struct OldChunk {
+    path: String,
+    offset: u64,
+    bytes: Vec<u8>,
+    /// It ended where the file did.
+    at_end: bool,
+}
+
 /// A file with content: its number, path and length.
 type Chosen = (Ino, String, u64);
 
 impl Disk {
-    /// Damages what is stored; answers where. Bytes that stay the same do not count.
+    /// Damages what is stored; answers where. Bytes that stay the same do not count, and what was damaged before can no longer be
+    /// mended: programs may have found their way around it.
     pub fn damage(
         &mut self,
         damage: &DiskDamage,
         path_contains: &str,
         seed: u64,
     ) -> io::Result<Vec<Damaged>> {
+        self.volume.forget_damage();
         let mut dice = ChaCha8Rng::seed_from_u64(seed);
         let mut files: Vec<Chosen> = Vec::new();
         for (ino, path) in self.volume.files(path_contains)? {
@@ -118,18 +130,24 @@ impl Disk {
             let offset = dice.random_range(0..*length);
             let chunk = self.volume.peek(*ino, offset, index(bytes.min(CHUNK_BYTES_MAX)))?;
             done.push(Damaged::new(path.clone(), offset, &chunk));
-            self.chunks.push((path.clone(), offset, chunk));
+            let at_end = offset + chunk.len() as u64 == *length;
+            self.chunks.push(OldChunk { path: path.clone(), offset, bytes: chunk, at_end });
         }
         Ok(done)
     }
 
     fn restore_chunks(&mut self, files: &[Chosen]) -> io::Result<Vec<Damaged>> {
         let mut done = Vec::new();
-        for (path, offset, chunk) in std::mem::take(&mut self.chunks) {
+        for OldChunk { path, offset, bytes, at_end } in std::mem::take(&mut self.chunks) {
             let Some((ino, _, length)) = files.iter().find(|file| file.1 == path) else { continue };
             let count = usize::try_from(length.saturating_sub(offset)).unwrap_or(usize::MAX);
-            let part = &chunk[..chunk.len().min(count)];
+            let part = &bytes[..bytes.len().min(count)];
             self.overwrite(*ino, &path, offset, part, &mut done)?;
+            let end = offset + bytes.len() as u64;
+            if at_end && end < *length && length - end <= CHUNK_BYTES_MAX {
+                let was = self.volume.cut_short(*ino, end)?;
+                done.push(Damaged::new(path, end, &was));
+            }
         }
         Ok(done)
     }

@@ -92,7 +92,7 @@ pub enum DiskDamage {
         /// Its length.
         bytes: u64,
     },
-    /// Puts every remembered chunk back where it was, as far as the files still reach.
+    /// Puts every remembered chunk back where it was, as far as the files still reach; one that held a file's end brings that end back.
     RestoreChunks,
 }
 

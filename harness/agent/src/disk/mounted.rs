@@ -14,6 +14,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::backing::{self, Backing};
+use super::damage::OldChunk;
 use super::fault::{DiskFault, DiskReport, Naming, PowerLoss};
 use super::faults::Faults;
 use super::server::Server;
@@ -34,8 +35,8 @@ pub(super) struct Disk {
     pub(super) volume: Arc<Volume>,
     session: Option<BackgroundSession>,
     losses: Vec<PowerLoss>,
-    /// Chunks that were copied, to be put back some time: path, offset, bytes.
-    pub(super) chunks: Vec<(String, u64, Vec<u8>)>,
+    /// Chunks that were copied, to be put back some time.
+    pub(super) chunks: Vec<OldChunk>,
 }
 
 impl Disk {

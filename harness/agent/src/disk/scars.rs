@@ -58,6 +58,11 @@ impl Scars {
         }
     }
 
+    /// From now on nothing that was damaged is mended.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
     /// Everything, in the order in which it must be mended: the latest first, since one may lie on another.
     pub fn take(&mut self) -> Vec<Scar> {
         let mut scars = std::mem::take(&mut self.0);

@@ -282,17 +282,21 @@ impl Volume {
 
     /// Writes; `sync` when the file was opened to be synced by every write.
     pub fn write(&self, ino: Ino, offset: u64, bytes: &[u8], sync: bool) -> io::Result<()> {
-        let length = bytes.len() as u64;
         self.counters.writes.fetch_add(1, Ordering::Relaxed);
-        self.counters.bytes_written.fetch_add(length, Ordering::Relaxed);
+        self.counters.bytes_written.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         let strike = self.strike(DiskOp::Write, ino)?;
-        let offset = if strike.misdirect { offset + SECTOR_BYTES } else { offset };
         let bytes = if strike.tear { &bytes[..bytes.len() / 2] } else { bytes };
         let length = bytes.len() as u64;
         let mut state = self.lock();
         let file = self.file(&mut state, ino)?;
-        state.save(ino, &file, offset..offset + length)?;
         state.scars.written(ino, &(offset..offset + length));
+        let offset = if strike.misdirect {
+            state.misdirected(ino, &file, offset, bytes)?;
+            offset + SECTOR_BYTES
+        } else {
+            offset
+        };
+        state.save(ino, &file, offset..offset + length)?;
         let written = file.write_all_at(bytes, offset);
         let end = match &written {
             Ok(()) => offset + length,
@@ -472,6 +476,11 @@ impl Volume {
         Ok(was)
     }
 
+    /// From now on nothing that was damaged is mended.
+    pub fn forget_damage(&self) {
+        self.lock().scars.clear();
+    }
+
     /// Mends all damage where no program has written since; answers what it gave back, and where.
     pub fn mend(&self) -> io::Result<Vec<(Ino, String, u64, Vec<u8>)>> {
         let mut state = self.lock();
@@ -585,6 +594,27 @@ impl State {
     fn content_length(&mut self, ino: Ino) -> u64 {
         let content = self.model.as_mut().and_then(|model| model.content(ino));
         content.map_or(0, |content| content.length())
+    }
+
+    /// A write goes a sector too far: what it should have changed, and what it should not.
+    fn misdirected(
+        &mut self,
+        ino: Ino,
+        file: &File,
+        offset: u64,
+        bytes: &[u8],
+    ) -> io::Result<()> {
+        let end = offset + bytes.len() as u64;
+        // Beyond the file's end a hole is as good as nothing.
+        let start = end.max(offset + SECTOR_BYTES);
+        let mut was = vec![0; index(end + SECTOR_BYTES - start)];
+        let mut filled = 0;
+        while let count @ 1.. = file.read_at(&mut was[filled..], start + filled as u64)? {
+            filled += count;
+        }
+        self.scars.push(Scar { ino, offset: start, was, cut: false });
+        self.scars.push(Scar { ino, offset, was: bytes.to_vec(), cut: false });
+        Ok(())
     }
 
     /// Puts bytes on the disk itself, past everything that programs and the system do.

@@ -58,6 +58,33 @@ pub fn what_is_mended_is_as_it_was(dir: &Path) {
     disk.end();
 }
 
+/// Writes that go astray are put where they belong, and old chunks come back with the end that their file had.
+pub fn misdirected_and_rewound_files_are_mended(dir: &Path) {
+    let mut disk = Disk::new(dir);
+    let text: String = (0..400).map(|n| format!("line {n}\n")).collect();
+    disk.write_synced("data", &text);
+    let file = fs::OpenOptions::new().write(true).open(disk.path("data")).unwrap();
+    disk.faults(vec![DiskFault::always(DiskOp::Write, DiskEffect::Misdirect)]);
+    file.write_all_at(&[b'x'; 700], 100).unwrap();
+    file.write_all_at(&[b'y'; 10], 2_000).unwrap();
+    disk.faults(Vec::new());
+    assert_eq!(disk.read("data").unwrap().find('x'), Some(612));
+    mend(&mut disk);
+    let mut expected = text.into_bytes();
+    expected[100..800].fill(b'x');
+    expected[2_000..2_010].fill(b'y');
+    assert!(fs::read(disk.path("data")).unwrap() == expected);
+    drop(file);
+    disk.damage(DiskDamage::CopyChunk { bytes: 1 << 20 }, "data");
+    disk.write("data", &"z".repeat(expected.len() + 100)).sync_all().unwrap();
+    assert_eq!(disk.damage(DiskDamage::RestoreChunks, "data").len(), 2);
+    assert_eq!(fs::metadata(disk.path("data")).unwrap().len(), expected.len() as u64);
+    assert_ne!(disk.read("data").unwrap().find("line"), None);
+    mend(&mut disk);
+    assert_eq!(disk.read("data").unwrap(), "z".repeat(expected.len() + 100));
+    disk.end();
+}
+
 /// Half of a write is there, the program is told of an error, and after healing writes are whole again.
 pub fn a_torn_write_leaves_its_first_half(dir: &Path) {
     let mut disk = Disk::new(dir);
