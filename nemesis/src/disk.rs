@@ -10,8 +10,8 @@ use keelhaul_history::NodeId;
 use serde::{Deserialize, Serialize};
 
 use crate::env::{Env, FaultError, Injected, names};
-use crate::kill;
 use crate::target::Target;
+use crate::{damage, kill};
 
 /// What goes wrong with a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +25,65 @@ pub enum Trouble {
     WriteError,
     /// Every write fails with ENOSPC.
     Full,
+    /// Every sync waits until the disk is well.
+    Stall,
+    /// Every read that the system's cache cannot answer fails with EIO.
+    ReadError,
+    /// Every write fails with EIO when half of it is done.
+    TornWrite,
+    /// Every write goes a sector too far, and nothing is said.
+    Misdirect,
+}
+
+/// A disk's trouble that needs no further word than its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Plight {
+    /// See [`Trouble::Stall`].
+    DiskStall,
+    /// See [`Trouble::ReadError`].
+    DiskRead,
+    /// See [`Trouble::TornWrite`].
+    DiskTorn,
+    /// See [`Trouble::Misdirect`].
+    DiskMisdirect,
+}
+
+/// A plight, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlightSpec {
+    /// What it is.
+    #[serde(rename = "kind")]
+    pub plight: Plight,
+    /// Where.
+    pub target: Target,
+}
+
+impl Plight {
+    /// The plight with this name.
+    pub(crate) fn named(kind: &str) -> Option<Self> {
+        let all = [Self::DiskStall, Self::DiskRead, Self::DiskTorn, Self::DiskMisdirect];
+        all.into_iter().find(|plight| plight.kind() == kind)
+    }
+
+    /// Its name.
+    pub(crate) const fn kind(self) -> &'static str {
+        match self {
+            Self::DiskStall => "disk-stall",
+            Self::DiskRead => "disk-read",
+            Self::DiskTorn => "disk-torn",
+            Self::DiskMisdirect => "disk-misdirect",
+        }
+    }
+
+    pub(crate) const fn trouble(self) -> Trouble {
+        match self {
+            Self::DiskStall => Trouble::Stall,
+            Self::DiskRead => Trouble::ReadError,
+            Self::DiskTorn => Trouble::TornWrite,
+            Self::DiskMisdirect => Trouble::Misdirect,
+        }
+    }
 }
 
 impl Trouble {
@@ -40,6 +99,10 @@ impl Trouble {
             Self::SyncError => DiskFault::always(DiskOp::Sync, DiskEffect::IoError),
             Self::WriteError => DiskFault::always(DiskOp::Write, DiskEffect::IoError),
             Self::Full => DiskFault::always(DiskOp::Write, DiskEffect::NoSpace),
+            Self::Stall => DiskFault::always(DiskOp::Sync, DiskEffect::Stall),
+            Self::ReadError => DiskFault::always(DiskOp::Read, DiskEffect::IoError),
+            Self::TornWrite => DiskFault::always(DiskOp::Write, DiskEffect::Tear),
+            Self::Misdirect => DiskFault::always(DiskOp::Write, DiskEffect::Misdirect),
         }
     }
 
@@ -50,6 +113,10 @@ impl Trouble {
             Self::SyncError => "syncs fail".into(),
             Self::WriteError => "writes fail".into(),
             Self::Full => "full".into(),
+            Self::Stall => "syncs do not end".into(),
+            Self::ReadError => "reads fail".into(),
+            Self::TornWrite => "writes stop half-way".into(),
+            Self::Misdirect => "writes go a sector too far".into(),
         }
     }
 }
@@ -62,7 +129,10 @@ pub(crate) async fn inject(
     trouble: Trouble,
     order: &[NodeId],
 ) -> Result<Injected, FaultError> {
-    let nodes = env.strike(fault, target, order).await?;
+    let nodes = match trouble {
+        Trouble::Misdirect => env.strike_minority(fault, target, order)?,
+        _ => env.strike(fault, target, order).await?,
+    };
     for &id in &nodes {
         env.node(id)?.disk_faults(env.store.data_dir(), vec![trouble.fault()], fault).await?;
     }
@@ -72,11 +142,16 @@ pub(crate) async fn inject(
 /// A program on every node struck must meet the trouble.
 pub(crate) async fn verify(env: &Env, fault: u64, trouble: Trouble) -> Result<(), FaultError> {
     for id in env.struck(fault) {
-        let seen = probe(env, id).await?;
+        let seen = probe(env, id, probe_of(trouble)).await?;
         let in_effect = match trouble {
             Trouble::SlowSync(ms) => seen.ended_well && seen.took >= Duration::from_millis(ms),
-            Trouble::SyncError | Trouble::WriteError => seen.says("Input/output error"),
+            Trouble::SyncError | Trouble::WriteError | Trouble::ReadError => {
+                seen.says("Input/output error")
+            }
             Trouble::Full => seen.says("No space left on device"),
+            Trouble::Stall => seen.printed == "it waits",
+            Trouble::TornWrite => seen.says("Input/output error") && seen.printed == "256",
+            Trouble::Misdirect => seen.ended_well && seen.printed == "1024",
         };
         if !in_effect {
             return Err(FaultError::NotInEffect(format!("on {id} {}", seen.in_words())));
@@ -86,7 +161,10 @@ pub(crate) async fn verify(env: &Env, fault: u64, trouble: Trouble) -> Result<()
 }
 
 /// Lets the disks be well, and starts the store where it has ended.
-pub(crate) async fn heal(env: &Env, fault: u64) -> Result<(), FaultError> {
+pub(crate) async fn heal(env: &Env, fault: u64, trouble: Trouble) -> Result<(), FaultError> {
+    if trouble == Trouble::Misdirect {
+        return damage::heal_misdirected(env, fault).await;
+    }
     let struck = env.struck(fault);
     for &id in &struck {
         env.node(id)?.disk_faults(env.store.data_dir(), Vec::new(), fault).await?;
@@ -102,22 +180,37 @@ pub(crate) async fn heal(env: &Env, fault: u64) -> Result<(), FaultError> {
 /// A program on every node struck must be able to write and sync, and the store must run.
 pub(crate) async fn verify_healed(env: &Env, fault: u64) -> Result<(), FaultError> {
     for id in env.struck(fault) {
-        let seen = probe(env, id).await?;
-        if !seen.ended_well {
+        let seen = probe(env, id, PROBE).await?;
+        if !seen.ended_well || seen.printed != "512" {
             return Err(FaultError::NotHealed(format!("on {id} {}", seen.in_words())));
         }
     }
     kill::verify_healed(env, fault).await
 }
 
-/// Writes a sector and syncs it, and takes it away again.
-const PROBE: &str = "LC_ALL=C dd if=/dev/zero of=\"$1\" bs=512 count=1 conv=fsync; code=$?; rm -f \"$1\"; exit $code";
+/// Writes a sector and syncs it, says how long the file is then, and takes it away again.
+const PROBE: &str = "LC_ALL=C dd if=/dev/zero of=\"$1\" bs=512 count=1 conv=fsync; code=$?; stat -c %s \"$1\"; rm -f \"$1\"; exit $code";
+/// The same in the background, which goes on when the disk does; says after a while whether it has ended.
+const PROBE_WAITING: &str = "(dd if=/dev/zero of=\"$1\" bs=512 count=1 conv=fsync; rm -f \"$1\") >/dev/null 2>&1 & \
+     sleep 0.3; kill -0 $! && printf 'it waits'";
+/// Writes a sector and reads it back past the system's cache.
+const PROBE_READING: &str = "LC_ALL=C dd if=/dev/zero of=\"$1\" bs=512 count=1 2>/dev/null; \
+     dd if=\"$1\" of=/dev/null bs=512 count=1 iflag=direct; code=$?; rm -f \"$1\"; exit $code";
 const PROBE_FILE: &str = ".keelhaul-probe";
+
+const fn probe_of(trouble: Trouble) -> &'static str {
+    match trouble {
+        Trouble::Stall => PROBE_WAITING,
+        Trouble::ReadError => PROBE_READING,
+        _ => PROBE,
+    }
+}
 
 /// What a program on a node met.
 struct Seen {
     ended_well: bool,
     took: Duration,
+    printed: String,
     said: String,
 }
 
@@ -129,14 +222,20 @@ impl Seen {
     fn in_words(&self) -> String {
         let how = if self.ended_well { "succeeds" } else { "fails" };
         let said = self.said.lines().next().unwrap_or_default();
-        format!("a write with a sync {how} after {} ms: {said}", self.took.as_millis())
+        let printed = &self.printed;
+        format!("a probe of the disk {how} after {} ms: {printed} {said}", self.took.as_millis())
     }
 }
 
-async fn probe(env: &Env, id: NodeId) -> Result<Seen, FaultError> {
+async fn probe(env: &Env, id: NodeId, script: &str) -> Result<Seen, FaultError> {
     let file = format!("{}/{PROBE_FILE}", env.store.data_dir());
     let started = Instant::now();
-    let output = env.node(id)?.run(Command::new(["sh", "-c", PROBE, "sh", &file])).await?;
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    Ok(Seen { ended_well: output.success(), took: started.elapsed(), said })
+    let output = env.node(id)?.run(Command::new(["sh", "-c", script, "sh", &file])).await?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    Ok(Seen {
+        ended_well: output.success(),
+        took: started.elapsed(),
+        printed: text(&output.stdout),
+        said: text(&output.stderr),
+    })
 }

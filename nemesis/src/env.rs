@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use keelhaul_cluster::{Cluster, DaemonState, Node, NodeError};
+use keelhaul_cluster::{Cluster, DaemonState, Damaged, Node, NodeError};
 use keelhaul_history::NodeId;
 use keelhaul_stores::{Store, StoreError};
 use thiserror::Error;
@@ -22,6 +22,8 @@ pub struct Env {
     pub(crate) cluster: Rc<Cluster>,
     pub(crate) store: Rc<dyn Store>,
     pub(crate) cuts: RefCell<Cuts>,
+    /// What was damaged on which node, until it was looked at.
+    pub(crate) damaged: RefCell<BTreeMap<(u64, NodeId), Vec<Damaged>>>,
     struck: RefCell<BTreeMap<u64, Vec<NodeId>>>,
     timeout_factor: u32,
 }
@@ -56,7 +58,8 @@ impl Env {
     #[must_use]
     pub fn new(cluster: Rc<Cluster>, store: Rc<dyn Store>) -> Self {
         let (cuts, struck) = (RefCell::default(), RefCell::default());
-        Self { cluster, store, cuts, struck, timeout_factor: 1 }
+        let damaged = RefCell::default();
+        Self { cluster, store, cuts, damaged, struck, timeout_factor: 1 }
     }
 
     /// With nodes that need so many times the usual patience.
@@ -101,6 +104,26 @@ impl Env {
             Target::Followers => self.leader_soon().await,
             Target::One | Target::Some | Target::Majority | Target::All => None,
         };
+        self.strike_first(fault, target, order, leader)
+    }
+
+    /// The same within the largest minority that `order` begins with.
+    pub(crate) fn strike_minority(
+        &self,
+        fault: u64,
+        target: Target,
+        order: &[NodeId],
+    ) -> Result<Vec<NodeId>, FaultError> {
+        self.strike_first(fault, target, &order[..order.len().saturating_sub(1) / 2], None)
+    }
+
+    fn strike_first(
+        &self,
+        fault: u64,
+        target: Target,
+        order: &[NodeId],
+        leader: Option<NodeId>,
+    ) -> Result<Vec<NodeId>, FaultError> {
         let busy: Vec<NodeId> = self.struck.borrow().values().flatten().copied().collect();
         let nodes = target.pick(order, leader, &busy);
         if nodes.is_empty() {

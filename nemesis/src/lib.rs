@@ -8,7 +8,9 @@
 //! number under `fault` and its kind under `kind`. Between them the nemesis looks who leads (`leader`), and after
 //! the last one it waits until the store is well (`await-healthy`).
 
+mod asks;
 mod cuts;
+mod damage;
 mod disk;
 mod env;
 mod generator;
@@ -20,8 +22,10 @@ mod power;
 mod schedule;
 mod target;
 
+pub use asks::{asks, harms};
 pub use cuts::Link;
-pub use disk::Trouble;
+pub use damage::{Damage, DamageSpec};
+pub use disk::{Plight, PlightSpec, Trouble};
 pub use env::{Env, names};
 pub use generator::{generator, recovery};
 pub use nemesis::{Nemesis, reference};
@@ -44,7 +48,24 @@ pub const KINDS: &[(&str, &str)] = &[
     ("disk-slow", "lets every sync on some nodes take longer"),
     ("disk-error", "lets every write, or every sync, on some nodes fail with EIO"),
     ("disk-full", "lets every write on some nodes fail with ENOSPC"),
+    ("disk-stall", "lets no sync on some nodes end until it is healed"),
+    ("disk-read", "lets every read from the disk on some nodes fail with EIO"),
+    ("disk-torn", "lets every write on some nodes fail with EIO when half of it is done"),
+    ("disk-misdirect", "lets every write on a minority go a sector too far, and says nothing"),
+    ("disk-flip", "flips bits of what a minority has stored"),
+    ("disk-truncate", "cuts off the end of files that a minority has stored"),
+    ("disk-copy", "puts a part of each file that a minority has stored at another place of it too"),
+    ("disk-rewind", "lets parts of files that a minority has stored be as they were a second ago"),
 ];
+
+/// Whether a kind of fault exists in virtual time too.
+#[must_use]
+pub fn is_simulated(kind: &str) -> bool {
+    matches!(
+        kind,
+        "partition" | "kill" | "pause" | "power" | "disk-slow" | "disk-error" | "disk-full"
+    )
+}
 
 /// Whether a kind of fault needs the store's data to be on a disk of ours.
 #[must_use]

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::env::{Env, FaultError};
 use crate::schedule::{Schedule, ScheduledFault, Spec};
-use crate::{disk, kill, partition, pause, power};
+use crate::{damage, disk, kill, partition, pause, power};
 
 /// How long the store may take to become well once everything is healed.
 const RECOVERY_LIMIT: Duration = Duration::from_secs(30);
@@ -76,10 +76,14 @@ impl Nemesis {
             Spec::Power { target, torn } => {
                 power::inject(env, fault.id, *target, *torn, &order).await
             }
-            Spec::DiskSlow { .. } | Spec::DiskError { .. } | Spec::DiskFull { .. } => {
+            Spec::DiskSlow { .. }
+            | Spec::DiskError { .. }
+            | Spec::DiskFull { .. }
+            | Spec::Plight(_) => {
                 let (target, trouble) = fault.spec.trouble().expect("it is a fault of a disk");
                 disk::inject(env, fault.id, target, trouble, &order).await
             }
+            Spec::Damage(spec) => damage::inject(env, fault.id, *spec, &order).await,
         };
         match injected {
             Ok(injected) => Outcome::Ok(Value::map([
@@ -102,10 +106,14 @@ impl Nemesis {
             Spec::Kill { .. } => kill::verify(&self.env, fault.id).await,
             Spec::Pause { .. } => pause::verify(&self.env, fault.id).await,
             Spec::Power { .. } => power::verify(&self.env, fault.id).await,
-            Spec::DiskSlow { .. } | Spec::DiskError { .. } | Spec::DiskFull { .. } => {
+            Spec::DiskSlow { .. }
+            | Spec::DiskError { .. }
+            | Spec::DiskFull { .. }
+            | Spec::Plight(_) => {
                 let (_, trouble) = fault.spec.trouble().expect("it is a fault of a disk");
                 disk::verify(&self.env, fault.id, trouble).await
             }
+            Spec::Damage(_) => damage::verify(&self.env, fault.id).await,
         }
     }
 
@@ -115,9 +123,14 @@ impl Nemesis {
             Spec::Kill { .. } => kill::heal(&self.env, fault.id).await,
             Spec::Pause { .. } => pause::heal(&self.env, fault.id).await,
             Spec::Power { .. } => power::heal(&self.env, fault.id).await,
-            Spec::DiskSlow { .. } | Spec::DiskError { .. } | Spec::DiskFull { .. } => {
-                disk::heal(&self.env, fault.id).await
+            Spec::DiskSlow { .. }
+            | Spec::DiskError { .. }
+            | Spec::DiskFull { .. }
+            | Spec::Plight(_) => {
+                let (_, trouble) = fault.spec.trouble().expect("it is a fault of a disk");
+                disk::heal(&self.env, fault.id, trouble).await
             }
+            Spec::Damage(_) => damage::heal(&self.env, fault.id).await,
         }
     }
 
@@ -127,9 +140,11 @@ impl Nemesis {
             Spec::Kill { .. } => kill::verify_healed(&self.env, fault.id).await,
             Spec::Pause { .. } => pause::verify_healed(&self.env, fault.id).await,
             Spec::Power { .. } => power::verify_healed(&self.env, fault.id).await,
-            Spec::DiskSlow { .. } | Spec::DiskError { .. } | Spec::DiskFull { .. } => {
-                disk::verify_healed(&self.env, fault.id).await
-            }
+            Spec::DiskSlow { .. }
+            | Spec::DiskError { .. }
+            | Spec::DiskFull { .. }
+            | Spec::Plight(_) => disk::verify_healed(&self.env, fault.id).await,
+            Spec::Damage(_) => damage::verify_healed(&self.env, fault.id).await,
         }
     }
 

@@ -12,7 +12,9 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::disk::Trouble;
+use crate::asks::harms;
+use crate::damage::DamageSpec;
+use crate::disk::{Plight, PlightSpec, Trouble};
 use crate::partition::{Direction, Shape};
 use crate::target::Target;
 
@@ -117,6 +119,12 @@ pub enum Spec {
         /// Where.
         target: Target,
     },
+    /// Let a disk fail in another way.
+    #[serde(untagged)]
+    Plight(PlightSpec),
+    /// Damage what a disk has stored.
+    #[serde(untagged)]
+    Damage(DamageSpec),
 }
 
 impl Spec {
@@ -131,6 +139,8 @@ impl Spec {
             Self::DiskSlow { .. } => "disk-slow",
             Self::DiskError { .. } => "disk-error",
             Self::DiskFull { .. } => "disk-full",
+            Self::Plight(spec) => spec.plight.kind(),
+            Self::Damage(spec) => spec.damage.kind(),
         }
     }
 
@@ -141,6 +151,7 @@ impl Spec {
                 Some((target, trouble))
             }
             Self::DiskFull { target } => Some((target, Trouble::Full)),
+            Self::Plight(PlightSpec { plight, target }) => Some((target, plight.trouble())),
             _ => None,
         }
     }
@@ -159,7 +170,7 @@ impl Spec {
                 Self::DiskError { target: Target::Followers, trouble: Trouble::ERRORS[0].0 }
             }
             "disk-full" => Self::DiskFull { target: Target::Followers },
-            _ => return None,
+            _ => return Self::of_disk(kind, Target::Followers, Target::One),
         })
     }
 
@@ -184,8 +195,20 @@ impl Spec {
                 trouble: weighted(&Trouble::ERRORS, rng),
             },
             "disk-full" => Self::DiskFull { target: weighted(&Target::WEIGHTED, rng) },
-            _ => return None,
+            _ => {
+                let damaged = weighted(&crate::damage::TARGETS, rng);
+                return Self::of_disk(kind, weighted(&Target::WEIGHTED, rng), damaged);
+            }
         })
+    }
+
+    /// The plight or damage with this name, on one target or the other.
+    fn of_disk(kind: &str, plight: Target, damage: Target) -> Option<Self> {
+        if let Some(found) = Plight::named(kind) {
+            let target = if harms(kind) { damage } else { plight };
+            return Some(Self::Plight(PlightSpec { plight: found, target }));
+        }
+        DamageSpec::named(kind, damage).map(Self::Damage)
     }
 }
 
@@ -196,7 +219,7 @@ impl Schedule {
     /// Draws a schedule. `rng` is asked in an order that depends on the options alone.
     #[must_use]
     pub fn draw(options: &ScheduleOptions, rng: &mut ChaCha8Rng) -> Self {
-        let mut draw = Draw { options, rng, faults: Vec::new() };
+        let mut draw = Draw { options, rng, faults: Vec::new(), harmed: None };
         let opened_ms = draw.opening();
         for kind in &options.kinds {
             draw.rhythm(kind, opened_ms);
@@ -215,6 +238,8 @@ struct Draw<'a> {
     options: &'a ScheduleOptions,
     rng: &'a mut ChaCha8Rng,
     faults: Vec<ScheduledFault>,
+    /// The order of victims of all faults that harm what is stored: those that must not be more than a minority, taken together.
+    harmed: Option<Vec<u16>>,
 }
 
 impl Draw<'_> {
@@ -245,6 +270,9 @@ impl Draw<'_> {
     fn push(&mut self, at_ms: u64, until_ms: u64, spec: Option<Spec>) {
         let mut order: Vec<u16> = (1..=self.options.nodes).collect();
         order.shuffle(self.rng);
+        if spec.as_ref().is_some_and(|spec| harms(spec.kind())) {
+            order.clone_from(self.harmed.get_or_insert(order.clone()));
+        }
         if until_ms < self.options.time_limit_ms {
             self.faults.extend(spec.map(|spec| ScheduledFault {
                 id: 0,
@@ -333,6 +361,23 @@ mod tests {
         }
         let text = serde_json::to_string(&schedule).unwrap();
         assert_eq!(serde_json::from_str::<Schedule>(&text).unwrap(), schedule);
+    }
+
+    #[test]
+    fn what_is_stored_is_harmed_on_one_minority_only() {
+        let kinds: Vec<String> = crate::KINDS
+            .iter()
+            .map(|kind| kind.0.into())
+            .filter(|kind: &String| harms(kind))
+            .collect();
+        assert!(kinds.len() > 3);
+        let options =
+            ScheduleOptions { kinds, nodes: 5, time_limit_ms: 60_000, interval_ms: 5_000 };
+        let schedule = Schedule::draw(&options, &mut ChaCha8Rng::seed_from_u64(1));
+        assert!(schedule.faults.len() > 10);
+        for fault in &schedule.faults {
+            assert_eq!(fault.order, schedule.faults[0].order, "{fault:?}");
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ use regex::bytes::Regex;
 
 use crate::budget::Limits;
 use crate::exit::{Exit, Failure};
+use crate::faults;
 use crate::logs;
 use crate::plan::Plan;
 use crate::registry;
@@ -154,6 +155,7 @@ pub fn judge_run(
         Failure { exit: Exit::Internal, ..failure }
     })?;
     more.into_iter().for_each(|check| judged.judgement.add(check));
+    judged.judgement.tested.extend(faults::fair(&plan.faults));
     judged.judgement.not_tested.extend(registry::not_testable(&plan.env, &plan.disk));
     let infrastructure = |error| Failure::new(Exit::Infrastructure, error);
     dir.write(&dir.verdict(), judged.judgement.to_json().as_bytes()).map_err(infrastructure)?;

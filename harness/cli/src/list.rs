@@ -1,12 +1,12 @@
 //! `keelhaul list` and `keelhaul doctor`: what there is, and what works here.
 
 use keelhaul_cluster::doctor::Finding;
-use keelhaul_nemesis::KINDS;
 use keelhaul_protocol::raft::Mutant;
 
 use crate::args::Listing;
 use crate::exit::Exit;
 use crate::explain;
+use crate::faults;
 use crate::registry::{self, Choice};
 
 /// Prints a list for people, a name a line.
@@ -16,11 +16,7 @@ pub fn list(what: Listing) -> Exit {
         Listing::Workloads => workloads(),
         Listing::Disks => choices(registry::DISKS),
         Listing::Models => explain::models(),
-        Listing::Faults => {
-            let kinds: Vec<Choice> =
-                KINDS.iter().map(|&(name, what)| Choice { name, what }).collect();
-            choices(&kinds);
-        }
+        Listing::Faults => faults::list(),
         Listing::Mutants => mutants(),
     }
     Exit::Valid

@@ -15,6 +15,7 @@ mod databases_tests;
 mod exit;
 mod expect;
 mod explain;
+mod faults;
 mod hidden;
 mod hunt;
 mod judge;

@@ -2,7 +2,8 @@
 //!
 //! `print!` and `println!` of this crate are the ones below. Those of the standard library panic where the reader has
 //! gone; here the work goes on, since its exit code is the answer. That nothing can be written for another reason, a
-//! full disk say, is told at the end.
+//! full disk say, is told at the end. `eprint!` and `eprintln!` do not panic either: a store that ends because its disk is full may find
+//! no room for its last words, and must still end with the right code.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -21,6 +22,11 @@ pub fn write(text: fmt::Arguments<'_>) {
     {
         let _ = FAILED.set(error);
     }
+}
+
+/// Writes to standard error; nobody is left to tell if that cannot be.
+pub fn complain(text: fmt::Arguments<'_>) {
+    let _ = io::stderr().lock().write_fmt(text);
 }
 
 /// Ends the program: as `exit` says, unless what was to be printed could not be.
@@ -43,4 +49,13 @@ macro_rules! print {
 
 macro_rules! println {
     ($($text:tt)*) => { $crate::out::write(format_args!("{}\n", format_args!($($text)*))) };
+}
+
+macro_rules! eprint {
+    ($($text:tt)*) => { $crate::out::complain(format_args!($($text)*)) };
+}
+
+macro_rules! eprintln {
+    () => { $crate::out::complain(format_args!("\n")) };
+    ($($text:tt)*) => { $crate::out::complain(format_args!("{}\n", format_args!($($text)*))) };
 }

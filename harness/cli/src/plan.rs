@@ -4,12 +4,13 @@ use std::path::Path;
 
 use anyhow::Context;
 use keelhaul_cluster::ssh::{Host, Transport};
-use keelhaul_nemesis::{KINDS, Schedule, ScheduleOptions, needs_disk};
+use keelhaul_nemesis::{Schedule, ScheduleOptions, needs_disk};
 use keelhaul_sim::{Weather, Work, stream};
 use serde::{Deserialize, Serialize};
 
 use crate::args::RunArgs;
 use crate::exit::{Exit, Failure};
+use crate::faults;
 use crate::logs;
 use crate::registry::{self, Choice};
 use crate::units;
@@ -114,7 +115,7 @@ impl Plan {
         let time_limit_ms = millis(units::duration("--time-limit", &args.time_limit)?);
         let nemesis_interval_ms =
             millis(units::duration("--nemesis-interval", &args.nemesis_interval)?);
-        let faults = faults(&args.nemesis, nodes)?;
+        let faults = faults::parse(&args.nemesis, env, nodes)?;
         let options = ScheduleOptions {
             kinds: faults.clone(),
             nodes,
@@ -192,6 +193,7 @@ impl Plan {
                     plan.nodes
                 )));
             }
+            faults::check(&plan.faults, env, nodes)?;
             plan.timeout_factor = once();
             // Only a machine of its own loses anything without a disk that can.
             if env != "vm"
@@ -332,27 +334,6 @@ fn millis(duration: std::time::Duration) -> u64 {
 fn node_count(text: &str) -> Result<u16, Failure> {
     let count = text.parse::<u16>().ok().filter(|n| (1..=9).contains(n));
     count.ok_or_else(|| Failure::usage(format!("--nodes takes 1 to 9 nodes, not {text:?}")))
-}
-
-fn faults(text: &str, nodes: u16) -> Result<Vec<String>, Failure> {
-    if text == "none" {
-        return Ok(Vec::new());
-    }
-    let mut faults = Vec::new();
-    for name in text.split(',').map(str::trim) {
-        let choices: Vec<Choice> =
-            KINDS.iter().map(|&(name, what)| Choice { name, what }).collect();
-        let kind = registry::choose("--nemesis", &choices, name)?.to_owned();
-        if kind == "partition" && nodes < 2 {
-            return Err(Failure::usage(
-                "a partition needs at least two nodes: leave it out of --nemesis, or raise --nodes",
-            ));
-        }
-        if !faults.contains(&kind) {
-            faults.push(kind);
-        }
-    }
-    Ok(faults)
 }
 
 fn read(args: &RunArgs, store: &str) -> Result<Option<String>, Failure> {

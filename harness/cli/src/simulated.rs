@@ -8,6 +8,7 @@ use keelhaul_results::{Format, Happened, RunDir, Story};
 use keelhaul_sim::{Life, Medium, SimPlan, States, System, What, checks, live_as};
 
 use crate::exit::{Exit, Failure};
+use crate::faults;
 use crate::judge;
 use crate::plan::{Plan, Simulated, reproducible};
 use crate::run::session::{REPLAY, header};
@@ -24,6 +25,7 @@ pub fn life_plan(plan: &Plan) -> Result<SimPlan, Failure> {
             plan.store, plan.env
         )));
     };
+    faults::check(&plan.faults, "sim", plan.nodes)?;
     Ok(SimPlan {
         nodes: plan.nodes,
         concurrency: plan.concurrency,

@@ -241,7 +241,12 @@ impl Node {
     }
 
     /// Reads a part of a file, as much of it as there is.
-    pub async fn read_part(&self, path: &str, offset: u64, limit: u64) -> Result<Vec<u8>, NodeError> {
+    pub async fn read_part(
+        &self,
+        path: &str,
+        offset: u64,
+        limit: u64,
+    ) -> Result<Vec<u8>, NodeError> {
         let limit = limit.min(CHUNK_BYTES_MAX);
         match self.ask(Request::ReadFile { path: path.into(), offset, limit }).await? {
             Reply::Bytes { bytes, .. } => Ok(bytes),

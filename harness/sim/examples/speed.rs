@@ -3,11 +3,12 @@
 use std::process::ExitCode;
 
 use keelhaul_checkers::Unlimited;
-use keelhaul_nemesis::{KINDS, Schedule, ScheduleOptions};
+use keelhaul_nemesis::{KINDS, Schedule, ScheduleOptions, is_simulated};
 use keelhaul_sim::{Medium, SimPlan, States, System, Weather, Work, live, stream, violation};
 
 fn plan(seed: u64) -> SimPlan {
-    let kinds = KINDS.iter().map(|kind| kind.0.to_owned()).collect();
+    let kinds =
+        KINDS.iter().filter(|kind| is_simulated(kind.0)).map(|kind| kind.0.to_owned()).collect();
     let options = ScheduleOptions { kinds, nodes: 5, time_limit_ms: 60_000, interval_ms: 10_000 };
     SimPlan {
         nodes: 5,

@@ -7,7 +7,10 @@
 use std::sync::Mutex;
 
 use keelhaul_checkers::budget::Budget;
-use keelhaul_nemesis::{KINDS, Moment, Schedule, ScheduleOptions, ScheduledFault, Spec, Target};
+use keelhaul_nemesis::{
+    DamageSpec, KINDS, Moment, PlightSpec, Schedule, ScheduleOptions, ScheduledFault, Spec, Target,
+    is_simulated,
+};
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
@@ -192,9 +195,11 @@ pub fn draw(seed: u64) -> SimPlan {
     let rng = &mut stream(seed, "life");
     let nodes = one_of(&[3, 3, 4, 5, 5], rng);
     let (time_limit_ms, interval_ms) = (10_000, one_of(&[700, 1_500, 3_000], rng));
-    let mut kinds: Vec<String> = KINDS.iter().map(|kind| kind.0.to_owned()).collect();
+    let mut kinds: Vec<String> =
+        KINDS.iter().filter(|kind| is_simulated(kind.0)).map(|kind| kind.0.to_owned()).collect();
     kinds.shuffle(rng);
-    kinds.truncate(one_of(&[1, 2, 3, KINDS.len()], rng));
+    let all = kinds.len();
+    kinds.truncate(one_of(&[1, 2, 3, all], rng));
     let options = ScheduleOptions { kinds, nodes, time_limit_ms, interval_ms };
     let lease_reads = rng.random_bool(0.3);
     let mut weather = Weather::draw(seed);
@@ -243,7 +248,9 @@ fn retarget(spec: &mut Spec, to: Target) {
         | Spec::Power { target, .. }
         | Spec::DiskSlow { target, .. }
         | Spec::DiskError { target, .. }
-        | Spec::DiskFull { target } => *target = to,
+        | Spec::DiskFull { target }
+        | Spec::Plight(PlightSpec { target, .. })
+        | Spec::Damage(DamageSpec { target, .. }) => *target = to,
         Spec::Partition { shape, .. } => *shape = keelhaul_nemesis::Shape::Leader,
     }
 }

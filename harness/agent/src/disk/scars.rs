@@ -28,10 +28,8 @@ impl Scar {
             // Whoever makes the file longer has gone on without the rest.
             return if range.end > self.offset { Vec::new() } else { vec![self.clone()] };
         }
-        let parts = [
-            self.offset..self.end().min(range.start),
-            self.offset.max(range.end)..self.end(),
-        ];
+        let parts =
+            [self.offset..self.end().min(range.start), self.offset.max(range.end)..self.end()];
         let part = |part: Range<u64>| Self {
             offset: part.start,
             was: self.was[index(part.start - self.offset)..index(part.end - self.offset)].to_vec(),

@@ -597,13 +597,7 @@ impl State {
     }
 
     /// A write goes a sector too far: what it should have changed, and what it should not.
-    fn misdirected(
-        &mut self,
-        ino: Ino,
-        file: &File,
-        offset: u64,
-        bytes: &[u8],
-    ) -> io::Result<()> {
+    fn misdirected(&mut self, ino: Ino, file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let end = offset + bytes.len() as u64;
         // Beyond the file's end a hole is as good as nothing.
         let start = end.max(offset + SECTOR_BYTES);

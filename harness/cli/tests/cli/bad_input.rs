@@ -33,6 +33,8 @@ fn flags() {
     check("run --plan none.json", 64, &["none.json"]);
     check("run --plan none.json --seed 1", 64, &["--plan", "--seed"]);
     check("run --nodes 1", 64, &["partition", "two nodes"]);
+    check("run --nodes 2 --nemesis disk-flip", 64, &["disk-flip", "minority", "3 or more"]);
+    check("run --env sim --nemesis disk-stall", 64, &["disk-stall", "virtual time"]);
     check("run --time-limit soon", 64, &["--time-limit", "soon"]);
     check("run --concurrency 0", 64, &["--concurrency"]);
     check("run --rate 0", 64, &["--rate"]);
@@ -143,4 +145,23 @@ fn corpora() {
     check(|plan| plan[..plan.len() / 2].into(), "not a plan of this version");
     check(|plan| plan.replace("\"keelhaul_plan\": 1", "\"keelhaul_plan\": 9"), "version 9");
     check(|plan| plan.replace("\"store\": \"raft\"", "\"store\": \"etcd\""), "etcd");
+}
+
+/// A node whose disk is full may have no room for its last words either; it ends with the code of what failed all the same.
+#[test]
+fn a_node_that_cannot_complain_ends_with_the_right_code() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("file"), "in the way").unwrap();
+    let flags = ["node", "raft", "--id", "1", "--peers", "1=127.0.0.1:0", "--listen-peer"];
+    let rest = ["127.0.0.1:0", "--listen-client", "127.0.0.1:0", "--data-dir", "file/data"];
+    let ended = |stderr: std::process::Stdio| {
+        let mut node = std::process::Command::new(KEELHAUL);
+        node.args(flags).args(rest).current_dir(dir.path()).stderr(stderr).output().unwrap()
+    };
+    let told = ended(std::process::Stdio::piped());
+    let said = String::from_utf8_lossy(&told.stderr);
+    assert!(told.status.code() == Some(10) && said.starts_with("error: cannot"), "{told:?}");
+    assert_eq!(said.trim_end().lines().count(), 1, "{said}");
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    assert_eq!(ended(full.into()).status.code(), Some(10));
 }

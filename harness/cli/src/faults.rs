@@ -1,0 +1,86 @@
+//! Which kinds of faults a run can have, and what they ask of a store.
+
+use keelhaul_nemesis::{KINDS, asks, harms, is_simulated};
+
+use crate::exit::Failure;
+use crate::registry::{self, Choice};
+
+/// The kinds that a user names, each once; each must work where the nodes are.
+pub fn parse(text: &str, env: &str, nodes: u16) -> Result<Vec<String>, Failure> {
+    let mut faults: Vec<String> = Vec::new();
+    if text == "none" {
+        return Ok(faults);
+    }
+    let choices: Vec<Choice> = KINDS.iter().map(|&(name, what)| Choice { name, what }).collect();
+    for name in text.split(',').map(str::trim) {
+        let kind = registry::choose("--nemesis", &choices, name)?;
+        if !faults.iter().any(|known| known == kind) {
+            faults.push(kind.to_owned());
+        }
+    }
+    check(&faults, env, nodes).map(|()| faults)
+}
+
+/// Refuses kinds that cannot be, one sentence each.
+pub fn check(faults: &[String], env: &str, nodes: u16) -> Result<(), Failure> {
+    for kind in faults {
+        if kind == "partition" && nodes < 2 {
+            return Err(Failure::usage(
+                "a partition needs at least two nodes: leave it out of --nemesis, or raise --nodes",
+            ));
+        }
+        if harms(kind) && nodes < 3 {
+            return Err(Failure::usage(format!(
+                "{kind} harms a minority, and {nodes} nodes have none: leave it out of --nemesis, or raise --nodes to 3 or more"
+            )));
+        }
+        if env == "sim" && !is_simulated(kind) {
+            return Err(Failure::usage(format!(
+                "{kind} does not exist in virtual time: leave it out of --nemesis, or choose another --env"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// A sentence on each kind that is a fair test only of a store with more than the usual.
+pub fn fair(faults: &[String]) -> impl Iterator<Item = String> {
+    let asking = faults.iter().filter_map(|kind| Some((kind, asks(kind)?)));
+    asking.map(|(kind, what)| format!("{kind} is a fair test only of a store that has {what}"))
+}
+
+/// Prints every kind.
+pub fn list() {
+    let width = KINDS.iter().map(|kind| kind.0.len()).max().unwrap_or(0);
+    for &(name, what) in KINDS {
+        println!("{name:width$}  {what}");
+        if let Some(asked) = asks(name) {
+            println!("{:width$}  (asks of the store: {asked})", "");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        let check = |text: &str, env, nodes, expected: Result<&[&str], &str>| {
+            let found = parse(text, env, nodes).map_err(|failure| failure.to_string());
+            match expected {
+                Ok(kinds) => assert_eq!(found.unwrap_or_default(), kinds),
+                Err(words) => {
+                    assert!(found.as_ref().is_err_and(|e| e.contains(words)), "{found:?}")
+                }
+            }
+        };
+        check("kill, disk-flip,kill", "local", 3, Ok(&["kill", "disk-flip"]));
+        check("none", "sim", 1, Ok(&[]));
+        check("partition", "local", 1, Err("at least two nodes"));
+        check("disk-flip", "local", 2, Err("harms a minority, and 2 nodes have none"));
+        check("disk-stall", "local", 1, Ok(&["disk-stall"]));
+        check("disk-stall", "sim", 5, Err("does not exist in virtual time"));
+        check("disk-flap", "local", 5, Err("disk-flap"));
+    }
+}
