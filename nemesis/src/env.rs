@@ -24,6 +24,8 @@ pub struct Env {
     pub(crate) cuts: RefCell<Cuts>,
     /// What was damaged on which node, until it was looked at.
     pub(crate) damaged: RefCell<BTreeMap<(u64, NodeId), Vec<Damaged>>>,
+    /// The first process of the daemon before a restart, until it was looked at.
+    pub(crate) pids: RefCell<BTreeMap<(u64, NodeId), Option<u32>>>,
     struck: RefCell<BTreeMap<u64, Vec<NodeId>>>,
     timeout_factor: u32,
 }
@@ -58,8 +60,8 @@ impl Env {
     #[must_use]
     pub fn new(cluster: Rc<Cluster>, store: Rc<dyn Store>) -> Self {
         let (cuts, struck) = (RefCell::default(), RefCell::default());
-        let damaged = RefCell::default();
-        Self { cluster, store, cuts, damaged, struck, timeout_factor: 1 }
+        let (damaged, pids) = (RefCell::default(), RefCell::default());
+        Self { cluster, store, cuts, damaged, pids, struck, timeout_factor: 1 }
     }
 
     /// With nodes that need so many times the usual patience.

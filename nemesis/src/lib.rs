@@ -19,6 +19,9 @@ mod nemesis;
 mod partition;
 mod pause;
 mod power;
+mod pressure;
+mod process;
+mod restart;
 mod schedule;
 mod target;
 
@@ -30,6 +33,7 @@ pub use env::{Env, names};
 pub use generator::{generator, recovery};
 pub use nemesis::{Nemesis, reference};
 pub use partition::{Direction, Shape, label, links};
+pub use process::{Process, ProcessSpec};
 pub use schedule::{Moment, Schedule, ScheduleOptions, ScheduledFault, Spec};
 pub use target::Target;
 
@@ -41,6 +45,19 @@ pub const KINDS: &[(&str, &str)] = &[
     ),
     ("kill", "ends the store's process on some nodes with SIGKILL, and starts it again"),
     ("pause", "stops every process of the store on some nodes with SIGSTOP, and lets them go on"),
+    ("restart", "asks the store on some nodes to end, and starts it again at once"),
+    ("rolling-restart", "restarts the store on all nodes, one after the other"),
+    (
+        "restart-storm",
+        "kills and starts the store on some nodes again and again, before it can settle",
+    ),
+    (
+        "staggered-restart",
+        "kills the store on most nodes at once, and starts it on one after the other",
+    ),
+    ("stutter", "stops the store on some nodes for most of every tenth of a second"),
+    ("cpu", "lets other processes on some nodes take all the time of their processors"),
+    ("memory", "lets another process on some nodes hold a quarter of the memory that is free"),
     (
         "power",
         "kills the store on some nodes and takes from their disks what was not synced: contents, and names in directories",

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::env::{Env, FaultError};
 use crate::schedule::{Schedule, ScheduledFault, Spec};
-use crate::{damage, disk, kill, partition, pause, power};
+use crate::{damage, disk, kill, partition, pause, power, process};
 
 /// How long the store may take to become well once everything is healed.
 const RECOVERY_LIMIT: Duration = Duration::from_secs(30);
@@ -84,6 +84,7 @@ impl Nemesis {
                 disk::inject(env, fault.id, target, trouble, &order).await
             }
             Spec::Damage(spec) => damage::inject(env, fault.id, *spec, &order).await,
+            Spec::Process(spec) => process::inject(env, fault.id, *spec, &order).await,
         };
         match injected {
             Ok(injected) => Outcome::Ok(Value::map([
@@ -114,6 +115,7 @@ impl Nemesis {
                 disk::verify(&self.env, fault.id, trouble).await
             }
             Spec::Damage(_) => damage::verify(&self.env, fault.id).await,
+            Spec::Process(spec) => process::verify(&self.env, fault.id, *spec).await,
         }
     }
 
@@ -131,6 +133,7 @@ impl Nemesis {
                 disk::heal(&self.env, fault.id, trouble).await
             }
             Spec::Damage(_) => damage::heal(&self.env, fault.id).await,
+            Spec::Process(spec) => process::heal(&self.env, fault.id, *spec).await,
         }
     }
 
@@ -145,6 +148,7 @@ impl Nemesis {
             | Spec::DiskFull { .. }
             | Spec::Plight(_) => disk::verify_healed(&self.env, fault.id).await,
             Spec::Damage(_) => damage::verify_healed(&self.env, fault.id).await,
+            Spec::Process(spec) => process::verify_healed(&self.env, fault.id, *spec).await,
         }
     }
 

@@ -16,7 +16,8 @@ use crate::asks::harms;
 use crate::damage::DamageSpec;
 use crate::disk::{Plight, PlightSpec, Trouble};
 use crate::partition::{Direction, Shape};
-use crate::target::Target;
+use crate::process::ProcessSpec;
+use crate::target::{Target, weighted};
 
 /// What a schedule is drawn for.
 #[derive(Clone, Debug)]
@@ -125,6 +126,9 @@ pub enum Spec {
     /// Damage what a disk has stored.
     #[serde(untagged)]
     Damage(DamageSpec),
+    /// Restart processes, or let them lack something.
+    #[serde(untagged)]
+    Process(ProcessSpec),
 }
 
 impl Spec {
@@ -141,6 +145,7 @@ impl Spec {
             Self::DiskFull { .. } => "disk-full",
             Self::Plight(spec) => spec.plight.kind(),
             Self::Damage(spec) => spec.damage.kind(),
+            Self::Process(spec) => spec.process.name(),
         }
     }
 
@@ -170,7 +175,10 @@ impl Spec {
                 Self::DiskError { target: Target::Followers, trouble: Trouble::ERRORS[0].0 }
             }
             "disk-full" => Self::DiskFull { target: Target::Followers },
-            _ => return Self::of_disk(kind, Target::Followers, Target::One),
+            _ => {
+                return Self::of_disk(kind, Target::Followers, Target::One)
+                    .or_else(|| ProcessSpec::named(kind, Target::Followers).map(Self::Process));
+            }
         })
     }
 
@@ -195,6 +203,7 @@ impl Spec {
                 trouble: weighted(&Trouble::ERRORS, rng),
             },
             "disk-full" => Self::DiskFull { target: weighted(&Target::WEIGHTED, rng) },
+            _ if let Some(spec) = ProcessSpec::draw(kind, rng) => Self::Process(spec),
             _ => {
                 let damaged = weighted(&crate::damage::TARGETS, rng);
                 return Self::of_disk(kind, weighted(&Target::WEIGHTED, rng), damaged);
@@ -291,18 +300,6 @@ impl ScheduledFault {
     pub fn order(&self) -> Vec<NodeId> {
         self.order.iter().copied().map(NodeId).collect()
     }
-}
-
-fn weighted<T: Copy>(choices: &[(T, u32)], rng: &mut ChaCha8Rng) -> T {
-    let total: u32 = choices.iter().map(|choice| choice.1).sum();
-    let mut at = rng.random_range(0..total);
-    for &(choice, weight) in choices {
-        if at < weight {
-            return choice;
-        }
-        at -= weight;
-    }
-    unreachable!("the weights sum up to the bound of the draw")
 }
 
 #[cfg(test)]

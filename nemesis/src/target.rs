@@ -1,6 +1,8 @@
 //! Which nodes a process fault strikes.
 
 use keelhaul_history::NodeId;
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 /// A role or a share of the nodes.
@@ -47,6 +49,19 @@ impl Target {
         let preference = first.into_iter().chain(others).chain(last);
         preference.filter(|node| !busy.contains(node)).take(count).collect()
     }
+}
+
+/// One of the choices, by weight.
+pub(crate) fn weighted<T: Copy>(choices: &[(T, u32)], rng: &mut ChaCha8Rng) -> T {
+    let total: u32 = choices.iter().map(|choice| choice.1).sum();
+    let mut at = rng.random_range(0..total);
+    for &(choice, weight) in choices {
+        if at < weight {
+            return choice;
+        }
+        at -= weight;
+    }
+    unreachable!("the weights sum up to the bound of the draw")
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ pub mod cut;
 mod daemon;
 mod disk;
 mod files;
+mod hog;
 pub mod host;
 mod lease;
 pub mod netlink;
@@ -34,6 +35,7 @@ pub use disk::{
     Naming, PowerLoss, detach_dead_disks,
 };
 pub use files::CHUNK_BYTES_MAX;
+pub use hog::{HOG, Hog};
 pub use probe::PROBE_PORT;
 pub use request::{Command, CutRule, Daemon, DaemonState, Exit, Output, Reply, Request, SELF_EXE};
 pub use serve::{LOG_DIR, ServeError, serve, serve_in};

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use keelhaul_agent::CommandError;
+use keelhaul_agent::{CommandError, Hog};
 use keelhaul_server::{ProtocolKind, ServerArgs};
 
 use crate::exit::Exit;
@@ -15,6 +15,7 @@ pub fn dispatch(words: &[String]) -> Option<ExitCode> {
         "agent" => Some(agent(rest)),
         "node-init" => Some(ExitCode::from(keelhaul_cluster::local::node_init(rest))),
         "node" => Some(node(rest)),
+        keelhaul_cluster::HOG => Some(hog(rest)),
         pace::WORD => Some(pace::work()),
         vm::HOLD => Some(vm::hold(rest)),
         _ => None,
@@ -33,6 +34,15 @@ fn agent(words: &[String]) -> ExitCode {
             };
             complain(&format!("failed to {:#}", anyhow::Error::new(error)), exit)
         }
+    }
+}
+
+/// A process that lets others on its node lack something.
+fn hog(words: &[String]) -> ExitCode {
+    match Hog::of_words(words).map(Hog::run) {
+        None => complain(&format!("no hog takes {words:?}"), Exit::Usage),
+        Some(Err(error)) => complain(&error, Exit::Infrastructure),
+        Some(Ok(())) => ExitCode::SUCCESS,
     }
 }
 

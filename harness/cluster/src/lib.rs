@@ -17,6 +17,7 @@ pub mod vm;
 pub use cluster::{CloseError, Cluster, Reachability};
 pub use keelhaul_agent::{
     Command, CutRule, Daemon, DaemonState, Damaged, DiskDamage, DiskEffect, DiskFault, DiskOp,
-    DiskReport, Exit, LOG_DIR, LostData, LostName, NameLoss, Naming, Output, PowerLoss, SELF_EXE,
+    DiskReport, Exit, HOG, Hog, LOG_DIR, LostData, LostName, NameLoss, Naming, Output, PowerLoss,
+    SELF_EXE,
 };
 pub use node::{Node, NodeError};

@@ -8,8 +8,8 @@ use std::sync::Mutex;
 
 use keelhaul_checkers::budget::Budget;
 use keelhaul_nemesis::{
-    DamageSpec, KINDS, Moment, PlightSpec, Schedule, ScheduleOptions, ScheduledFault, Spec, Target,
-    is_simulated,
+    DamageSpec, KINDS, Moment, PlightSpec, ProcessSpec, Schedule, ScheduleOptions, ScheduledFault,
+    Spec, Target, is_simulated,
 };
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, RngExt};
@@ -250,7 +250,8 @@ fn retarget(spec: &mut Spec, to: Target) {
         | Spec::DiskError { target, .. }
         | Spec::DiskFull { target }
         | Spec::Plight(PlightSpec { target, .. })
-        | Spec::Damage(DamageSpec { target, .. }) => *target = to,
+        | Spec::Damage(DamageSpec { target, .. })
+        | Spec::Process(ProcessSpec { target, .. }) => *target = to,
         Spec::Partition { shape, .. } => *shape = keelhaul_nemesis::Shape::Leader,
     }
 }

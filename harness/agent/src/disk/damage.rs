@@ -160,8 +160,11 @@ impl Disk {
         bytes: &[u8],
         done: &mut Vec<Damaged>,
     ) -> io::Result<()> {
-        let was = self.volume.damage(ino, offset, bytes)?;
-        done.extend(was.map(|was| Damaged::new(path.to_owned(), offset, &was)));
+        if let Some(was) = self.volume.damage(ino, offset, bytes)? {
+            // Told from the first byte that is another one, so that whoever looks there sees it.
+            let same = was.iter().zip(bytes).take_while(|(was, is)| was == is).count();
+            done.push(Damaged::new(path.to_owned(), offset + same as u64, &was[same..]));
+        }
         Ok(())
     }
 }

@@ -152,8 +152,8 @@ fn corpora() {
 fn a_node_that_cannot_complain_ends_with_the_right_code() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("file"), "in the way").unwrap();
-    let flags = ["node", "raft", "--id", "1", "--peers", "1=127.0.0.1:0", "--listen-peer"];
-    let rest = ["127.0.0.1:0", "--listen-client", "127.0.0.1:0", "--data-dir", "file/data"];
+    let flags = ["node", "raft", "--id", "1", "--peers", "1=127.0.0.1:0", "--peer-listen"];
+    let rest = ["127.0.0.1:0", "--client-listen", "127.0.0.1:0", "--data", "file/data"];
     let ended = |stderr: std::process::Stdio| {
         let mut node = std::process::Command::new(KEELHAUL);
         node.args(flags).args(rest).current_dir(dir.path()).stderr(stderr).output().unwrap()
