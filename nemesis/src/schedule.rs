@@ -149,6 +149,22 @@ impl Spec {
         }
     }
 
+    /// The nodes it strikes, where that is a choice of roles and shares.
+    pub const fn target_mut(&mut self) -> Option<&mut Target> {
+        match self {
+            Self::Partition { .. } => None,
+            Self::Kill { target }
+            | Self::Pause { target }
+            | Self::Power { target, .. }
+            | Self::DiskSlow { target, .. }
+            | Self::DiskError { target, .. }
+            | Self::DiskFull { target } => Some(target),
+            Self::Plight(spec) => Some(&mut spec.target),
+            Self::Damage(spec) => Some(&mut spec.target),
+            Self::Process(spec) => Some(&mut spec.target),
+        }
+    }
+
     /// What a fault of a disk does to it.
     pub const fn trouble(&self) -> Option<(Target, Trouble)> {
         match *self {

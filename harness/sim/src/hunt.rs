@@ -8,8 +8,7 @@ use std::sync::Mutex;
 
 use keelhaul_checkers::budget::Budget;
 use keelhaul_nemesis::{
-    DamageSpec, KINDS, Moment, PlightSpec, ProcessSpec, Schedule, ScheduleOptions, ScheduledFault,
-    Spec, Target, is_simulated,
+    KINDS, Moment, Schedule, ScheduleOptions, ScheduledFault, Spec, Target, is_simulated,
 };
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, RngExt};
@@ -242,17 +241,10 @@ fn aim(schedule: &mut Schedule, rng: &mut ChaCha8Rng) {
 }
 
 fn retarget(spec: &mut Spec, to: Target) {
-    match spec {
-        Spec::Kill { target }
-        | Spec::Pause { target }
-        | Spec::Power { target, .. }
-        | Spec::DiskSlow { target, .. }
-        | Spec::DiskError { target, .. }
-        | Spec::DiskFull { target }
-        | Spec::Plight(PlightSpec { target, .. })
-        | Spec::Damage(DamageSpec { target, .. })
-        | Spec::Process(ProcessSpec { target, .. }) => *target = to,
-        Spec::Partition { shape, .. } => *shape = keelhaul_nemesis::Shape::Leader,
+    if let Spec::Partition { shape, .. } = spec {
+        *shape = keelhaul_nemesis::Shape::Leader;
+    } else if let Some(target) = spec.target_mut() {
+        *target = to;
     }
 }
 
