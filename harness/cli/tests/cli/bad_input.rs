@@ -18,7 +18,7 @@ fn check(words: &str, code: i32, sentence: &[&str]) {
 #[test]
 fn flags() {
     check("run --store mongo", 64, &["--store", "mongo", "raft, etcd"]);
-    check("run --workload bank", 64, &["--workload", "bank", "register"]);
+    check("run --workload chess", 64, &["--workload", "chess", "register"]);
     check("run --workload list-append", 64, &["--workload list-append", "etcd", "not raft"]);
     check("run --nemesis partition,fire", 64, &["--nemesis", "fire", "partition, kill, pause"]);
     check("run --nodes 0", 64, &["--nodes", "1 to 9"]);
