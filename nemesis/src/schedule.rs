@@ -366,7 +366,7 @@ mod tests {
     fn every_kind_is_drawn_and_survives_in_a_plan() {
         let kinds: Vec<String> = crate::KINDS.iter().map(|kind| kind.0.into()).collect();
         let options =
-            ScheduleOptions { kinds, nodes: 5, time_limit_ms: 60_000, interval_ms: 5_000 };
+            ScheduleOptions { kinds, nodes: 5, time_limit_ms: 300_000, interval_ms: 5_000 };
         let schedule = Schedule::draw(&options, &mut ChaCha8Rng::seed_from_u64(1));
         for kind in &options.kinds {
             let count = schedule.faults.iter().filter(|f| f.spec.kind() == kind).count();
