@@ -61,9 +61,9 @@ impl Disk {
     /// Gives back what was damaged, where no program has written since; answers where.
     pub fn mend(&mut self) -> io::Result<Vec<Damaged>> {
         let mut done = Vec::new();
-        for (ino, path, offset, was) in self.volume.mend()? {
-            self.forget(ino.0)?;
-            done.push(Damaged::new(path, offset, &was));
+        for (scar, path) in self.volume.mend()? {
+            self.forget(scar.ino.0)?;
+            done.push(Damaged::new(path, scar.offset, &scar.was));
         }
         Ok(done)
     }

@@ -481,11 +481,12 @@ impl Volume {
         self.lock().scars.clear();
     }
 
-    /// Mends all damage where no program has written since; answers what it gave back, and where.
-    pub fn mend(&self) -> io::Result<Vec<(Ino, String, u64, Vec<u8>)>> {
+    /// Mends all damage where no program has written since; answers what it gave back, and in which files.
+    pub fn mend(&self) -> io::Result<Vec<(Scar, String)>> {
         let mut state = self.lock();
         let mut mended = Vec::new();
-        for Scar { ino, offset, was, cut } in state.scars.take() {
+        for scar in state.scars.take() {
+            let Scar { ino, offset, ref was, cut } = scar;
             let gone = state.model()?.kind(ino) != Some(Kind::File) || state.path(ino).is_err();
             if gone {
                 continue;
@@ -494,9 +495,9 @@ impl Volume {
             let length = file.metadata()?.len();
             let fits = if cut { length == offset } else { offset + was.len() as u64 <= length };
             if fits {
-                state.overwrite(ino, &file, offset, &was)?;
+                state.overwrite(ino, &file, offset, was)?;
                 let path = state.path(ino)?.to_string_lossy().into_owned();
-                mended.push((ino, path, offset, was));
+                mended.push((scar, path));
             }
         }
         Ok(mended)
