@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use keelhaul_cluster::{Cluster, DaemonState, Damaged, Node, NodeError};
+use keelhaul_cluster::{Cluster, DaemonState, Damaged, Node, NodeError, ShapeError};
 use keelhaul_history::NodeId;
 use keelhaul_stores::{Store, StoreError};
 use thiserror::Error;
 
 use crate::cuts::{Cuts, Link};
+use crate::shapes::Shapes;
 use crate::target::Target;
 
 /// How often a leader is looked for, and the pause in between.
@@ -22,6 +23,7 @@ pub struct Env {
     pub(crate) cluster: Rc<Cluster>,
     pub(crate) store: Rc<dyn Store>,
     pub(crate) cuts: RefCell<Cuts>,
+    pub(crate) shapes: RefCell<Shapes>,
     /// What was damaged on which node, until it was looked at.
     pub(crate) damaged: RefCell<BTreeMap<(u64, NodeId), Vec<Damaged>>>,
     /// The first process of the daemon before a restart, until it was looked at.
@@ -52,6 +54,8 @@ pub(crate) enum FaultError {
     #[error("{0}")]
     Node(#[from] NodeError),
     #[error("{0}")]
+    Shape(#[from] ShapeError),
+    #[error("{0}")]
     Store(#[from] StoreError),
 }
 
@@ -59,9 +63,9 @@ impl Env {
     /// No fault in effect yet.
     #[must_use]
     pub fn new(cluster: Rc<Cluster>, store: Rc<dyn Store>) -> Self {
-        let (cuts, struck) = (RefCell::default(), RefCell::default());
+        let (cuts, shapes, struck) = Default::default();
         let (damaged, pids) = (RefCell::default(), RefCell::default());
-        Self { cluster, store, cuts, damaged, pids, struck, timeout_factor: 1 }
+        Self { cluster, store, cuts, shapes, damaged, pids, struck, timeout_factor: 1 }
     }
 
     /// With nodes that need so many times the usual patience.
@@ -183,9 +187,20 @@ impl Env {
         Ok(())
     }
 
+    /// Makes every node that has power do to packets exactly what the faults in effect say.
+    pub(crate) async fn apply_shapes(&self) -> Result<(), FaultError> {
+        let links = self.shapes.borrow().all();
+        Ok(self.cluster.shape(&links).await?)
+    }
+
     /// For every link between two nodes, whether it carries packets.
     pub(crate) async fn reachability(&self) -> Result<Vec<(Link, bool)>, FaultError> {
-        let reachability = self.cluster.reachability().await?;
+        let shaped = self.shapes.borrow().all();
+        let patience = |from, to| {
+            let shaping = shaped.get(&(from, to)).filter(|shaping| !shaping.is_none())?;
+            Some(Duration::from_micros((shaping.delay_us + shaping.jitter_us).into()))
+        };
+        let reachability = self.cluster.reachability_when_shaped(patience).await?;
         Ok(reachability.pairs.into_iter().map(|(from, to, seen)| ((from, to), seen)).collect())
     }
 }

@@ -15,6 +15,7 @@ mod disk;
 mod env;
 mod generator;
 mod kill;
+mod links;
 mod nemesis;
 mod partition;
 mod pause;
@@ -23,6 +24,7 @@ mod pressure;
 mod process;
 mod restart;
 mod schedule;
+mod shapes;
 mod target;
 
 pub use asks::{asks, harms};
@@ -31,6 +33,7 @@ pub use damage::{Damage, DamageSpec};
 pub use disk::{Plight, PlightSpec, Trouble};
 pub use env::{Env, names};
 pub use generator::{generator, recovery};
+pub use links::{Effect, LinkSpec};
 pub use nemesis::{Nemesis, reference};
 pub use partition::{Direction, Shape, label, links};
 pub use process::{Process, ProcessSpec};
@@ -73,6 +76,12 @@ pub const KINDS: &[(&str, &str)] = &[
     ("disk-truncate", "cuts off the end of files that a minority has stored"),
     ("disk-copy", "puts a part of each file that a minority has stored at another place of it too"),
     ("disk-rewind", "lets parts of files that a minority has stored be as they were a second ago"),
+    ("delay", "lets packets between some nodes arrive later, more or less so"),
+    ("loss", "loses some of the packets between some nodes"),
+    ("duplicate", "lets some of the packets between some nodes arrive twice"),
+    ("reorder", "lets some of the packets between some nodes overtake the others"),
+    ("corrupt", "flips a bit in some packets between some nodes, which checksums then betray"),
+    ("bandwidth", "lets only so many bits a second through between some nodes"),
 ];
 
 /// Whether a kind of fault exists in virtual time too.
@@ -88,4 +97,10 @@ pub fn is_simulated(kind: &str) -> bool {
 #[must_use]
 pub fn needs_disk(kind: &str) -> bool {
     kind == "power" || kind.starts_with("disk-")
+}
+
+/// Whether a kind of fault is one of links between nodes that stay usable.
+#[must_use]
+pub fn shapes_links(kind: &str) -> bool {
+    matches!(kind, "delay" | "loss" | "duplicate" | "reorder" | "corrupt" | "bandwidth")
 }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::env::{Env, FaultError};
 use crate::schedule::{Schedule, ScheduledFault, Spec};
-use crate::{damage, disk, kill, partition, pause, power, process};
+use crate::{damage, disk, kill, links, partition, pause, power, process};
 
 /// How long the store may take to become well once everything is healed.
 const RECOVERY_LIMIT: Duration = Duration::from_secs(30);
@@ -85,6 +85,7 @@ impl Nemesis {
             }
             Spec::Damage(spec) => damage::inject(env, fault.id, *spec, &order).await,
             Spec::Process(spec) => process::inject(env, fault.id, *spec, &order).await,
+            Spec::Links(spec) => links::inject(env, fault.id, *spec, &order).await,
         };
         match injected {
             Ok(injected) => Outcome::Ok(Value::map([
@@ -116,6 +117,7 @@ impl Nemesis {
             }
             Spec::Damage(_) => damage::verify(&self.env, fault.id).await,
             Spec::Process(spec) => process::verify(&self.env, fault.id, *spec).await,
+            Spec::Links(spec) => links::verify(&self.env, fault.id, spec.effect).await,
         }
     }
 
@@ -134,6 +136,7 @@ impl Nemesis {
             }
             Spec::Damage(_) => damage::heal(&self.env, fault.id).await,
             Spec::Process(spec) => process::heal(&self.env, fault.id, *spec).await,
+            Spec::Links(_) => links::heal(&self.env, fault.id).await,
         }
     }
 
@@ -149,6 +152,7 @@ impl Nemesis {
             | Spec::Plight(_) => disk::verify_healed(&self.env, fault.id).await,
             Spec::Damage(_) => damage::verify_healed(&self.env, fault.id).await,
             Spec::Process(spec) => process::verify_healed(&self.env, fault.id, *spec).await,
+            Spec::Links(spec) => links::verify_healed(&self.env, fault.id, spec.effect).await,
         }
     }
 

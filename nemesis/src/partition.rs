@@ -26,6 +26,8 @@ pub enum Shape {
     MajoritiesRing,
     /// Two halves that share one node, which sees both.
     Bridge,
+    /// Every node from every other.
+    Everyone,
 }
 
 impl Shape {
@@ -36,6 +38,15 @@ impl Shape {
         (Self::Minority, 1),
         (Self::MajoritiesRing, 2),
         (Self::Bridge, 2),
+    ];
+
+    /// For faults that leave a link usable: these may be everywhere.
+    pub(crate) const WEIGHTED_USABLE: [(Self, u32); 5] = [
+        (Self::One, 2),
+        (Self::Leader, 4),
+        (Self::Halves, 2),
+        (Self::Bridge, 1),
+        (Self::Everyone, 3),
     ];
 }
 
@@ -69,6 +80,7 @@ fn separated(shape: Shape, order: &[NodeId]) -> Vec<(NodeId, NodeId)> {
         Shape::Followers => split(&order[..followers(n)], &order[followers(n)..]),
         // Two nodes have neither a ring nor a bridge, and three have no ring that is not a bridge.
         Shape::MajoritiesRing | Shape::Bridge if n < 3 => split(&order[..1], &order[1..]),
+        Shape::Everyone => (1..n).flat_map(|at| split(&order[at - 1..at], &order[at..])).collect(),
         Shape::MajoritiesRing if n > 3 => {
             let reach = (n / 2).div_ceil(2);
             let mut pairs = Vec::new();
@@ -120,6 +132,8 @@ pub fn label(shape: Shape, direction: Direction, order: &[NodeId]) -> String {
                 order[0]
             )
         }
+        Shape::Everyone if direction == Direction::Both => format!("all of {}", names(order)),
+        Shape::Everyone => format!("all of {}, one way", names(order)),
         Shape::Halves => split(n / 2),
         Shape::Minority => split(minority(n)),
         Shape::Followers => split(followers(n)),
@@ -137,14 +151,8 @@ fn minority(nodes: usize) -> usize {
     (nodes.saturating_sub(1) / 2).saturating_sub(1).max(1)
 }
 
-/// Cuts the links of the shape.
-pub(crate) async fn inject(
-    env: &Env,
-    fault: u64,
-    shape: Shape,
-    direction: Direction,
-    order: &[NodeId],
-) -> Result<Injected, FaultError> {
+/// The order in which the shape takes nodes, with whoever leads now in the place that it has for a leader.
+pub(crate) async fn placed(env: &Env, shape: Shape, order: &[NodeId]) -> Vec<NodeId> {
     let mut order = order.to_vec();
     let last = order.len() - 1;
     let (place, leader) = match shape {
@@ -155,6 +163,18 @@ pub(crate) async fn inject(
     if let Some(at) = leader.and_then(|leader| order.iter().position(|&node| node == leader)) {
         order.swap(place, at);
     }
+    order
+}
+
+/// Cuts the links of the shape.
+pub(crate) async fn inject(
+    env: &Env,
+    fault: u64,
+    shape: Shape,
+    direction: Direction,
+    order: &[NodeId],
+) -> Result<Injected, FaultError> {
+    let order = placed(env, shape, order).await;
     let links = links(shape, direction, &order);
     let nodes: BTreeSet<NodeId> = links.iter().flat_map(|&(a, b)| [a, b]).collect();
     env.cuts.borrow_mut().insert(fault, links);
@@ -244,6 +264,7 @@ mod tests {
         check(Shape::Followers, 3, &[1, 2, 2]);
         check(Shape::Bridge, 5, &[5, 3, 3, 3, 3]);
         check(Shape::Bridge, 3, &[3, 2, 2]);
+        check(Shape::Everyone, 4, &[1, 1, 1, 1]);
         check(Shape::One, 1, &[1]);
         check(Shape::Bridge, 2, &[1, 1]);
         check(Shape::Halves, 2, &[1, 1]);

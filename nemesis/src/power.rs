@@ -115,10 +115,11 @@ async fn verify_off(env: &Env, fault: u64) -> Result<(), FaultError> {
     Ok(())
 }
 
-/// Lets all machines boot at once, and each drop again the packets that other faults say.
+/// Lets all machines boot at once, and each do again to packets what other faults say.
 async fn switch_on(env: &Env, fault: u64) -> Result<(), FaultError> {
     on_all(env, &env.struck(fault), |node| async move { node.power_on().await }).await?;
-    env.apply_cuts().await
+    env.apply_cuts().await?;
+    if env.shapes.borrow().all().is_empty() { Ok(()) } else { env.apply_shapes().await }
 }
 
 /// What was synced must have survived, and what was not must be gone: the content, since a name may become durable with another file's sync.

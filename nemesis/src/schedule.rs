@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::asks::harms;
 use crate::damage::DamageSpec;
 use crate::disk::{Plight, PlightSpec, Trouble};
+use crate::links::LinkSpec;
 use crate::partition::{Direction, Shape};
 use crate::process::ProcessSpec;
 use crate::target::{Target, weighted};
@@ -129,6 +130,9 @@ pub enum Spec {
     /// Restart processes, or let them lack something.
     #[serde(untagged)]
     Process(ProcessSpec),
+    /// Let the network be bad.
+    #[serde(untagged)]
+    Links(LinkSpec),
 }
 
 impl Spec {
@@ -146,13 +150,14 @@ impl Spec {
             Self::Plight(spec) => spec.plight.kind(),
             Self::Damage(spec) => spec.damage.kind(),
             Self::Process(spec) => spec.process.name(),
+            Self::Links(spec) => spec.effect.kind(),
         }
     }
 
     /// The nodes it strikes, where that is a choice of roles and shares.
     pub const fn target_mut(&mut self) -> Option<&mut Target> {
         match self {
-            Self::Partition { .. } => None,
+            Self::Partition { .. } | Self::Links(_) => None,
             Self::Kill { target }
             | Self::Pause { target }
             | Self::Power { target, .. }
@@ -193,7 +198,8 @@ impl Spec {
             "disk-full" => Self::DiskFull { target: Target::Followers },
             _ => {
                 return Self::of_disk(kind, Target::Followers, Target::One)
-                    .or_else(|| ProcessSpec::named(kind, Target::Followers).map(Self::Process));
+                    .or_else(|| ProcessSpec::named(kind, Target::Followers).map(Self::Process))
+                    .or_else(|| LinkSpec::survivable(kind).map(Self::Links));
             }
         })
     }
@@ -220,6 +226,7 @@ impl Spec {
             },
             "disk-full" => Self::DiskFull { target: weighted(&Target::WEIGHTED, rng) },
             _ if let Some(spec) = ProcessSpec::draw(kind, rng) => Self::Process(spec),
+            _ if let Some(spec) = LinkSpec::draw(kind, rng) => Self::Links(spec),
             _ => {
                 let damaged = weighted(&crate::damage::TARGETS, rng);
                 return Self::of_disk(kind, weighted(&Target::WEIGHTED, rng), damaged);

@@ -6,7 +6,7 @@
 //! * a *guard*: a second process that waits for the agent and undoes what it left, if it was killed. When the guard is killed
 //!   too, [`clean`] does the same for whoever asks: a file ([`TOKEN`]) holds the token that marks all processes of the agent.
 //!
-//! What is undone is ours and nothing else: processes that carry the token, the packet filter table `inet keelhaul`, and mounts of our
+//! What is undone is ours and nothing else: processes that carry the token, the packet filter tables `inet keelhaul` and `ip keelhaul-shape`, and mounts of our
 //! disks that nobody serves.
 //! After a reboot there is nothing to undo, and `/run` is empty.
 
@@ -62,7 +62,7 @@ impl Cleaned {
             Self { found: false, .. } => "nothing was left behind".into(),
             Self { processes, .. } => {
                 format!(
-                    "{processes} processes were killed, and all drop rules and disks of ours removed"
+                    "{processes} processes were killed, and all packet filter rules and disks of ours removed"
                 )
             }
         }
@@ -169,7 +169,7 @@ fn read_token() -> io::Result<Option<String>> {
     }
 }
 
-/// Kills every process that carries the token and removes our packet filter table and dead disks; answers how many processes there were.
+/// Kills every process that carries the token and removes our packet filter tables and dead disks; answers how many processes there were.
 fn undo(token: &str) -> io::Result<usize> {
     let uncut = uncut();
     let deadline = Instant::now() + KILL_PATIENCE;

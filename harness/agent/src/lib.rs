@@ -1,11 +1,12 @@
-//! The small program that runs on a node: processes, files, network cuts, disks that fail.
+//! The small program that runs on a node: processes, files, network cuts and shaping, disks that fail.
 //!
 //! One control node talks to it over one byte stream ([`wire`]). Whatever the agent does to its node it also undoes: when the
-//! stream ends, in whatever way, paused daemons are resumed, its packet filter table is removed, every process it
+//! stream ends, in whatever way, paused daemons are resumed, its packet filter tables are removed, every process it
 //! began is ended, and its disks are unmounted.
 //!
 //! Terms: a *daemon* is a program that stays, with all processes it begins; a *cut* drops packets from chosen sources on
-//! arrival; a *probe* is a packet by which a cut is seen from outside.
+//! arrival; to *shape* a link is to delay, lose, double, reorder, damage or slow down its packets; a *probe* or a *train* is packets
+//! by which that is seen from outside.
 //!
 //! An agent that is killed undoes nothing. In the local environment the node dies with it; on a [`host`] a second process is its
 //! guard, and a lease takes the place of a stream's end that never arrives.
@@ -27,6 +28,8 @@ mod procfs;
 mod request;
 mod run;
 mod serve;
+mod shape;
+mod train;
 pub mod wire;
 
 pub use command::{CommandError, command};
@@ -39,4 +42,6 @@ pub use hog::{HOG, Hog};
 pub use probe::PROBE_PORT;
 pub use request::{Command, CutRule, Daemon, DaemonState, Exit, Output, Reply, Request, SELF_EXE};
 pub use serve::{LOG_DIR, ServeError, serve, serve_in};
+pub use shape::{MILLION, ShapeWay, Shaping};
+pub use train::{Train, TrainReport};
 pub use wire::PROTOCOL_VERSION;

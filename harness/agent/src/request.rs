@@ -7,6 +7,8 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use serde::{Deserialize, Serialize};
 
 use crate::disk::{Damaged, DiskDamage, DiskFault, DiskReport, Naming, PowerLoss};
+use crate::shape::{ShapeWay, Shaping};
+use crate::train::{Train, TrainReport};
 
 /// In place of a program's path: the agent's own executable, wherever it is.
 pub const SELF_EXE: &str = "@keelhaul";
@@ -199,6 +201,45 @@ pub enum Request {
         /// How many milliseconds to wait for it.
         wait_ms: u64,
     },
+    /// From now on shape exactly these links; answered by [`Reply::Done`].
+    Shape {
+        /// How; what was shaped in another way is not any more.
+        way: ShapeWay,
+        /// All links, each by the address that the way names it by.
+        links: Vec<(Ipv4Addr, Shaping)>,
+    },
+    /// In which ways this node can shape, tried for real; answered by [`Reply::ShapeWays`].
+    ShapeWays,
+    /// Await a train; answered by [`Reply::Done`].
+    TrainListen {
+        /// Which.
+        name: u64,
+    },
+    /// Send a train; answered by [`Reply::Done`] when it has left.
+    TrainSend {
+        /// Where the agent listens that awaits it.
+        to: SocketAddrV4,
+        /// What is sent.
+        train: Train,
+    },
+    /// What arrived of a train that was awaited; answered by [`Reply::Train`].
+    TrainSeen {
+        /// Which.
+        name: u64,
+        /// Once so many have arrived, it is over; never before its time if 0.
+        enough: u32,
+        /// Once nothing has come for so many milliseconds, it is over.
+        quiet_ms: u64,
+    },
+    /// Send packets that another agent answers; answered by [`Reply::Echoes`].
+    Echo {
+        /// Where that agent listens.
+        to: SocketAddrV4,
+        /// How many and how often; their length is their own.
+        train: Train,
+        /// How many milliseconds to wait for the last answer.
+        wait_ms: u64,
+    },
     /// Mount a disk that can fail over a directory, which is made if need be; what is in it is on the disk. Answered by
     /// [`Reply::Done`].
     MountDisk {
@@ -250,7 +291,7 @@ pub enum Request {
         /// The directory.
         dir: String,
     },
-    /// Resume what is paused, remove all cuts and end all faults of disks; daemons and disks stay. Answered by [`Reply::Done`].
+    /// Resume what is paused, remove all cuts, shape nothing and end all faults of disks; daemons and disks stay. Answered by [`Reply::Done`].
     HealAll,
 }
 
@@ -278,6 +319,12 @@ pub enum Reply {
     Port(u16),
     /// Whether the probe was seen.
     Seen(bool),
+    /// Each way to shape links, and why it does not work here, if so.
+    ShapeWays(Vec<(ShapeWay, Option<String>)>),
+    /// What arrived of a train.
+    Train(TrainReport),
+    /// How long each packet and its answer were under way, in microseconds, without those that were lost.
+    Echoes(Vec<u32>),
     /// What a disk says of itself.
     Disk(DiskReport),
     /// What was damaged.

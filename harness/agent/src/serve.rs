@@ -14,6 +14,7 @@ use crate::disk::{Disks, log};
 use crate::lease::Leased;
 use crate::probe::Probes;
 use crate::request::{DaemonState, Reply, Request};
+use crate::shape::{self, Shapes};
 use crate::wire::{
     Answer, Call, WireError, check_hello, decode, encode, hello, read_frame, write_frame,
 };
@@ -143,6 +144,11 @@ fn is_slow(request: &Request) -> bool {
         | Request::Pause { .. }
         | Request::Resume { .. }
         | Request::ProbeSeen { .. }
+        | Request::Shape { .. }
+        | Request::ShapeWays
+        | Request::TrainSend { .. }
+        | Request::TrainSeen { .. }
+        | Request::Echo { .. }
         | Request::MountDisk { .. }
         | Request::UnmountDisk { .. }
         | Request::DiskFaults { .. }
@@ -158,6 +164,7 @@ fn is_slow(request: &Request) -> bool {
         | Request::CutState
         | Request::Ping
         | Request::ProbePort
+        | Request::TrainListen { .. }
         | Request::ProbeSend { .. } => false,
     }
 }
@@ -169,6 +176,7 @@ struct Agent {
     daemons: Daemons,
     probes: Probes,
     disks: Disks,
+    shapes: Shapes,
     /// Whether this agent ever cut anything.
     has_cut: AtomicBool,
     /// Held while everything is undone.
@@ -187,6 +195,7 @@ impl Agent {
             daemons,
             probes: Probes::listen(),
             disks: Disks::default(),
+            shapes: Shapes::default(),
             has_cut: AtomicBool::new(false),
             ending: Mutex::default(),
         })
@@ -249,6 +258,12 @@ impl Agent {
                 }
             }
             Request::HealAll => done("heal", self.heal()),
+            Request::Shape { .. }
+            | Request::ShapeWays
+            | Request::TrainListen { .. }
+            | Request::TrainSend { .. }
+            | Request::TrainSeen { .. }
+            | Request::Echo { .. } => self.perform_on_links(request),
             Request::MountDisk { .. }
             | Request::UnmountDisk { .. }
             | Request::DiskFaults { .. }
@@ -256,6 +271,31 @@ impl Agent {
             | Request::MendDisk { .. }
             | Request::PowerCut { .. }
             | Request::DiskState { .. } => self.perform_on_disk(request),
+        }
+    }
+
+    fn perform_on_links(&self, request: Request) -> Reply {
+        let millis = Duration::from_millis;
+        match request {
+            Request::Shape { way, links } => done("shape links", self.shapes.replace(way, &links)),
+            Request::ShapeWays => Reply::ShapeWays(shape::ways()),
+            Request::TrainListen { name } => {
+                done("await a train of packets", self.probes.train_listen(name))
+            }
+            Request::TrainSend { to, train } => {
+                done(&format!("send packets to {to}"), self.probes.train_send(to, &train))
+            }
+            Request::TrainSeen { name, enough, quiet_ms } => answered(
+                "count the packets of a train",
+                Reply::Train,
+                self.probes.train_seen(name, enough, millis(quiet_ms)),
+            ),
+            Request::Echo { to, train, wait_ms } => answered(
+                &format!("exchange packets with {to}"),
+                Reply::Echoes,
+                self.probes.echo(to, &train, millis(wait_ms)),
+            ),
+            other => unreachable!("{other:?} is about no link"),
         }
     }
 
@@ -305,9 +345,10 @@ impl Agent {
     /// On request also what an agent before this one left: both are tried, whatever becomes of the first.
     fn heal(&self) -> io::Result<()> {
         let resumed = self.daemons.resume_all();
+        let unshaped = self.shapes.clear();
         let uncut = uncut();
         let healed = self.disks.heal_all();
-        resumed.and(uncut).and(healed)
+        resumed.and(unshaped).and(uncut).and(healed)
     }
 
     /// Undoes every fault and ends every process. Once is enough: whoever comes second waits and finds nothing to do.
@@ -338,16 +379,17 @@ impl Agent {
     /// At the end only what this agent did: on a host where nothing was cut the packet filter is not even looked at.
     fn undo(&self) -> io::Result<()> {
         let resumed = self.daemons.resume_all();
+        let unshaped = self.shapes.clear();
         let uncut = if self.has_cut.load(Ordering::Acquire) { uncut() } else { Ok(()) };
         // Whoever waits for a stalled disk cannot be killed before.
         let healed = self.disks.heal_all();
-        resumed.and(uncut).and(healed)
+        resumed.and(unshaped).and(uncut).and(healed)
     }
 }
 
-/// Removes our table. A host whose kernel has no nf_tables, or where we may not use it, has no cut of ours.
+/// Removes our tables. A host whose kernel has no nf_tables, or where we may not use it, has none of ours.
 pub(crate) fn uncut() -> io::Result<()> {
-    match cut::replace(&[]) {
+    match cut::replace(&[]).and_then(|()| shape::remove_leftovers()) {
         Err(e)
             if matches!(
                 e.raw_os_error(),

@@ -1,6 +1,6 @@
 //! Which kinds of faults a run can have, and what they ask of a store.
 
-use keelhaul_nemesis::{KINDS, asks, harms, is_simulated};
+use keelhaul_nemesis::{KINDS, asks, harms, is_simulated, shapes_links};
 
 use crate::exit::Failure;
 use crate::registry::{self, Choice};
@@ -24,10 +24,10 @@ pub fn parse(text: &str, env: &str, nodes: u16) -> Result<Vec<String>, Failure> 
 /// Refuses kinds that cannot be, one sentence each.
 pub fn check(faults: &[String], env: &str, nodes: u16) -> Result<(), Failure> {
     for kind in faults {
-        if kind == "partition" && nodes < 2 {
-            return Err(Failure::usage(
-                "a partition needs at least two nodes: leave it out of --nemesis, or raise --nodes",
-            ));
+        if (kind == "partition" || shapes_links(kind)) && nodes < 2 {
+            return Err(Failure::usage(format!(
+                "{kind} needs at least two nodes: leave it out of --nemesis, or raise --nodes"
+            )));
         }
         if harms(kind) && nodes < 3 {
             return Err(Failure::usage(format!(

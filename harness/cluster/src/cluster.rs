@@ -1,14 +1,17 @@
 //! All nodes of a run, and who reaches whom.
 
+use std::cell::OnceCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use keelhaul_agent::{ShapeWay, Train};
 use keelhaul_history::NodeId;
 use tokio::task::JoinSet;
 
+use crate::links;
 use crate::node::{Node, NodeError};
 
 /// Probes of one question: more than one, since a single packet may get lost on a real network.
@@ -16,6 +19,8 @@ const PROBES: u32 = 3;
 /// How long the receiver watches for each probe; the sum is what a negative answer costs. Far longer than a packet between
 /// local nodes takes, even on a machine that is busy with their work.
 const PROBE_WAIT_MS: u64 = 120;
+/// What is sent instead where packets are lost on purpose: half of them may be, and that all are is beyond chance.
+const PROBE_TRAIN: Train = Train { name: 0, count: 40, bytes: 0, interval_us: 2_000 };
 
 /// The end of an environment.
 pub(crate) type Closing = Pin<Box<dyn Future<Output = Result<(), CloseError>>>>;
@@ -43,6 +48,8 @@ pub struct Cluster {
     nodes: Vec<Node>,
     environment: Box<dyn Environment>,
     nonce_next: Arc<AtomicU64>,
+    /// How links are shaped, once it is known.
+    pub(crate) shape_way: OnceCell<ShapeWay>,
 }
 
 /// Which node's packets reach which: one entry an ordered pair of different nodes, both with power.
@@ -67,7 +74,7 @@ impl Cluster {
         let nonce_next = Arc::new(AtomicU64::new(
             u64::from(since_epoch.subsec_nanos()) << 32 | since_epoch.as_secs() << 12,
         ));
-        Self { nodes, environment, nonce_next }
+        Self { nodes, environment, nonce_next, shape_way: OnceCell::new() }
     }
 
     /// With something more to do at its end.
@@ -100,19 +107,34 @@ impl Cluster {
     /// Whether packets that `from` sends now arrive at `to`, seen by probes of the agents and not by asking the
     /// injector. Yes comes at once, no after about a third of a second.
     pub async fn reaches(&self, from: NodeId, to: NodeId) -> Result<bool, NodeError> {
-        reaches(self.node(from).clone(), self.node(to).clone(), &self.nonce_next).await
+        reaches(self.node(from).clone(), self.node(to).clone(), None, &self.nonce_next).await
+    }
+
+    /// Numbers that no probe and no train has had: the first of so many.
+    pub(crate) fn nonces(&self, count: u32) -> u64 {
+        self.nonce_next.fetch_add(count.into(), Ordering::Relaxed)
     }
 
     /// [`Cluster::reaches`] for all ordered pairs of nodes whose power is on, at once.
     pub async fn reachability(&self) -> Result<Reachability, NodeError> {
+        self.reachability_when_shaped(|_, _| None).await
+    }
+
+    /// [`Cluster::reachability`] where packets of some links, by sender and receiver, may be lost or take so long; these are sent
+    /// more packets.
+    pub async fn reachability_when_shaped(
+        &self,
+        patience: impl Fn(NodeId, NodeId) -> Option<Duration>,
+    ) -> Result<Reachability, NodeError> {
         let mut questions = JoinSet::new();
         let powered = || self.nodes.iter().filter(|node| node.is_powered());
         for from in powered() {
             for to in powered().filter(|to| to.id() != from.id()) {
                 let (from, to, nonces) = (from.clone(), to.clone(), Arc::clone(&self.nonce_next));
+                let patience = patience(from.id(), to.id());
                 questions.spawn(async move {
                     let ids = (from.id(), to.id());
-                    reaches(from, to, &nonces).await.map(|seen| (ids.0, ids.1, seen))
+                    reaches(from, to, patience, &nonces).await.map(|seen| (ids.0, ids.1, seen))
                 });
             }
         }
@@ -131,9 +153,20 @@ impl Cluster {
     }
 }
 
-async fn reaches(from: Node, to: Node, nonces: &AtomicU64) -> Result<bool, NodeError> {
+async fn reaches(
+    from: Node,
+    to: Node,
+    patience: Option<Duration>,
+    nonces: &AtomicU64,
+) -> Result<bool, NodeError> {
     if from.id() == to.id() {
         return Ok(true);
+    }
+    if let Some(patience) = patience {
+        let name = nonces.fetch_add(1, Ordering::Relaxed);
+        let quiet = patience + Duration::from_millis(PROBE_WAIT_MS);
+        let train = Train { name, ..PROBE_TRAIN };
+        return Ok(links::train(&from, &to, train, 1, quiet).await?.arrived > 0);
     }
     let address = to.probe_address().await?;
     for _ in 0..PROBES {

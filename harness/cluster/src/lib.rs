@@ -7,6 +7,7 @@
 
 mod cluster;
 pub mod doctor;
+mod links;
 pub mod local;
 mod machine;
 mod node;
@@ -17,7 +18,8 @@ pub mod vm;
 pub use cluster::{CloseError, Cluster, Reachability};
 pub use keelhaul_agent::{
     Command, CutRule, Daemon, DaemonState, Damaged, DiskDamage, DiskEffect, DiskFault, DiskOp,
-    DiskReport, Exit, HOG, Hog, LOG_DIR, LostData, LostName, NameLoss, Naming, Output, PowerLoss,
-    SELF_EXE,
+    DiskReport, Exit, HOG, Hog, LOG_DIR, LostData, LostName, MILLION, NameLoss, Naming, Output,
+    PowerLoss, SELF_EXE, ShapeWay, Shaping, Train, TrainReport,
 };
+pub use links::ShapeError;
 pub use node::{Node, NodeError};

@@ -268,7 +268,7 @@ impl Node {
         self.ask_disk(Request::DiskState { dir: dir.into() }).await
     }
 
-    /// Resumes what is paused, removes all cuts and ends all faults of disks; daemons and disks stay as they are.
+    /// Resumes what is paused, removes all cuts, shapes nothing and ends all faults of disks; daemons and disks stay as they are.
     pub async fn heal(&self) -> Result<(), NodeError> {
         self.ask_done(Request::HealAll).await
     }
@@ -320,14 +320,14 @@ impl Node {
         }
     }
 
-    async fn ask_done(&self, request: Request) -> Result<(), NodeError> {
+    pub(crate) async fn ask_done(&self, request: Request) -> Result<(), NodeError> {
         match self.ask(request).await? {
             Reply::Done => Ok(()),
             other => Err(self.unexpected(&other)),
         }
     }
 
-    async fn ask(&self, request: Request) -> Result<Reply, NodeError> {
+    pub(crate) async fn ask(&self, request: Request) -> Result<Reply, NodeError> {
         match self.seat.agent().call(request).await {
             Ok(Reply::Failed { message, errno }) => {
                 Err(NodeError::Failed { node: self.id, message, errno })
@@ -337,7 +337,7 @@ impl Node {
         }
     }
 
-    fn unexpected(&self, reply: &Reply) -> NodeError {
+    pub(crate) fn unexpected(&self, reply: &Reply) -> NodeError {
         self.lost(format!("the agent answered something else: {reply:?}"))
     }
 

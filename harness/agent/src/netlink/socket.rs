@@ -1,7 +1,7 @@
 //! A netlink socket: one question at a time, each with its own sequence number and a bounded wait.
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto,
@@ -132,7 +132,7 @@ impl Socket {
         self.sequence
     }
 
-    fn send(&self, bytes: &[u8]) -> io::Result<()> {
+    pub(super) fn send(&self, bytes: &[u8]) -> io::Result<()> {
         let sent = sendto(self.fd.as_raw_fd(), bytes, &NetlinkAddr::new(0, 0), MsgFlags::empty())?;
         if sent == bytes.len() {
             Ok(())
@@ -153,6 +153,12 @@ impl Socket {
             }
         };
         Ok(split(&buffer[..length]))
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 }
 

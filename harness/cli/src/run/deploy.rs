@@ -9,6 +9,7 @@ use keelhaul_cluster::local::Local;
 use keelhaul_cluster::ssh::Ssh;
 use keelhaul_cluster::vm::{Fleet, Image, MEMORY_MIB_DEFAULT, Vm};
 use keelhaul_cluster::{Cluster, DiskEffect, DiskFault, DiskOp, Naming, Node, NodeError};
+use keelhaul_nemesis::{ScheduledFault, shapes_links};
 use keelhaul_stores::etcd::{Etcd, Reads};
 use keelhaul_stores::raft::Raft;
 use keelhaul_stores::{Store, StoreError};
@@ -107,8 +108,19 @@ fn store(plan: &Plan) -> Result<Rc<dyn Store>, Failure> {
     }
 }
 
+/// Refuses faults that the nodes cannot have, before anything is started on them.
+async fn refuse(plan: &Plan, cluster: &Cluster) -> Result<(), Failure> {
+    let shaping = |fault: &&ScheduledFault| shapes_links(fault.spec.kind());
+    let Some(fault) = plan.schedule.faults.iter().find(shaping) else { return Ok(()) };
+    let refused = cluster.shape_way().await.map(drop);
+    refused
+        .with_context(|| format!("failed to prepare the fault {}", fault.spec.kind()))
+        .map_err(|error| Failure::new(Exit::Infrastructure, error))
+}
+
 /// Starts the store, and waits until every node serves requests.
 pub async fn deploy(plan: &Plan, cluster: Cluster) -> Result<Deployed, Failure> {
+    refuse(plan, &cluster).await?;
     let store = store(plan)?;
     let nodes = cluster.nodes();
     let version = store.setup(nodes).await.map_err(|error| failure(error, &plan.store))?;

@@ -11,21 +11,22 @@ use keelhaul_cluster::local::{Entered, Local, StopSignals, enter};
 use keelhaul_cluster::{Cluster, Command, Daemon, DaemonState, Exit, NodeError, Output, SELF_EXE};
 use keelhaul_history::NodeId;
 
+use crate::shaped;
 use crate::traffic::PORT;
 
 /// Longest wait for something that a test has set going.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a test works with.
-struct World<'a> {
-    cluster: &'a Cluster,
+pub struct World<'a> {
+    pub cluster: &'a Cluster,
     run_dir: &'a Path,
 }
 
 type Test = for<'a> fn(&'a World<'a>) -> Pin<Box<dyn Future<Output = ()> + 'a>>;
 
 /// The tests of one cluster, in this order; each leaves the nodes as it found them.
-const TESTS: [(&str, Test); 13] = [
+const TESTS: [(&str, Test); 19] = [
     ("names_and_addresses", |w| Box::pin(names_and_addresses(w))),
     ("software_is_the_hosts", |w| Box::pin(software_is_the_hosts(w))),
     ("files_stay_in_their_node", |w| Box::pin(files_stay_in_their_node(w))),
@@ -38,6 +39,12 @@ const TESTS: [(&str, Test); 13] = [
     ("a_stop_is_gentle_first", |w| Box::pin(a_stop_is_gentle_first(w))),
     ("cuts_are_one_way_and_heal", |w| Box::pin(cuts_are_one_way_and_heal(w))),
     ("a_cut_stops_tcp", |w| Box::pin(a_cut_stops_tcp(w))),
+    ("a_delay_is_as_long_as_asked", |w| Box::pin(shaped::delay(w))),
+    ("packets_are_lost_and_doubled_as_asked", |w| Box::pin(shaped::loss_and_doubles(w))),
+    ("packets_overtake_and_are_damaged", |w| Box::pin(shaped::order_and_damage(w))),
+    ("bandwidth_is_as_asked", |w| Box::pin(shaped::bandwidth(w))),
+    ("a_cut_goes_with_shaping", |w| Box::pin(shaped::with_a_cut(w))),
+    ("shaping_ends_when_all_is_healed", |w| Box::pin(shaped::healed_by_heal(w))),
     ("what_cannot_be_done_is_said", |w| Box::pin(what_cannot_be_done_is_said(w))),
 ];
 
@@ -115,7 +122,7 @@ pub fn end_with(code: &str) -> u8 {
     }
 }
 
-fn shell(name: &str, script: &str) -> Daemon {
+pub fn shell(name: &str, script: &str) -> Daemon {
     Daemon {
         name: name.into(),
         argv: ["sh", "-c", script].map(Into::into).to_vec(),
@@ -123,11 +130,11 @@ fn shell(name: &str, script: &str) -> Daemon {
     }
 }
 
-async fn sh(world: &World<'_>, node: u16, script: &str) -> Output {
+pub async fn sh(world: &World<'_>, node: u16, script: &str) -> Output {
     world.cluster.node(NodeId(node)).run(Command::new(["sh", "-c", script])).await.unwrap()
 }
 
-async fn stdout(world: &World<'_>, node: u16, script: &str) -> String {
+pub async fn stdout(world: &World<'_>, node: u16, script: &str) -> String {
     let output = sh(world, node, script).await;
     assert!(
         output.success(),

@@ -7,6 +7,7 @@
 
 mod inside;
 mod outside;
+mod shaped;
 mod traffic;
 
 use std::process::ExitCode;
@@ -23,6 +24,9 @@ fn main() -> ExitCode {
         ["end-with", code] => inside::end_with(code),
         ["tcp-serve"] => traffic::serve(),
         ["tcp-ask", address] => traffic::ask(address),
+        ["tcp-echo"] => traffic::echo(),
+        ["tcp-times", address] => traffic::times(address),
+        ["tcp-pour", address, bytes] => traffic::pour(address, bytes),
         ["crowd", ..] => outside::crowd(&args[1..]),
         ["lifecycle", ..] => outside::main(&args[1..]),
         ["--list", ..] => 0,
