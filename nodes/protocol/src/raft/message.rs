@@ -96,7 +96,7 @@ pub enum Message {
     Heartbeat {
         /// The leader's term.
         term: Term,
-        /// The leader's commit index. The receiver may commit only as far as it knows its log to match.
+        /// The leader's commit index, or what the receiver is known to have if that is less: so far it may commit at once.
         commit: LogIndex,
         /// Grows with every round of heartbeats; never used twice in a term.
         round: u64,

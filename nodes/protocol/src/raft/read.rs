@@ -79,13 +79,30 @@ impl Replica {
             }
             leader.sent.push_back((round, self.now));
         }
-        let message =
-            Message::Heartbeat { term: self.hard_state.term, commit: self.committed, round };
-        self.broadcast(After::Term, &message);
+        let term = self.hard_state.term;
+        let peers: Vec<NodeId> = self.peers().collect();
+        for peer in peers {
+            let commit = self.committed_at(peer);
+            self.outbox.send(After::Term, peer, Message::Heartbeat { term, commit, round });
+        }
+    }
+
+    /// How far a follower may commit without looking at its log: what it is known to have of what is committed.
+    fn committed_at(&self, peer: NodeId) -> LogIndex {
+        let Office::Leader(leader) = &self.office else { return LogIndex(0) };
+        let matched = leader.progress.get(&peer).map_or(LogIndex(0), |progress| progress.matched);
+        if self.config.is(Mutant::CommitUnverified) {
+            return self.committed;
+        }
+        self.committed.min(matched)
     }
 
     pub(super) fn on_heartbeat(&mut self, from: NodeId, commit: LogIndex, round: u64) {
         if self.hear(from) {
+            // It has acknowledged these entries to this leader, perhaps before it was started again.
+            if !self.config.is(Mutant::CommitUnverified) {
+                self.verified = self.verified.max(commit);
+            }
             self.commit_as_follower(commit);
             let term = self.hard_state.term;
             self.outbox.send(After::Term, from, Message::HeartbeatReply { term, round });

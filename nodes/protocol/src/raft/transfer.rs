@@ -39,8 +39,9 @@ impl Replica {
         }
     }
 
-    /// Whether this node leads and is about to stop.
-    pub(super) fn is_leaving(&self) -> bool {
+    /// Whether this node leads and is about to stop, and so takes no commands.
+    #[must_use]
+    pub fn is_leaving(&self) -> bool {
         matches!(&self.office, Office::Leader(leader) if leader.transfer.is_some())
     }
 
