@@ -16,6 +16,7 @@ mod env;
 mod generator;
 mod kill;
 mod links;
+mod membership;
 mod nemesis;
 mod partition;
 mod pause;
@@ -34,6 +35,7 @@ pub use disk::{Plight, PlightSpec, Trouble};
 pub use env::{Env, names};
 pub use generator::{generator, recovery};
 pub use links::{Effect, LinkSpec};
+pub use membership::Ask;
 pub use nemesis::{Nemesis, reference};
 pub use partition::{Direction, Shape, label, links};
 pub use process::{Process, ProcessSpec};
@@ -82,14 +84,31 @@ pub const KINDS: &[(&str, &str)] = &[
     ("reorder", "lets some of the packets between some nodes overtake the others"),
     ("corrupt", "flips a bit in some packets between some nodes, which checksums then betray"),
     ("bandwidth", "lets only so many bits a second through between some nodes"),
+    (
+        "membership",
+        "asks for changes of who belongs to the cluster and who leads: learners, voters, removals, transfers (in virtual time only)",
+    ),
 ];
+
+/// Whether a kind of fault exists on real nodes.
+#[must_use]
+pub fn is_live(kind: &str) -> bool {
+    kind != "membership"
+}
 
 /// Whether a kind of fault exists in virtual time too.
 #[must_use]
 pub fn is_simulated(kind: &str) -> bool {
     matches!(
         kind,
-        "partition" | "kill" | "pause" | "power" | "disk-slow" | "disk-error" | "disk-full"
+        "partition"
+            | "kill"
+            | "pause"
+            | "power"
+            | "disk-slow"
+            | "disk-error"
+            | "disk-full"
+            | "membership"
     )
 }
 

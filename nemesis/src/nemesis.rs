@@ -16,6 +16,8 @@ const RECOVERY_LIMIT: Duration = Duration::from_secs(30);
 /// Pause between two looks at whether it is.
 const RECOVERY_POLL: Duration = Duration::from_millis(200);
 
+const NOT_LIVE: &str = "the membership of real nodes is not changed";
+
 /// Performs the operations of the process `nemesis`. An operation ends ok if it did what it says, fail if it was
 /// seen not to (`verify` of a fault that is not in effect), and info if nobody knows.
 pub struct Nemesis {
@@ -86,6 +88,7 @@ impl Nemesis {
             Spec::Damage(spec) => damage::inject(env, fault.id, *spec, &order).await,
             Spec::Process(spec) => process::inject(env, fault.id, *spec, &order).await,
             Spec::Links(spec) => links::inject(env, fault.id, *spec, &order).await,
+            Spec::Membership { .. } => return Outcome::Fail(NOT_LIVE.into()),
         };
         match injected {
             Ok(injected) => Outcome::Ok(Value::map([
@@ -118,6 +121,7 @@ impl Nemesis {
             Spec::Damage(_) => damage::verify(&self.env, fault.id).await,
             Spec::Process(spec) => process::verify(&self.env, fault.id, *spec).await,
             Spec::Links(spec) => links::verify(&self.env, fault.id, spec.effect).await,
+            Spec::Membership { .. } => Err(FaultError::NotInEffect(NOT_LIVE.into())),
         }
     }
 
@@ -137,6 +141,7 @@ impl Nemesis {
             Spec::Damage(_) => damage::heal(&self.env, fault.id).await,
             Spec::Process(spec) => process::heal(&self.env, fault.id, *spec).await,
             Spec::Links(_) => links::heal(&self.env, fault.id).await,
+            Spec::Membership { .. } => Ok(()),
         }
     }
 
@@ -153,6 +158,7 @@ impl Nemesis {
             Spec::Damage(_) => damage::verify_healed(&self.env, fault.id).await,
             Spec::Process(spec) => process::verify_healed(&self.env, fault.id, *spec).await,
             Spec::Links(spec) => links::verify_healed(&self.env, fault.id, spec.effect).await,
+            Spec::Membership { .. } => Ok(()),
         }
     }
 

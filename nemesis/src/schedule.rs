@@ -16,6 +16,7 @@ use crate::asks::harms;
 use crate::damage::DamageSpec;
 use crate::disk::{Plight, PlightSpec, Trouble};
 use crate::links::LinkSpec;
+use crate::membership::Ask;
 use crate::partition::{Direction, Shape};
 use crate::process::ProcessSpec;
 use crate::target::{Target, weighted};
@@ -121,6 +122,11 @@ pub enum Spec {
         /// Where.
         target: Target,
     },
+    /// Ask for another membership, or another leader.
+    Membership {
+        /// What is asked for.
+        ask: Ask,
+    },
     /// Let a disk fail in another way.
     #[serde(untagged)]
     Plight(PlightSpec),
@@ -147,6 +153,7 @@ impl Spec {
             Self::DiskSlow { .. } => "disk-slow",
             Self::DiskError { .. } => "disk-error",
             Self::DiskFull { .. } => "disk-full",
+            Self::Membership { .. } => "membership",
             Self::Plight(spec) => spec.plight.kind(),
             Self::Damage(spec) => spec.damage.kind(),
             Self::Process(spec) => spec.process.name(),
@@ -157,7 +164,7 @@ impl Spec {
     /// The nodes it strikes, where that is a choice of roles and shares.
     pub const fn target_mut(&mut self) -> Option<&mut Target> {
         match self {
-            Self::Partition { .. } | Self::Links(_) => None,
+            Self::Partition { .. } | Self::Links(_) | Self::Membership { .. } => None,
             Self::Kill { target }
             | Self::Pause { target }
             | Self::Power { target, .. }
@@ -196,6 +203,7 @@ impl Spec {
                 Self::DiskError { target: Target::Followers, trouble: Trouble::ERRORS[0].0 }
             }
             "disk-full" => Self::DiskFull { target: Target::Followers },
+            "membership" => Self::Membership { ask: Ask::Transfer },
             _ => {
                 return Self::of_disk(kind, Target::Followers, Target::One)
                     .or_else(|| ProcessSpec::named(kind, Target::Followers).map(Self::Process))
@@ -225,6 +233,7 @@ impl Spec {
                 trouble: weighted(&Trouble::ERRORS, rng),
             },
             "disk-full" => Self::DiskFull { target: weighted(&Target::WEIGHTED, rng) },
+            "membership" => Self::Membership { ask: weighted(&Ask::WEIGHTED, rng) },
             _ if let Some(spec) = ProcessSpec::draw(kind, rng) => Self::Process(spec),
             _ if let Some(spec) = LinkSpec::draw(kind, rng) => Self::Links(spec),
             _ => {
@@ -288,7 +297,9 @@ impl Draw<'_> {
     }
 
     fn rhythm(&mut self, kind: &str, from_ms: u64) {
-        let interval = self.options.interval_ms.max(1);
+        // Requests take little time, and most are refused.
+        let often = if kind == "membership" { 3 } else { 1 };
+        let interval = (self.options.interval_ms / often).max(1);
         let mut at_ms = from_ms + self.rng.random_range(0..=interval / 2);
         while at_ms < self.options.time_limit_ms {
             let hold_ms = self.rng.random_range(interval * 3 / 10..=interval * 6 / 10).max(1);

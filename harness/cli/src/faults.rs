@@ -1,6 +1,6 @@
 //! Which kinds of faults a run can have, and what they ask of a store.
 
-use keelhaul_nemesis::{KINDS, asks, harms, is_simulated, shapes_links};
+use keelhaul_nemesis::{KINDS, asks, harms, is_live, is_simulated, shapes_links};
 
 use crate::exit::Failure;
 use crate::registry::{self, Choice};
@@ -32,6 +32,11 @@ pub fn check(faults: &[String], env: &str, nodes: u16) -> Result<(), Failure> {
         if harms(kind) && nodes < 3 {
             return Err(Failure::usage(format!(
                 "{kind} harms a minority, and {nodes} nodes have none: leave it out of --nemesis, or raise --nodes to 3 or more"
+            )));
+        }
+        if env != "sim" && !is_live(kind) {
+            return Err(Failure::usage(format!(
+                "{kind} exists in virtual time only: leave it out of --nemesis, or choose --env sim"
             )));
         }
         if env == "sim" && !is_simulated(kind) {
@@ -81,6 +86,8 @@ mod tests {
         check("disk-flip", "local", 2, Err("harms a minority, and 2 nodes have none"));
         check("disk-stall", "local", 1, Ok(&["disk-stall"]));
         check("disk-stall", "sim", 5, Err("does not exist in virtual time"));
+        check("membership", "sim", 5, Ok(&["membership"]));
+        check("membership", "local", 5, Err("exists in virtual time only"));
         check("disk-flap", "local", 5, Err("disk-flap"));
     }
 }

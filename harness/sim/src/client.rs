@@ -19,6 +19,9 @@ use keelhaul_stores::raft::net::{Line, Net};
 /// A connection's number, never used twice.
 pub(crate) type LineId = u32;
 
+/// The connection of whoever is no client of the workload: the nemesis, as an operator.
+pub(crate) const OPERATOR: LineId = LineId::MAX;
+
 /// A request on its way.
 #[derive(Debug)]
 pub(crate) struct Sent {

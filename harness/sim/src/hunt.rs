@@ -8,7 +8,7 @@ use std::sync::Mutex;
 
 use keelhaul_checkers::budget::Budget;
 use keelhaul_nemesis::{
-    KINDS, Moment, Schedule, ScheduleOptions, ScheduledFault, Spec, Target, is_simulated,
+    Ask, KINDS, Moment, Schedule, ScheduleOptions, ScheduledFault, Spec, Target, is_simulated,
 };
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, RngExt};
@@ -289,7 +289,10 @@ fn change(plan: &mut SimPlan, rng: &mut ChaCha8Rng) {
         4 => fault.moment = Some(one_of(&MOMENTS, rng)),
         5 => fault.moment = None,
         6 => fault.order.shuffle(rng),
-        7 => retarget(&mut fault.spec, one_of(&[Target::Leader, Target::One, Target::Some], rng)),
+        7 => match &mut fault.spec {
+            Spec::Membership { ask } => *ask = one_of(&Ask::WEIGHTED, rng).0,
+            spec => retarget(spec, one_of(&[Target::Leader, Target::One, Target::Some], rng)),
+        },
         _ => {
             let mut again = fault.clone();
             let at_ms = again.at_ms + rng.random_range(100..3_000);

@@ -10,11 +10,12 @@ use keelhaul_history::{NodeId, Value};
 use keelhaul_nemesis::{
     Link, Moment, ScheduledFault, Shape, Spec, Target, label, links, names, reference,
 };
+use keelhaul_protocol::kv::Response;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::disk::Trip;
-use crate::system::{Simulated, Standing};
+use crate::system::Simulated;
 use crate::world::{Event, MS, Seen, Sim};
 
 /// How long an operation of the nemesis takes that has nothing to wait for.
@@ -24,12 +25,14 @@ const SETTLE: u64 = 200 * MS;
 /// How long the store may take to become well once everything is healed, and the pause between two looks.
 const RECOVERY_LIMIT: u64 = 30_000 * MS;
 const RECOVERY_POLL: u64 = 200 * MS;
+/// How long an operator waits for an answer before it goes on.
+const ANSWER: u64 = 100 * MS;
 /// How long a fault waits for the moment it is aimed at, before it strikes without.
 const MOMENT_LIMIT: u64 = 400 * MS;
 
 /// What the nemesis is in the middle of.
 #[derive(Debug)]
-enum Doing {
+pub(crate) enum Doing {
     /// An operation that is done, told when its time has passed.
     Done(Outcome),
     /// Waits for a moment.
@@ -38,6 +41,8 @@ enum Doing {
     Armed { fault: usize, nodes: Vec<usize> },
     /// Waits for started processes to settle.
     Settling(usize),
+    /// Waits for the answer to a request of an operator.
+    Asked { fault: usize },
     /// Waits until the store is well.
     Recovering { since: u64 },
 }
@@ -45,13 +50,15 @@ enum Doing {
 /// Who is struck, and how.
 #[derive(Debug, Default)]
 pub(crate) struct Struck {
-    doing: Option<Doing>,
+    pub(crate) doing: Option<Doing>,
     /// Counts waits, so that the end of one that a moment has cut short is known.
-    waits: u64,
+    pub(crate) waits: u64,
     nodes: BTreeMap<u64, Vec<NodeId>>,
     links: BTreeMap<u64, BTreeSet<Link>>,
     /// Torn cuts to come, by node.
     torn: BTreeMap<usize, u64>,
+    /// What became of requests of an operator, by fault.
+    pub(crate) answers: BTreeMap<u64, Response>,
 }
 
 impl Struck {
@@ -65,11 +72,11 @@ impl Struck {
     }
 }
 
-fn at(id: NodeId) -> usize {
+pub(crate) fn at(id: NodeId) -> usize {
     usize::from(id.0) - 1
 }
 
-fn id(node: usize) -> NodeId {
+pub(crate) fn id(node: usize) -> NodeId {
     NodeId(node as u16 + 1)
 }
 
@@ -90,12 +97,18 @@ impl<P: Simulated> Sim<'_, P> {
             }
             ("await-healthy", _) => self.wait(STEP, Doing::Recovering { since: self.now }),
             ("inject", Some(fault)) => self.aim(fault),
+            ("verify", Some(fault)) if self.is_open(fault) => {
+                self.wait(ANSWER, Doing::Asked { fault });
+            }
             ("verify", Some(fault)) => {
                 let seen = self.in_effect(&self.plan.schedule.faults[fault]);
                 self.done(self.seen_or(fault, seen, "not in effect"));
             }
             ("heal", Some(fault)) => {
                 self.heal(fault);
+                self.done(Outcome::Ok(reference(&self.plan.schedule.faults[fault])));
+            }
+            ("verify-healed", Some(fault)) if self.is_request(fault) => {
                 self.done(Outcome::Ok(reference(&self.plan.schedule.faults[fault])));
             }
             ("verify-healed", Some(fault)) => self.wait(SETTLE, Doing::Settling(fault)),
@@ -135,6 +148,10 @@ impl<P: Simulated> Sim<'_, P> {
                     nodes.iter().copied().filter(|node| !self.is_down(*node)).collect();
                 late.into_iter().for_each(|node| self.cut_power(node));
                 self.power_is_cut(fault, &nodes);
+            }
+            Some(Doing::Asked { fault }) => {
+                let seen = self.in_effect(&self.plan.schedule.faults[fault]);
+                self.done(self.seen_or(fault, seen, "not in effect"));
             }
             Some(Doing::Settling(fault)) => {
                 let healed = self.healed(fault);
@@ -244,7 +261,7 @@ impl<P: Simulated> Sim<'_, P> {
         ));
     }
 
-    fn injected(&mut self, fault: &ScheduledFault, nodes: &[NodeId], label: String) {
+    pub(crate) fn injected(&mut self, fault: &ScheduledFault, nodes: &[NodeId], label: String) {
         let nodes: Vec<String> = nodes.iter().map(ToString::to_string).collect();
         self.done(Outcome::Ok(Value::map([
             ("fault", Value::Int(fault.id.cast_signed())),
@@ -259,6 +276,7 @@ impl<P: Simulated> Sim<'_, P> {
         let fault = self.plan.schedule.faults[fault].clone();
         let target = match &fault.spec {
             Spec::Partition { .. } => return self.partition(&fault, actor),
+            Spec::Membership { ask } => return self.ask(&fault, *ask, actor),
             Spec::Kill { target } | Spec::Pause { target } | Spec::Power { target, .. } => *target,
             other => other.trouble().map_or(Target::One, |(target, _)| target),
         };
@@ -364,6 +382,9 @@ impl<P: Simulated> Sim<'_, P> {
     }
 
     fn in_effect(&self, fault: &ScheduledFault) -> Result<(), String> {
+        if matches!(fault.spec, Spec::Membership { .. }) {
+            return self.granted(fault.id);
+        }
         let nodes = self.nemesis.nodes.get(&fault.id).into_iter().flatten();
         for &node in nodes {
             let state = &self.nodes[at(node)];
@@ -383,51 +404,7 @@ impl<P: Simulated> Sim<'_, P> {
         }
     }
 
-    fn is_down(&self, node: usize) -> bool {
+    pub(crate) fn is_down(&self, node: usize) -> bool {
         self.nodes[node].process.is_none()
-    }
-
-    fn protocols(&self) -> impl Iterator<Item = Option<(&P, Standing)>> {
-        self.nodes.iter().map(|node| {
-            let process = node.process.as_ref().filter(|_| node.paused.is_none())?;
-            Some((process.core.protocol(), process.core.protocol().standing()))
-        })
-    }
-
-    /// The leader of the highest term for which anybody names one, as on real nodes.
-    fn leadership(&self) -> (Option<NodeId>, u64) {
-        let named = (0..).zip(self.protocols()).filter_map(|(node, seen)| {
-            let (_, standing) = seen?;
-            let named = standing.leader.map(|leader| NodeId(leader.0));
-            let leader = if standing.leads { Some(id(node)) } else { named };
-            Some((standing.term, leader?))
-        });
-        named.max().map_or((None, 0), |(term, leader)| (Some(leader), term))
-    }
-
-    /// Why the cluster is not well, if so: all nodes must run and name one leader in one term, who has committed in that term. Whether
-    /// it serves, the final reads show.
-    fn unready(&self) -> Option<String> {
-        let mut agreed = None;
-        for (node, seen) in self.protocols().enumerate() {
-            let node = id(node);
-            let Some((protocol, standing)) = seen else {
-                return Some(format!("{node} does not answer"));
-            };
-            let view = (standing.term, standing.leader);
-            if standing.leader.is_none() {
-                return Some(format!("{node} knows no leader"));
-            }
-            if *agreed.get_or_insert(view) != view {
-                return Some(format!(
-                    "{node} sees another leader or term than the nodes before it"
-                ));
-            }
-            // A follower that restarted learns what is committed with the next entry only, and nobody reads there.
-            if standing.leads && !protocol.is_established() {
-                return Some(format!("{node} leads and has committed nothing in its term"));
-            }
-        }
-        None
     }
 }

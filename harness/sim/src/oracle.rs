@@ -61,12 +61,19 @@ impl fmt::Display for Invariant {
 pub struct Broken {
     /// Which.
     pub invariant: Invariant,
+    /// At the node that just took a step, the last of them: nodes are counted from 1.
+    pub nodes: Vec<u16>,
     /// In one sentence.
     pub sentence: String,
 }
 
-fn broken<T>(invariant: Invariant, sentence: String) -> Result<T, Broken> {
-    Err(Broken { invariant, sentence })
+fn broken<T>(
+    invariant: Invariant,
+    nodes: impl IntoIterator<Item = usize>,
+    sentence: String,
+) -> Result<T, Broken> {
+    let nodes = nodes.into_iter().map(|node| node as u16 + 1).collect();
+    Err(Broken { invariant, nodes, sentence })
 }
 
 /// What tells an entry from others at its index.
@@ -279,6 +286,7 @@ impl Oracle {
         if known.value != value || !fits {
             return broken(
                 Invariant::LogMatching,
+                [node],
                 format!(
                     "n{} holds another entry {index} of term {term}, or after another one, than a node before it",
                     node + 1
@@ -293,7 +301,7 @@ impl Oracle {
         let leader = *self.leaders.entry(term).or_insert(node);
         if leader != node {
             let sentence = format!("n{} and n{} both lead in term {term}", leader + 1, node + 1);
-            return broken(Invariant::ElectionSafety, sentence);
+            return broken(Invariant::ElectionSafety, [leader, node], sentence);
         }
         let Committed { index, term: committed_term, value } = self.committed;
         // Whoever led later may have committed more than a leader of an earlier term has.
@@ -302,6 +310,7 @@ impl Oracle {
         }
         broken(
             Invariant::LeaderCompleteness,
+            [node],
             format!(
                 "n{} leads in term {term} without entry {index} of term {committed_term}, which is committed",
                 node + 1
@@ -320,7 +329,7 @@ impl Oracle {
         seen.applied = applied;
         if applied < from {
             let sentence = format!("n{} went back from entry {from} to entry {applied}", node + 1);
-            return broken(Invariant::StateMachineSafety, sentence);
+            return broken(Invariant::StateMachineSafety, [node], sentence);
         }
         let end = place(applied);
         if self.applied.len() <= end {
@@ -338,7 +347,7 @@ impl Oracle {
                     "n{} applied entry {index} of term {term}, where another node applied one of term {before}",
                     node + 1
                 );
-                return broken(Invariant::StateMachineSafety, sentence);
+                return broken(Invariant::StateMachineSafety, [node], sentence);
             }
         }
         let digest = protocol.digest();
@@ -347,7 +356,7 @@ impl Oracle {
                 "n{} is in another state after entry {applied} than a node before it",
                 node + 1
             );
-            return broken(Invariant::StateMachineSafety, sentence);
+            return broken(Invariant::StateMachineSafety, [node], sentence);
         }
         Ok(())
     }
@@ -365,6 +374,7 @@ impl Oracle {
                 // From a snapshot: others had committed it, or this one would be alone with it.
                 return broken(
                     Invariant::StateMachineSafety,
+                    [node],
                     format!(
                         "n{} knows entry {index} to be committed, and no other node does",
                         node + 1
@@ -387,7 +397,7 @@ impl Oracle {
                     node + 1,
                     if holders.is_empty() { "none".into() } else { holders.join(", ") }
                 );
-                return broken(Invariant::Durability, sentence);
+                return broken(Invariant::Durability, [node], sentence);
             }
             self.committed = Committed { index, term, value };
         }

@@ -51,7 +51,8 @@ impl Simulated for Replica {
             | u16::from(status.hard_state.vote == Some(status.id)) << 3
             | u16::from(status.hard_state.vote.is_some()) << 4
             | u16::from(status.leader.is_some()) << 5
-            | u16::from(status.durable < status.last.index) << 6;
+            | u16::from(status.durable < status.last.index) << 6
+            | membership_facts(self) << 7;
         Standing {
             term: status.hard_state.term.0,
             leads: status.role == Role::Leader,
@@ -67,6 +68,10 @@ impl Simulated for Replica {
         self.membership().has_quorum(is, majority)
     }
 
+    fn is_member(&self, node: NodeId) -> bool {
+        self.membership().members().any(|member| member == node)
+    }
+
     fn digest(&self) -> u64 {
         self.machine().digest()
     }
@@ -74,6 +79,7 @@ impl Simulated for Replica {
     fn is_established(&self) -> bool {
         let status = self.status();
         status.role == Role::Leader
+            && !self.is_leaving()
             && self.log().term(status.committed) == Some(status.hard_state.term)
     }
 
@@ -102,6 +108,15 @@ impl Simulated for Replica {
     fn describe(message: &Message) -> (String, bool) {
         describe(message)
     }
+}
+
+/// How many voters there are, and how a change of them stands, in six bits.
+fn membership_facts(replica: &Replica) -> u16 {
+    let (since, membership) = replica.log().membership();
+    (membership.voters.len() as u16 & 7)
+        | u16::from(membership.is_joint()) << 3
+        | u16::from(since > replica.status().committed) << 4
+        | u16::from(membership.is_voter(replica.status().id)) << 5
 }
 
 fn config(id: NodeId, plan: &SimPlan, mutant: Option<Mutant>) -> Config {

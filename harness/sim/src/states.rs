@@ -13,11 +13,11 @@ pub(crate) struct Abstract {
     term: u64,
     last_term: u64,
     /// The protocol's, and how it stands to what is committed, as bits.
-    facts: u16,
+    facts: u32,
 }
 
 /// How far apart two numbers are, roughly: 0, 1, few, many.
-fn distance(from: u64, to: u64) -> u16 {
+fn distance(from: u64, to: u64) -> u32 {
     match to.saturating_sub(from) {
         0 => 0,
         1 => 1,
@@ -30,10 +30,10 @@ impl Abstract {
     /// A node that runs, as it stands to the entry that is known to be committed.
     pub(crate) fn of(standing: &Standing, committed: u64) -> Self {
         let (last_term, last) = standing.last;
-        let facts = standing.facts
-            | distance(committed, last) << 7
-            | distance(last, committed) << 9
-            | distance(standing.committed, committed) << 11;
+        let facts = u32::from(standing.facts)
+            | distance(committed, last) << 16
+            | distance(last, committed) << 18
+            | distance(standing.committed, committed) << 20;
         Self { term: standing.term, last_term, facts }
     }
 

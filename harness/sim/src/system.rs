@@ -86,10 +86,13 @@ pub(crate) trait Simulated: Protocol + Sized + 'static {
     /// Whether the nodes for which `is` holds are a quorum, by the membership in force on this node.
     fn is_quorum(&self, is: impl Fn(NodeId) -> bool) -> bool;
 
+    /// Whether a node belongs to the cluster, by the membership in force on this one.
+    fn is_member(&self, node: NodeId) -> bool;
+
     /// A hash of the state machine.
     fn digest(&self) -> u64;
 
-    /// Whether it leads and has committed an entry of its own term: what a cluster that became well shows.
+    /// Whether it leads, has committed an entry of its own term, and takes commands: what a cluster that became well shows.
     fn is_established(&self) -> bool;
 
     /// What tells an entry of the log from others: the term of the leader who made it, and its fingerprint (see [`Fnv`](crate::oracle::Fnv)).
@@ -119,6 +122,6 @@ pub(crate) struct Standing {
     pub(crate) committed: u64,
     /// How far it has applied it.
     pub(crate) applied: u64,
-    /// What else tells its state from another for a search, such as its role, in seven bits; not 0.
+    /// What else tells its state from another for a search, such as its role, in 16 bits; not 0.
     pub(crate) facts: u16,
 }

@@ -17,7 +17,7 @@ use keelhaul_server::storage::Command;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use crate::client::{Sent, SimNet, Wires};
+use crate::client::{LineId, OPERATOR, Sent, SimNet, Wires};
 use crate::disk::SimDisk;
 use crate::nemesis::Struck;
 use crate::node::{Arrival, Caller, Clock, Node};
@@ -305,6 +305,9 @@ impl<'a, P: Simulated> Sim<'a, P> {
                     self.arrive(usize::from(node), Arrival::Request { caller, request });
                 }
             }
+            Event::Reply { caller, response } if caller.line == OPERATOR => {
+                self.answered(caller.correlation, &response);
+            }
             Event::Reply { caller, response } => {
                 self.print(3, u64::from(caller.line));
                 let thread =
@@ -567,6 +570,17 @@ impl<'a, P: Simulated> Sim<'a, P> {
     /// A request leaves a client.
     pub(crate) fn request(&mut self, sent: Sent) {
         let Sent { line, node, correlation, request } = sent;
+        self.send_as(line, correlation, node, request);
+    }
+
+    /// A request is on its way to the process that a node runs now.
+    pub(crate) fn send_as(
+        &mut self,
+        line: LineId,
+        correlation: u64,
+        node: usize,
+        request: Request,
+    ) {
         let life = self.nodes[node].life;
         let at = self.now + delay(&mut self.rng, self.plan.weather.late);
         let caller = Caller { line, correlation };
