@@ -1,11 +1,13 @@
 //! Runs in virtual time: from a plan to a life and back, and a run directory as any run has one.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
+use keelhaul_checkers::Unlimited;
 use keelhaul_history::import::{self, Format as Input, OpSource};
 use keelhaul_history::{Kind, Op, Process};
 use keelhaul_results::{Format, Happened, RunDir, Story};
-use keelhaul_sim::{Life, Medium, SimPlan, States, System, What, checks, live_as};
+use keelhaul_sim::{Life, Medium, SimPlan, States, System, What, checks, judgement, live_as};
 
 use crate::exit::{Exit, Failure};
 use crate::faults;
@@ -26,7 +28,7 @@ pub fn life_plan(plan: &Plan) -> Result<SimPlan, Failure> {
         )));
     };
     faults::check(&plan.faults, "sim", plan.nodes)?;
-    Ok(SimPlan {
+    let life = SimPlan {
         nodes: plan.nodes,
         concurrency: plan.concurrency,
         rate: plan.rate,
@@ -43,7 +45,11 @@ pub fn life_plan(plan: &Plan) -> Result<SimPlan, Failure> {
         lease_reads: plan.read.as_deref() == Some("lease"),
         system,
         seed: plan.seed,
-    })
+    };
+    match life.trouble() {
+        None => Ok(life),
+        Some(why) => Err(Failure::usage(format!("the plan cannot be simulated: {why}"))),
+    }
 }
 
 /// The plan that repeats a life.
@@ -160,13 +166,28 @@ fn story(plan: &Plan, life: &Life) -> Result<Story, Failure> {
             }
         });
     }
+    let evidence = evidence(life);
     for op in ops(&life.history)? {
         if op.process != Process::Nemesis {
             let (at_ns, label) = (op.time_ns, in_words(&op));
-            story.happened.push(Happened::Operation { at_ns, label, evidence: false });
+            let evidence = evidence.contains(&op.index);
+            story.happened.push(Happened::Operation { at_ns, label, evidence });
         }
     }
+    for (node, invariant) in
+        life.broken.iter().flat_map(|b| b.nodes.iter().map(|n| (*n, b.invariant)))
+    {
+        let (at_ns, label) = (life.figures.virtual_ns, format!("{invariant} is broken"));
+        story.happened.push(Happened::Note { node, at_ns, label, fault: true });
+    }
     Ok(story)
+}
+
+/// The events that show what is wrong, by their indices in the history.
+fn evidence(life: &Life) -> BTreeSet<u64> {
+    let checks = judgement(life, &Unlimited).checks;
+    let ops = checks.iter().filter_map(|check| check.evidence.as_ref()).flat_map(|e| &e.ops);
+    ops.flat_map(|op| [Some(op.index), op.completion]).flatten().collect()
 }
 
 fn in_words(op: &Op) -> String {
