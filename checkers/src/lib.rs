@@ -35,7 +35,7 @@ pub mod budget;
 pub mod columns;
 
 pub use budget::{Budget, Exhausted, Unlimited};
-pub use domain::LogLines;
+pub use domain::{LEASE_MS, LogLines};
 pub use judge::{JudgeError, JudgeRequest, Judgement, Sealed, judge, judge_ahead};
 pub use lattice::Standing;
 pub use subject::{OptionError, Settings};

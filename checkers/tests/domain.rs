@@ -281,6 +281,65 @@ fn tokens_rise() {
 }
 
 #[test]
+fn a_resource_sees_one_holder_after_the_other() {
+    const A: &str = "1+acquire; 1=null; 1+append 10; 1=; ";
+    const B: &str = "2+acquire; 2=null; 2+append 20; 2=; ";
+    let read = |items: &str| format!("3+read; 3={items}");
+    let check = |events: &str| judged("lock", "lease-ms=0", &jsonl(events)).unwrap();
+    let turns = format!("{A}1+release; 1=; {B}{}", read("[10,20]"));
+    assert_eq!(check(&turns).verdict, Verdict::Valid);
+    assert_eq!(check(&turns).name, "critical-sections");
+    // The first holder goes on behind the second.
+    let late = format!("{A}{B}1+append 11; 1=; {}", read("[10,20,11]"));
+    let late = check(&late);
+    assert_eq!(late.anomalies, ["stale-holder"]);
+    let (shown, words) = shown(&late);
+    assert_eq!(shown, ["acquire", "append 10", "acquire", "append 20", "append 11", "read"]);
+    assert!(words[1].contains("20 of process 2 and behind it 11 of process 1"), "{words:?}");
+    assert!(words[2].starts_with("Without fencing tokens"), "{words:?}");
+    // What it wrote before the second was there does not matter, nor does what was refused.
+    let before = format!("{A}{B}1+append 11; 1=; {}", read("[10,11,20]"));
+    assert_eq!(check(&before).verdict, Verdict::Valid);
+    let refused = format!("{A}{B}1+append 11; 1!; {}", read("[10,20]"));
+    assert_eq!(check(&refused).verdict, Verdict::Valid);
+    assert!(check(&refused).reason.contains("1 append failed"), "{}", check(&refused).reason);
+    // The acquisitions were concurrent: either may be first, but not twice.
+    let at_once =
+        "1+acquire; 2+acquire; 1=null; 2=null; 1+append 10; 1=; 2+append 20; 2=; 1+append 11; 1=; ";
+    assert_eq!(check(&format!("{at_once}{}", read("[20,10,11]"))).verdict, Verdict::Valid);
+    let mixed = check(&format!("{at_once}{}", read("[10,20,11]")));
+    assert_eq!(mixed.anomalies, ["interleaved-holders"]);
+    // Tokens tell all the same.
+    let tokens = at_once.replace("1=null", "1=2").replace("2=null", "2=1");
+    let ordered = check(&format!("{tokens}{}", read("[10,11,20]")));
+    assert!(ordered.anomalies.contains(&"stale-holder".into()), "{ordered:?}");
+}
+
+#[test]
+fn what_a_lock_guards_is_read_as_it_was_written() {
+    let check = |events: &str| judged("lock", "", &jsonl(events)).unwrap();
+    const A: &str = "1+acquire; 1=null; 1+append 10; 1=; 1+append 11; 1=; 1+release; 1=null; ";
+    for (reads, anomaly) in [
+        ("3+read; 3=[10]", "lost-append"),
+        ("3+read; 3=null", "lost-append"),
+        ("3+read; 3=[10,11]; 3+read; 3=[10]", "lost-append"),
+        ("3+read; 3=[11,10]; 3+read; 3=[10,11]", "wrong-journal"),
+        ("3+read; 3=[10,11,12]", "wrong-journal"),
+        ("3+read; 3=[10,11,10]", "wrong-journal"),
+        ("2+append 12; 2!; 3+read; 3=[10,11,12]", "wrong-journal"),
+    ] {
+        let found = check(&format!("{A}{reads}"));
+        assert_eq!(found.anomalies, [anomaly], "{reads}: {found:?}");
+    }
+    // Of unknown outcome: it may be there or not.
+    let unknown = "2+acquire; 2=null; 2+append 12; 2?; ";
+    for read in ["3+read; 3=[10,11,12]", "3+read; 3=[10,11]"] {
+        assert_ne!(check(&format!("{A}{unknown}{read}")).verdict, Verdict::Invalid, "{read}");
+    }
+    assert_eq!(check(&format!("{A}3+read; 3=[10,11]")).verdict, Verdict::Vacuous);
+}
+
+#[test]
 fn a_bank_keeps_its_total() {
     let reads = |a: &str, b: &str| {
         format!("1+read; 1={a}; 1+transfer {{\"from\":0,\"to\":1,\"amount\":5}}; 1?; 2+read; 2={b}")
@@ -448,6 +507,7 @@ fn what_does_not_fit_is_refused_with_its_line() {
             "1+open {\"a\":1}; 2+open {\"a\":2}",
             "the value of `open` must be what the bank was opened with before",
         ),
+        ("lock", "1+read; 1=7", "the value of `read` must be a list of what was appended"),
         ("lock", "1+steal", "no function `steal` is known here: a lock has acquire and release"),
     ] {
         let error = judged(workload, "", &jsonl(&events.replace(" x", " \"x\""))).unwrap_err();

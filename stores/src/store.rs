@@ -14,6 +14,8 @@ pub enum Family {
     Register,
     /// Several keys at once: `txn`, and the operations of a bank. See [`crate::txn`].
     Txn,
+    /// `acquire` and `release` of a lock a key, `append` to the resource that it guards, and `read` of that.
+    Lock,
 }
 
 /// Who leads, as far as the nodes that answered know.

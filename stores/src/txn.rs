@@ -92,6 +92,20 @@ impl Txn {
         }
     }
 
+    /// All keys that it reads or puts.
+    #[must_use]
+    pub fn keys(&self) -> Keys {
+        let put = match self {
+            Self::Micros(micros) => micros.iter().map(|(key, _)| key).collect(),
+            Self::Open(balances) => balances.iter().map(|(key, _)| key).collect(),
+            Self::Balances(_) | Self::Transfer { .. } => Vec::new(),
+        };
+        self.reads()
+            .into_iter()
+            .chain(put.into_iter().map(|k| (k.to_string(), k.clone())))
+            .collect()
+    }
+
     /// What it comes to; `holds` is what a key holds, by the key's text, null if it is not set.
     ///
     /// # Errors
@@ -274,5 +288,7 @@ mod tests {
         let op = Invocation { f: F::from("txn"), key: None, value };
         let keys: Vec<String> = Txn::of(&op).unwrap().unwrap().reads().into_keys().collect();
         assert_eq!(keys, ["\"x\"", "3"]);
+        let keys: Vec<String> = Txn::of(&op).unwrap().unwrap().keys().into_keys().collect();
+        assert_eq!(keys, ["\"x\"", "1", "3"]);
     }
 }

@@ -5,6 +5,7 @@
 mod bank;
 mod keys;
 mod list_append;
+mod lock;
 mod long_fork;
 mod register;
 mod txns;
@@ -13,6 +14,7 @@ use keelhaul_engine::generator::Boxed;
 
 pub use bank::bank;
 pub use list_append::list_append;
+pub use lock::{LockOptions, lock};
 pub use long_fork::long_fork;
 pub use register::{RegisterOptions, register};
 pub use txns::{MakeTxns, TxnOptions};

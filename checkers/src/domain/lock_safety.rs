@@ -17,34 +17,79 @@
 //! *Tokens.* A resource that refuses a token lower than one that it has seen keeps out holders that lost the lock without knowing,
 //! provided that tokens rise: one that is given out after another must be larger, and no two may be the same.
 //!
+//! Where there are `append` and `read` of a resource besides, [`critical_sections`](super::critical_sections) judges those.
+//!
 //! Sources: Gray & Cheriton, *Leases* (SOSP 1989); M. Kleppmann, *How to do distributed locking* (2016), for fencing tokens.
 //! Limits: holds are measured by the harness' clock, leases by the store's; a clock that runs slow is taken for a broken lease.
 
-use keelhaul_history::RawValue;
+use keelhaul_history::{Header, Process, RawOp, RawValue};
 use serde_json::Map;
 
-use crate::columns::WordMap;
+use crate::columns::{ColumnError, WordMap};
 use crate::in_flight::Span;
 use crate::objects::Misfit;
-use crate::subject::{OptionError, Settings};
+use crate::subject::{Asked, Judged, OptionError, Settings, Subject};
 use crate::verdict::{Check, Evidence, Verdict};
 use crate::words::count;
 use crate::workload::{Setting, Workload};
 
 use super::calls::{Checker, End, Keyed};
+use super::critical_sections::CriticalSections;
 use super::tell::{self, seconds};
 
 /// The workload.
 pub(super) const WORKLOAD: Workload = Workload {
     name: "lock",
-    what: "acquire, which may return a fencing token, and release: no two holders, tokens rise",
+    what: "acquire, which may return a fencing token, and release: no two holders, tokens rise; append to what the lock guards, and read of it: one holder after the other",
     models: &[],
     options: &[Setting {
-        name: "lease-ms",
-        what: "milliseconds after which the lock frees itself; never if absent",
+        name: LEASE_MS,
+        what: "milliseconds after which the lock frees itself; what the history's header says, or never, if absent",
     }],
-    subject: |settings| Ok(Box::new(Keyed::<LockSafety>::new(Options::new(settings)?))),
+    subject: |settings| {
+        let holders = Keyed::new(Options::new(settings)?);
+        Ok(Box::new(Locks { holders, sections: Keyed::new(()), guards: false }))
+    },
 };
+
+/// Locks, and the resources that they guard, if there are any.
+struct Locks {
+    holders: Keyed<LockSafety>,
+    sections: Keyed<CriticalSections>,
+    /// Whether anything was done to a resource.
+    guards: bool,
+}
+
+impl Subject for Locks {
+    fn begin(&mut self, header: &Header) {
+        self.holders.begin(header);
+    }
+
+    fn observe(&mut self, op: &RawOp<'_>) -> Result<(), ColumnError> {
+        if op.process == Process::Nemesis {
+            return Ok(());
+        }
+        if matches!(op.f, "append" | "read") {
+            self.guards = true;
+        } else {
+            self.holders.observe(op)?;
+        }
+        self.sections.observe(op)
+    }
+
+    fn finish(self: Box<Self>, asked: &Asked<'_>) -> Judged {
+        let holders = Box::new(self.holders).finish(asked);
+        if !self.guards {
+            return holders;
+        }
+        let mut judged = Box::new(self.sections).finish(asked);
+        judged.checks.extend(holders.checks);
+        judged
+    }
+}
+
+/// The option that says how long a lease is, on the command line and in a history's header.
+pub const LEASE_MS: &str = "lease-ms";
 
 /// Names of the anomalies.
 pub const TWO_HOLDERS: &str = "two-holders";
@@ -66,7 +111,7 @@ impl Options {
     /// If an option has the wrong kind of value.
     pub fn new(settings: &Settings) -> Result<Self, OptionError> {
         let read = |value: &keelhaul_history::Value| u64::try_from(value.as_int()?).ok();
-        let ms = settings.get("lease-ms", "a number of milliseconds", read)?;
+        let ms = settings.get(LEASE_MS, "a number of milliseconds", read)?;
         Ok(Self { lease_ns: ms.map(|ms| ms.saturating_mul(1_000_000)) })
     }
 }
@@ -108,6 +153,11 @@ impl Checker for LockSafety {
     const KNOWN: &'static str = "a lock has acquire and release";
     type Options = Options;
     type Call = u32;
+
+    fn learn(options: &mut Options, header: &Header) {
+        let ms = header.options.get(LEASE_MS).and_then(|value| u64::try_from(value.as_int()?).ok());
+        options.lease_ns = options.lease_ns.or(ms.map(|ms| ms.saturating_mul(1_000_000)));
+    }
 
     fn new(options: &Options) -> Self {
         Self { options: *options, rows: Vec::new(), events: Vec::new() }

@@ -15,6 +15,7 @@ mod tell;
 pub(crate) mod bank;
 pub(crate) mod causal_reverse;
 pub(crate) mod counter_bounds;
+pub(crate) mod critical_sections;
 pub(crate) mod exceptions;
 pub(crate) mod lock_safety;
 pub(crate) mod long_fork;
@@ -32,6 +33,7 @@ pub(crate) mod total_queue;
 
 mod log_lines;
 
+pub use lock_safety::LEASE_MS;
 pub use log_lines::LogLines;
 
 use crate::workload::Workload;

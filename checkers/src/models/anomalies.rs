@@ -197,6 +197,26 @@ pub const ANOMALIES: &[Anomaly] = &[
         "lock-safety",
         "A fencing token is not larger than one that was handed out before.",
     ),
+    of_workload(
+        "stale-holder",
+        "critical-sections",
+        "A resource took something from a client that had lost the lock, after it had taken something from the next holder: the lock did not keep them apart (Kleppmann 2016).",
+    ),
+    of_workload(
+        "interleaved-holders",
+        "critical-sections",
+        "What two holders of a lock did to the resource stands there mixed, though each had it to itself, as they were told.",
+    ),
+    of_workload(
+        "lost-append",
+        "critical-sections",
+        "An append was acknowledged and is missing from a read that began later.",
+    ),
+    of_workload(
+        "wrong-journal",
+        "critical-sections",
+        "Reads of a resource that only grows contradict each other, or show something twice, or what nobody appended or was refused.",
+    ),
     of_workload("unexpected-key", "bank", "A read shows an account that does not exist."),
     of_workload("nil-balance", "bank", "A read shows an account without a balance."),
     of_workload(

@@ -5,6 +5,7 @@
 
 mod others;
 mod queues;
+mod sections;
 mod sets;
 mod simulated;
 

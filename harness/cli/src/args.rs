@@ -86,7 +86,7 @@ pub enum Command {
 }
 
 /// Flags that a plan leaves no room for.
-const DECIDED_BY_PLAN: [&str; 15] = [
+const DECIDED_BY_PLAN: [&str; 18] = [
     "store",
     "workload",
     "nemesis",
@@ -96,6 +96,9 @@ const DECIDED_BY_PLAN: [&str; 15] = [
     "rate",
     "op_timeout",
     "read",
+    "lock",
+    "groups",
+    "isolation",
     "disk",
     "mutant",
     "seed",
@@ -150,6 +153,15 @@ pub struct RunArgs {
     /// How reads are served: `index` or `lease` by raft, `linearizable` or `serializable` by etcd
     #[arg(long, value_name = "KIND")]
     pub read: Option<String>,
+    /// Whether the workload `lock` passes fencing tokens to what a lock guards: `fenced`, by default, or `unfenced`
+    #[arg(long, value_name = "KIND")]
+    pub lock: Option<String>,
+    /// Over how many groups of replicas our own nodes spread the keys of transactions, 1 to 8; each group is on all nodes
+    #[arg(long, default_value = "1", value_name = "N")]
+    pub groups: String,
+    /// What transactions of our own nodes promise: `serializable`, by default, `snapshot` or `read-committed`
+    #[arg(long, value_name = "LEVEL")]
+    pub isolation: Option<String>,
     /// What the store's data are on, see `list disks`; by default `journaled` if a fault needs a disk that can lose, else `plain`
     #[arg(long, value_name = "KIND")]
     pub disk: Option<String>,

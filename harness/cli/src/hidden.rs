@@ -46,7 +46,7 @@ fn hog(words: &[String]) -> ExitCode {
     }
 }
 
-/// One of our own consensus nodes: `node raft --id 1 …`.
+/// One of our own consensus nodes: `node raft --id 1 …`; or several, of one group each, whose flags `--` separates.
 fn node(words: &[String]) -> ExitCode {
     let Some((name, flags)) = words.split_first() else {
         return complain(&"node needs the name of a protocol", Exit::Usage);
@@ -54,11 +54,18 @@ fn node(words: &[String]) -> ExitCode {
     let Some(protocol) = ProtocolKind::from_name(name) else {
         return complain(&format!("no protocol is called {name:?}"), Exit::Usage);
     };
-    let args = match ServerArgs::from_flags(protocol, flags.iter().cloned()) {
+    let groups = flags.split(|flag| flag == "--");
+    let args = groups.map(|flags| ServerArgs::from_flags(protocol, flags.iter().cloned()));
+    let mut args: Vec<ServerArgs> = match args.collect() {
         Ok(args) => args,
         Err(error) => return complain(&error, Exit::Usage),
     };
-    match keelhaul_server::run(args) {
+    let end = match args.pop() {
+        Some(only) if args.is_empty() => keelhaul_server::run(only),
+        Some(last) => keelhaul_server::run_all(args.into_iter().chain([last]).collect()),
+        None => return complain(&"node needs flags", Exit::Usage),
+    };
+    match end {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => complain(&error.in_words(), Exit::Infrastructure),
     }

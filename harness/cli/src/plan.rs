@@ -6,6 +6,7 @@ use anyhow::Context;
 use keelhaul_cluster::ssh::{Host, Transport};
 use keelhaul_nemesis::{Schedule, ScheduleOptions, needs_disk};
 use keelhaul_sim::{Weather, Work, stream};
+use keelhaul_stores::Family;
 use serde::{Deserialize, Serialize};
 
 use crate::args::RunArgs;
@@ -24,6 +25,15 @@ pub struct Plan {
     pub store: String,
     /// How the store serves reads, where it offers a choice.
     pub read: Option<String>,
+    /// Whether locks are fenced, where the workload is about them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock: Option<String>,
+    /// Over how many groups of replicas keys are spread.
+    #[serde(default = "one")]
+    pub groups: u16,
+    /// What transactions promise, where that is a choice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<String>,
     /// What the store's data are on.
     #[serde(default = "plain")]
     pub disk: String,
@@ -111,6 +121,7 @@ impl Plan {
                 stores.join(" or ")
             )));
         }
+        let (groups, isolation) = transactions(args, store, workload)?;
         let (env, nodes, hosts) = place(args)?;
         let time_limit_ms = millis(units::duration("--time-limit", &args.time_limit)?);
         let nemesis_interval_ms =
@@ -126,10 +137,13 @@ impl Plan {
             keelhaul_plan: PLAN_VERSION,
             store: store.into(),
             read: read(args, store)?,
+            lock: lock(args, workload, env)?,
+            groups,
+            isolation: isolation.map(str::to_owned),
             disk: disk(args, env, &faults)?,
             mutant: mutant(args, store)?,
             workload: workload.into(),
-            model: model.into(),
+            model: registry::promise(model, isolation).into(),
             env: env.into(),
             nodes,
             hosts,
@@ -234,6 +248,11 @@ impl Plan {
             format!("--concurrency {} --rate {} --seed {}", self.concurrency, self.rate, self.seed),
         ];
         words.extend(self.read.iter().map(|read| format!("--read {read}")));
+        if self.isolation.is_some() {
+            words.push(format!("--groups {}", self.groups));
+        }
+        words.extend(self.isolation.iter().map(|level| format!("--isolation {level}")));
+        words.extend(self.lock.iter().map(|lock| format!("--lock {lock}")));
         words.push(format!("--disk {}", self.disk));
         words.extend(self.mutant.iter().map(|mutant| format!("--mutant {mutant}")));
         // Quoted for a shell.
@@ -345,12 +364,57 @@ fn read(args: &RunArgs, store: &str) -> Result<Option<String>, Failure> {
     registry::choose("--read", choices, read).map(|read| Some(read.to_owned()))
 }
 
+/// Over how many groups transactions go, and what they promise, where the store is ours.
+fn transactions(
+    args: &RunArgs,
+    store: &str,
+    workload: &str,
+) -> Result<(u16, Option<&'static str>), Failure> {
+    let groups = args.groups.parse::<u16>().ok().filter(|groups| (1..=8).contains(groups));
+    let groups = groups.ok_or_else(|| {
+        Failure::usage(format!("--groups takes 1 to 8 groups, not {:?}", args.groups))
+    })?;
+    if store == "raft" && registry::needs(workload).0 == Family::Txn {
+        let level = args.isolation.as_deref().unwrap_or("serializable");
+        let level = registry::choose("--isolation", registry::ISOLATIONS, level)?;
+        return Ok((groups, Some(level)));
+    }
+    let flag = if args.isolation.is_some() { "--isolation" } else { "--groups" };
+    if args.isolation.is_some() || groups > 1 {
+        return Err(Failure::usage(format!(
+            "{flag} is a choice for transactions on our own nodes, and this is {workload} on {store}"
+        )));
+    }
+    Ok((1, None))
+}
+
+/// What becomes of fencing tokens, where the workload is about locks.
+fn lock(args: &RunArgs, workload: &str, env: &str) -> Result<Option<String>, Failure> {
+    match (&args.lock, workload, env) {
+        (_, other, "sim") if other != "register" => Err(Failure::usage(format!(
+            "--env sim simulates --workload register only, and this one is {other}"
+        ))),
+        (asked, "lock", _) => {
+            let asked = asked.as_deref().unwrap_or("fenced");
+            registry::choose("--lock", registry::LOCKS, asked).map(|lock| Some(lock.to_owned()))
+        }
+        (Some(_), other, _) => Err(Failure::usage(format!(
+            "--lock is a choice of --workload lock, and this one is {other}"
+        ))),
+        (None, ..) => Ok(None),
+    }
+}
+
 /// What the store's data were on before there was a choice.
 fn plain() -> String {
     "plain".into()
 }
 
 fn once() -> u32 {
+    1
+}
+
+fn one() -> u16 {
     1
 }
 

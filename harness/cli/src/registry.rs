@@ -32,6 +32,11 @@ pub const STORES: &[Choice] = &[
 const REGISTER: Choice =
     choice("register", "read, write and cas on many registers; every written value is unique");
 
+const LOCK: Choice = choice(
+    "lock",
+    "critical sections under locks with leases, on a resource that tells who was there; see --lock",
+);
+
 /// A workload of transactions, for stores that have them.
 pub struct Transactional {
     choice: Choice,
@@ -74,12 +79,16 @@ pub fn transactional(workload: &str) -> Option<&'static Transactional> {
 /// What clients can do.
 pub fn workloads() -> Vec<Choice> {
     let transactional = TRANSACTIONAL.iter().map(|transactional| transactional.choice);
-    [REGISTER].into_iter().chain(transactional).collect()
+    [REGISTER, LOCK].into_iter().chain(transactional).collect()
 }
 
 /// What the workload asks of a store, and the promise that a run of it is judged by.
 pub fn needs(workload: &str) -> (Family, &'static str) {
-    transactional(workload).map_or((Family::Register, "linearizable"), |t| (Family::Txn, t.promise))
+    match (transactional(workload), workload) {
+        (Some(transactional), _) => (Family::Txn, transactional.promise),
+        (None, "lock") => (Family::Lock, "lock"),
+        (None, _) => (Family::Register, "linearizable"),
+    }
 }
 
 /// What a store can serve.
@@ -157,6 +166,28 @@ pub fn reads(store: &str) -> &'static [Choice] {
         _ => &[],
     }
 }
+
+/// What transactions of our own nodes can promise; the first is what they do by themselves.
+pub const ISOLATIONS: &[Choice] = &[
+    choice("serializable", "they take effect one at a time, within real time"),
+    choice("snapshot", "they read from a moment, and what they change is unchanged since"),
+    choice("read-committed", "they read what was committed, each key by itself"),
+];
+
+/// The promise that a run is judged by, if transactions promise no more than this level.
+pub fn promise(usual: &'static str, isolation: Option<&str>) -> &'static str {
+    match (usual, isolation) {
+        ("strict-serializable", Some("snapshot")) => "strong-snapshot-isolation",
+        ("strict-serializable", Some("read-committed")) => "read-committed",
+        _ => usual,
+    }
+}
+
+/// Kinds of locks; the first is the one that is safe.
+pub const LOCKS: &[Choice] = &[
+    choice("fenced", "holders show their fencing token to the resource, which refuses old ones"),
+    choice("unfenced", "there are no tokens: whoever takes itself for the holder gets through"),
+];
 
 /// What `--mutant` takes: mistakes that can be seeded, and changes that are none.
 pub fn mutants() -> Vec<Choice> {

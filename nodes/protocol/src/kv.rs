@@ -1,12 +1,18 @@
 //! The replicated state machine: a map from keys to values with client sessions. Its vocabulary is here, what it
 //! does with it in [`Machine`].
 
+pub mod locks;
 mod machine;
+pub mod txns;
+mod values;
 
 pub use machine::{Machine, RestoreError, SESSIONS_MAX};
+pub use values::Version;
 
 use serde::{Deserialize, Serialize};
 
+use crate::kv::locks::{Act, Hold, Token};
+use crate::kv::txns::{Held, Step, TxnId};
 use crate::membership::{Change, Membership, Refusal};
 
 /// A key. Opaque bytes.
@@ -38,6 +44,40 @@ pub enum Command {
         /// What it shall hold.
         new: Value,
     },
+    /// Put bytes behind those of a key.
+    Append {
+        /// Which key.
+        key: Key,
+        /// What.
+        value: Value,
+        /// The token of a lock that guards the key: refused if the key has seen a larger one.
+        fence: Option<Token>,
+    },
+    /// Do something with a lock.
+    Lock {
+        /// Which lock. Locks have names of their own: a key of the same name has nothing to do with it.
+        lock: Key,
+        /// What.
+        act: Act,
+    },
+    /// Have a part in a transaction.
+    Txn(Step),
+}
+
+impl Command {
+    /// How many bytes of keys and values it carries.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Read { key } => key.len(),
+            Self::Write { key, value } | Self::Append { key, value, .. } => key.len() + value.len(),
+            Self::Cas { key, expected, new } => {
+                key.len() + expected.as_ref().map_or(0, Vec::len) + new.len()
+            }
+            Self::Lock { lock, .. } => lock.len(),
+            Self::Txn(step) => step.bytes(),
+        }
+    }
 }
 
 /// A client's session: the log index of the entry that registered it (Raft dissertation, §6.3).
@@ -88,6 +128,40 @@ pub enum Response {
         /// What it found.
         actual: Option<Value>,
     },
+    /// The bytes are there.
+    Appended,
+    /// The key has seen a larger token than the one of this command, which did nothing: definite.
+    Fenced {
+        /// The largest that it has seen.
+        largest: Token,
+    },
+    /// The lock is the client's, by this token.
+    Acquired(Token),
+    /// The lock is somebody's; nothing was done: definite.
+    Held(Hold),
+    /// The lease of the hold begins anew.
+    Renewed,
+    /// The hold has ended.
+    Released,
+    /// There is no such hold (any more); nothing was done: definite.
+    NotHeld,
+    /// What the keys of a fetch hold, in its order.
+    Fetched(Vec<Held>),
+    /// The transaction took effect.
+    Committed,
+    /// A key has another version than the one that was to be checked; nothing was done: definite.
+    Conflict,
+    /// A key is held by this prepared transaction; nothing was done: definite.
+    Blocked(TxnId),
+    /// The group has promised to carry the transaction out.
+    Prepared,
+    /// What is decided of the transaction, now or before.
+    Decided {
+        /// The outcome.
+        commit: bool,
+    },
+    /// The group has carried the decision out, or the home group has forgotten it.
+    Finished,
     /// Not leader: this request was not entered into the log by this node: definite for this attempt.
     NotLeader {
         /// Who leads, if known.

@@ -4,9 +4,11 @@
 //! process on real sockets and a real disk, and under a simulator.
 
 pub mod api;
+pub mod coordinator;
 pub mod kv;
 pub mod membership;
 pub mod mutant;
+pub mod placement;
 pub mod raft;
 
 pub use mutant::Mutant;

@@ -41,5 +41,5 @@ pub mod wire;
 pub use args::{ProtocolKind, Reads, ServerArgs, Timing};
 pub use error::{ArgsError, ServerError};
 pub use protocol::Protocol;
-pub use run::{run, run_until};
+pub use run::{run, run_all, run_until};
 pub use storage::StorageError;

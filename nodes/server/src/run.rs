@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -45,6 +46,34 @@ pub fn run(args: ServerArgs) -> Result<(), ServerError> {
         }
         Ok(())
     })
+}
+
+/// Runs several nodes in one process, each of a cluster of its own and on a thread of its own, until they are told to stop or one of
+/// them fails: what strikes the process strikes all of them.
+///
+/// # Errors
+/// As [`run`], of the first that ends.
+///
+/// # Panics
+/// If one of them does.
+pub fn run_all(nodes: Vec<ServerArgs>) -> Result<(), ServerError> {
+    let (ends, ended) = std::sync::mpsc::channel();
+    for args in nodes {
+        let ends = ends.clone();
+        std::thread::Builder::new()
+            .spawn(move || {
+                let end = catch_unwind(AssertUnwindSafe(|| run(args)));
+                // Nobody listens any more once one of the others has ended.
+                let _ = ends.send(end);
+            })
+            .map_err(|source| ServerError::Process { action: "start a thread a group", source })?;
+    }
+    drop(ends);
+    match ended.recv() {
+        Ok(Ok(end)) => end,
+        Ok(Err(panic)) => resume_unwind(panic),
+        Err(_) => Ok(()),
+    }
 }
 
 /// Runs a node on this thread until `shutdown` resolves. For processes that host a node among other things.

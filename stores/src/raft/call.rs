@@ -337,6 +337,8 @@ fn after(nodes: &[NodeId], node: NodeId) -> NodeId {
 /// Whether a response answers a request.
 fn fits(request: &Request, response: &Response) -> bool {
     use keelhaul_protocol::kv::Command;
+    use keelhaul_protocol::kv::locks::Act;
+    use keelhaul_protocol::kv::txns::Step;
     match request {
         Request::Register => matches!(response, Response::Registered(_)),
         Request::Status => matches!(response, Response::Status { .. }),
@@ -349,10 +351,31 @@ fn fits(request: &Request, response: &Response) -> bool {
             matches!(response, Response::Value(_))
         }
         Request::Perform { command: Command::Write { .. }, .. } => {
-            matches!(response, Response::Written)
+            matches!(response, Response::Written | Response::Blocked(_))
         }
         Request::Perform { command: Command::Cas { .. }, .. } => {
-            matches!(response, Response::Swapped | Response::Mismatch { .. })
+            matches!(response, Response::Swapped | Response::Mismatch { .. } | Response::Blocked(_))
         }
+        Request::Perform { command: Command::Append { .. }, .. } => {
+            matches!(response, Response::Appended | Response::Fenced { .. } | Response::Blocked(_))
+        }
+        Request::Perform { command: Command::Lock { act, .. }, .. } => match act {
+            Act::Acquire { .. } => matches!(response, Response::Acquired(_) | Response::Held(_)),
+            Act::Renew(_) => matches!(response, Response::Renewed | Response::NotHeld),
+            Act::Release(_) => matches!(response, Response::Released | Response::NotHeld),
+        },
+        Request::Perform { command: Command::Txn(step), .. } => match step {
+            Step::Fetch { keys } => {
+                matches!(response, Response::Fetched(held) if held.len() == keys.len())
+            }
+            Step::Commit { .. } => {
+                matches!(response, Response::Committed | Response::Conflict | Response::Blocked(_))
+            }
+            Step::Prepare { .. } => {
+                matches!(response, Response::Prepared | Response::Conflict | Response::Blocked(_))
+            }
+            Step::Decide { .. } => matches!(response, Response::Decided { .. }),
+            Step::Finish { .. } | Step::Forget { .. } => matches!(response, Response::Finished),
+        },
     }
 }

@@ -83,7 +83,7 @@ impl<N: Net> RaftClient<N> {
     }
 
     /// Performs a command that changes something, in this client's session.
-    async fn change(&mut self, command: Command) -> Result<Response, GaveUp> {
+    pub(super) async fn change(&mut self, command: Command) -> Result<Response, GaveUp> {
         let session = self.session().await?;
         self.sequence += 1;
         let request = Request::Perform { session, sequence: self.sequence, command };
@@ -94,7 +94,8 @@ impl<N: Net> RaftClient<N> {
         end
     }
 
-    async fn session(&mut self) -> Result<SessionId, GaveUp> {
+    /// The session that commands are performed in, opened if there is none.
+    pub(super) async fn session(&mut self) -> Result<SessionId, GaveUp> {
         if let Some(session) = self.session {
             return Ok(session);
         }
@@ -113,7 +114,7 @@ impl<N: Net> RaftClient<N> {
         }
     }
 
-    async fn perform(&mut self, op: &Invocation) -> Outcome {
+    pub(super) async fn perform(&mut self, op: &Invocation) -> Outcome {
         let key = values::key(op.key.as_ref());
         let end = match &op.f {
             F::Read => match self.read(key).await {
@@ -138,12 +139,13 @@ impl<N: Net> RaftClient<N> {
                 let actual = values::decode(actual.as_deref());
                 Outcome::Fail(format!("cas mismatch: found {actual}").into())
             }
+            Ok(Response::Blocked(_)) => Outcome::Fail("a transaction holds the key".into()),
             Ok(_) => Outcome::Ok(op.value.clone()),
             Err(gave_up) => self.without_answer(&gave_up).await,
         }
     }
 
-    async fn without_answer(&self, gave_up: &GaveUp) -> Outcome {
+    pub(super) async fn without_answer(&self, gave_up: &GaveUp) -> Outcome {
         let reason = gave_up.to_string().into_boxed_str();
         if gave_up.accepted_maybe {
             return Outcome::Info(reason);

@@ -4,24 +4,47 @@
 //! it believes.
 
 use std::collections::BTreeMap;
-use std::future::poll_fn;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::pin::Pin;
-use std::task::Poll;
 use std::time::Duration;
 
 use keelhaul_history::NodeId;
 use keelhaul_protocol::kv::Response;
+use keelhaul_protocol::placement::GroupId;
 use tokio::time::timeout;
 
 use super::client::RaftClient;
 use super::errors::{GaveUp, Trouble};
+use super::net;
 use crate::Leadership;
 
 /// The port that nodes listen on for each other.
 pub const PEER_PORT: u16 = 7001;
 /// The port that nodes listen on for clients.
 pub const CLIENT_PORT: u16 = 7002;
+
+/// What is between the ports of one group and the next.
+const PORTS_PER_GROUP: u16 = 2;
+
+/// Where a node listens for the others, in a group.
+#[must_use]
+pub fn peer_address(node: Ipv4Addr, GroupId(group): GroupId) -> SocketAddr {
+    (node, PEER_PORT + PORTS_PER_GROUP * group).into()
+}
+
+/// Where a node listens for clients, in a group.
+#[must_use]
+pub fn client_address(node: Ipv4Addr, GroupId(group): GroupId) -> SocketAddr {
+    (node, CLIENT_PORT + PORTS_PER_GROUP * group).into()
+}
+
+/// Where clients of a group find the nodes.
+#[must_use]
+pub fn addresses(
+    nodes: &BTreeMap<NodeId, Ipv4Addr>,
+    group: GroupId,
+) -> BTreeMap<NodeId, SocketAddr> {
+    nodes.iter().map(|(id, address)| (*id, client_address(*address, group))).collect()
+}
 
 /// How long a node may take to answer for its status. One that runs answers in a millisecond.
 const STATUS_PATIENCE: Duration = Duration::from_millis(500);
@@ -38,10 +61,10 @@ pub struct Member {
 }
 
 impl Member {
-    /// The member on a node with this address.
+    /// The member of a group on a node with this address.
     #[must_use]
-    pub fn new(id: NodeId, address: Ipv4Addr) -> Self {
-        Self { id, address: (address, CLIENT_PORT).into() }
+    pub fn new(id: NodeId, address: Ipv4Addr, group: GroupId) -> Self {
+        Self { id, address: client_address(address, group) }
     }
 
     /// A client that knows this node alone.
@@ -140,25 +163,14 @@ async fn each<T, Asked: Future<Output = Result<T, GaveUp>>>(
     limit: Duration,
     ask: impl Fn(Member) -> Asked,
 ) -> Vec<(NodeId, Result<T, Box<str>>)> {
-    let mut asked: Vec<Pin<Box<_>>> =
-        members.iter().map(|member| Box::pin(timeout(limit, ask(*member)))).collect();
-    let mut answers: Vec<_> = members.iter().map(|_| None).collect();
-    poll_fn(|cx| {
-        for (future, answer) in asked.iter_mut().zip(&mut answers) {
-            if answer.is_none()
-                && let Poll::Ready(end) = future.as_mut().poll(cx)
-            {
-                *answer = Some(match end {
-                    Ok(Ok(value)) => Ok(value),
-                    Ok(Err(gave_up)) => Err(gave_up.to_string().into()),
-                    Err(_) => Err(format!("no answer in {} ms", limit.as_millis()).into()),
-                });
-            }
-        }
-        if answers.iter().all(Option::is_some) { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
-    members.iter().zip(answers).filter_map(|(member, answer)| Some((member.id, answer?))).collect()
+    let asked = members.iter().map(|member| Box::pin(timeout(limit, ask(*member))));
+    let ends = net::all(asked.collect()).await;
+    let answers = ends.into_iter().map(|end| match end {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(gave_up)) => Err(gave_up.to_string().into()),
+        Err(_) => Err(format!("no answer in {} ms", limit.as_millis()).into()),
+    });
+    members.iter().map(|member| member.id).zip(answers).collect()
 }
 
 #[cfg(test)]

@@ -21,21 +21,24 @@
 //! * Read at followers.
 //! * Install anything: the program that controls the run is the program that runs the nodes.
 //!
-//! Reading order: [`errors`], [`values`], [`net`], [`link`], [`call`], [`client`], [`members`], [`operator`].
+//! Reading order: [`errors`], [`values`], [`net`], [`link`], [`call`], [`client`], [`lock`], [`txn`], [`members`], [`operator`].
 
 pub mod call;
 pub mod client;
 pub mod errors;
 pub mod link;
+pub mod lock;
 pub mod members;
 pub mod net;
 pub mod operator;
 mod store;
 #[cfg(test)]
 mod tests;
+pub mod txn;
 pub mod values;
 
 pub use store::Raft;
 
 /// What it can serve.
-pub const FAMILIES: &[crate::Family] = &[crate::Family::Register];
+pub const FAMILIES: &[crate::Family] =
+    &[crate::Family::Register, crate::Family::Txn, crate::Family::Lock];

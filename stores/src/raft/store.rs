@@ -1,19 +1,23 @@
 //! The adapter proper: nodes in, a running cluster and clients out.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::rc::Rc;
 
 use keelhaul_cluster::{Daemon, Node, SELF_EXE};
 use keelhaul_engine::{Client, Connect, LocalFuture};
 use keelhaul_history::{NodeId, Process};
+use keelhaul_protocol::coordinator::Isolation;
+use keelhaul_protocol::placement::{GroupId, POINTS_DEFAULT, Ring};
 use keelhaul_protocol::raft::Mutant;
 use keelhaul_protocol::{self as protocol, api};
 use keelhaul_server::{ProtocolKind, Reads, ServerArgs, Timing};
 
 use super::client::RaftClient;
-use super::members::{self, CLIENT_PORT, Member, PEER_PORT};
+use super::lock::{LockClient, Locking};
+use super::members::{self, Member};
+use super::txn::{Transacting, TxnClient};
 use crate::{Family, Leadership, Store, StoreError, node};
 
 /// The daemon's name on a node.
@@ -33,13 +37,43 @@ pub struct Raft {
     mutant: Option<Mutant>,
     snapshot_entries: Option<u64>,
     timeout_factor: u32,
+    locking: Option<Locking>,
+    groups: u16,
+    isolation: Option<Isolation>,
 }
 
 impl Raft {
     /// Replicas whose random choices follow from `seed`, all with the same mistake, if any.
     #[must_use]
     pub fn new(seed: u64, mutant: Option<Mutant>) -> Self {
-        Self { seed, lease_reads: false, mutant, snapshot_entries: None, timeout_factor: 1 }
+        Self {
+            seed,
+            lease_reads: false,
+            mutant,
+            snapshot_entries: None,
+            timeout_factor: 1,
+            locking: None,
+            groups: 1,
+            isolation: None,
+        }
+    }
+
+    /// With clients of transactions over so many groups of replicas, each on all nodes.
+    #[must_use]
+    pub fn with_transactions(mut self, groups: u16, isolation: Option<Isolation>) -> Self {
+        (self.groups, self.isolation) = (groups.max(1), isolation);
+        self
+    }
+
+    fn groups(&self) -> impl Iterator<Item = GroupId> + use<> {
+        (0..self.groups).map(GroupId)
+    }
+
+    /// With clients that acquire and release locks.
+    #[must_use]
+    pub fn with_locking(mut self, locking: Option<Locking>) -> Self {
+        self.locking = locking;
+        self
     }
 
     /// With a snapshot after this many entries.
@@ -72,18 +106,25 @@ impl Raft {
         }
     }
 
-    fn args(&self, node: &Node, nodes: &[Node]) -> ServerArgs {
-        let peer = |node: &Node| (api::NodeId(node.id().0), (node.address(), PEER_PORT).into());
+    /// What the replica of a group on a node is told. Groups are clusters of their own: what is of one is turned away by another.
+    fn args(&self, node: &Node, nodes: &[Node], group: GroupId) -> ServerArgs {
+        let peer =
+            |node: &Node| (api::NodeId(node.id().0), members::peer_address(node.address(), group));
+        let data_dir = match self.groups {
+            1 => PathBuf::from(DATA_DIR),
+            _ => PathBuf::from(DATA_DIR).join(format!("group-{}", group.0)),
+        };
+        let seed = self.seed.wrapping_add(u64::from(group.0) << 48);
         ServerArgs {
             protocol: ProtocolKind::Raft,
             id: api::NodeId(node.id().0),
             peers: nodes.iter().map(peer).collect(),
-            listen_peer: (node.address(), PEER_PORT).into(),
-            listen_client: (node.address(), CLIENT_PORT).into(),
-            data_dir: PathBuf::from(DATA_DIR),
+            listen_peer: members::peer_address(node.address(), group),
+            listen_client: members::client_address(node.address(), group),
+            data_dir,
             // Nodes of a run that was left behind on shared hosts must not take part in this one.
-            cluster: self.seed,
-            seed: self.seed,
+            cluster: seed,
+            seed,
             reads: if self.lease_reads { Reads::Lease } else { Reads::Quorum },
             mutant: self.mutant.map(protocol::Mutant::Raft),
             timing: self.timing(),
@@ -128,7 +169,9 @@ impl Store for Raft {
     ) -> LocalFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
             let program = [SELF_EXE, "node", ProtocolKind::Raft.as_str()].map(str::to_owned);
-            let argv = program.into_iter().chain(self.args(node, nodes).to_flags()).collect();
+            let groups = self.groups().map(|group| self.args(node, nodes, group).to_flags());
+            let flags: Vec<Vec<String>> = groups.collect();
+            let argv = program.into_iter().chain(flags.join(&"--".to_owned())).collect();
             let daemon = Daemon { name: DAEMON.into(), argv, env: Vec::new(), cwd: None };
             node::start(node, daemon).await
         })
@@ -137,20 +180,30 @@ impl Store for Raft {
     fn ready<'a>(&'a self, nodes: &'a [Node]) -> LocalFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
             node::none_ended(nodes, DAEMON, last_words).await?;
-            members::unready(&members_of(nodes))
-                .await
-                .map_or(Ok(()), |reason| Err(StoreError::NotReady(reason)))
+            for group in self.groups() {
+                if let Some(reason) = members::unready(&members_of(nodes, group)).await {
+                    return Err(StoreError::NotReady(reason));
+                }
+            }
+            Ok(())
         })
     }
 
     fn leadership<'a>(&'a self, nodes: &'a [Node]) -> LocalFuture<'a, Leadership> {
-        Box::pin(async move { members::leadership(&members::status(&members_of(nodes)).await) })
+        // Of several groups the first one's leader counts as the leader.
+        let members = members_of(nodes, GroupId(0));
+        Box::pin(async move { members::leadership(&members::status(&members).await) })
     }
 
     fn connect(&self, nodes: &[Node]) -> Rc<dyn Connect> {
-        let nodes =
-            members_of(nodes).into_iter().map(|member| (member.id, member.address)).collect();
-        Rc::new(RaftConnect { nodes })
+        let nodes: BTreeMap<_, _> = nodes.iter().map(|node| (node.id(), node.address())).collect();
+        if let Some(isolation) = self.isolation {
+            let ring = Rc::new(Ring::new(self.groups(), POINTS_DEFAULT));
+            let transacting = Transacting { ring, isolation };
+            return Rc::new(TxnConnect { nodes, transacting });
+        }
+        let nodes = members::addresses(&nodes, GroupId(0));
+        Rc::new(RaftConnect { nodes, locking: self.locking })
     }
 }
 
@@ -158,6 +211,7 @@ impl Store for Raft {
 #[derive(Debug)]
 struct RaftConnect {
     nodes: BTreeMap<NodeId, SocketAddr>,
+    locking: Option<Locking>,
 }
 
 impl Connect for RaftConnect {
@@ -167,15 +221,41 @@ impl Connect for RaftConnect {
         node: NodeId,
     ) -> LocalFuture<'a, Result<Box<dyn Client>, Box<str>>> {
         Box::pin(async move {
-            let client = RaftClient::open(node, self.nodes.clone()).await;
+            let nodes = self.nodes.clone();
+            let client = match self.locking {
+                None => RaftClient::open(node, nodes).await.map(|c| Box::new(c) as Box<dyn Client>),
+                Some(locking) => LockClient::open(node, nodes, locking)
+                    .await
+                    .map(|c| Box::new(c) as Box<dyn Client>),
+            };
+            client.map_err(|trouble| trouble.to_string().into_boxed_str())
+        })
+    }
+}
+
+/// Opens clients of transactions.
+#[derive(Debug)]
+struct TxnConnect {
+    nodes: BTreeMap<NodeId, Ipv4Addr>,
+    transacting: Transacting,
+}
+
+impl Connect for TxnConnect {
+    fn open<'a>(
+        &'a self,
+        _process: Process,
+        node: NodeId,
+    ) -> LocalFuture<'a, Result<Box<dyn Client>, Box<str>>> {
+        Box::pin(async move {
+            let client = TxnClient::open(node, &self.nodes, self.transacting.clone()).await;
             let client = client.map_err(|trouble| trouble.to_string().into_boxed_str())?;
             Ok(Box::new(client) as Box<dyn Client>)
         })
     }
 }
 
-fn members_of(nodes: &[Node]) -> Vec<Member> {
-    nodes.iter().map(|node| Member::new(node.id(), node.address())).collect()
+fn members_of(nodes: &[Node], group: GroupId) -> Vec<Member> {
+    nodes.iter().map(|node| Member::new(node.id(), node.address(), group)).collect()
 }
 
 /// The last line of a log that says anything.

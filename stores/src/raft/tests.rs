@@ -22,6 +22,8 @@ use tokio::time::{Instant, sleep};
 use super::client::RaftClient;
 use super::errors::Trouble;
 
+mod locks;
+
 /// How long the client tries here: long enough for several attempts, each of which waits a quarter of a second.
 const TIME_MAX: Duration = Duration::from_millis(900);
 
@@ -186,6 +188,7 @@ fn an_answer_is_an_outcome() {
                 Command::Write { .. } => Response::Unknown,
                 Command::Cas { expected: None, .. } => Response::Swapped,
                 Command::Cas { .. } => Response::Mismatch { actual: Some(b"9".to_vec()) },
+                other => unreachable!("nobody asks for {other:?}"),
             })
         })
         .await;

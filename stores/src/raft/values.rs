@@ -1,6 +1,9 @@
 //! Values of a history as bytes of the store, and back.
 //!
 //! A value is stored as its compact JSON, so a whole number is decimal text; a key is its text. Null is no value: a key that was never written.
+//!
+//! What is appended to a key is an *item*: its JSON and a line feed, which compact JSON never contains. So bytes that end in one
+//! are a list of items, and nothing else is.
 
 use keelhaul_history::Value;
 
@@ -20,11 +23,23 @@ pub fn encode(value: &Value) -> Option<Vec<u8>> {
     (*value != Value::Null).then(|| value.to_string().into_bytes())
 }
 
-/// What [`encode`] made these bytes from. Bytes that it never makes become text: a checker shall see that the store
+/// The bytes of an item of a list.
+#[must_use]
+pub fn item(value: &Value) -> Vec<u8> {
+    let mut bytes = value.to_string().into_bytes();
+    bytes.push(b'\n');
+    bytes
+}
+
+/// What [`encode`] and [`item`] made these bytes from. Bytes that it never makes become text: a checker shall see that the store
 /// returned something nobody wrote.
 #[must_use]
 pub fn decode(bytes: Option<&[u8]>) -> Value {
     let Some(bytes) = bytes else { return Value::Null };
+    if let Some(items) = bytes.strip_suffix(b"\n") {
+        let items = items.split(|byte| *byte == b'\n');
+        return Value::List(items.map(|item| decode(Some(item))).collect());
+    }
     let text = String::from_utf8_lossy(bytes);
     if let Ok(number) = text.parse() {
         let value = Value::Int(number);
@@ -81,6 +96,17 @@ mod tests {
     fn numbers_are_decimal_text_and_null_is_absence() {
         assert_eq!(encode(&Value::Int(-12)), Some(b"-12".to_vec()));
         assert_eq!(encode(&Value::Null), None);
+    }
+
+    #[test]
+    fn items_become_a_list() {
+        let items = [Value::Int(7), Value::from("a\nb"), Value::pair(1, 2)];
+        let bytes: Vec<u8> = items.iter().flat_map(item).collect();
+        assert_eq!(decode(Some(&bytes)), Value::List(items.into()));
+        assert_eq!(decode(Some(&item(&Value::Int(1)))), Value::List([Value::Int(1)].into()));
+        // A text with a line feed in it is no list.
+        let text = Value::from("a\n");
+        assert_eq!(decode(encode(&text).as_deref()), text);
     }
 
     #[test]

@@ -10,8 +10,10 @@ use keelhaul_cluster::ssh::Ssh;
 use keelhaul_cluster::vm::{Fleet, Image, MEMORY_MIB_DEFAULT, Vm};
 use keelhaul_cluster::{Cluster, DiskEffect, DiskFault, DiskOp, Naming, Node, NodeError};
 use keelhaul_nemesis::{ScheduledFault, shapes_links};
+use keelhaul_protocol::coordinator::Isolation;
 use keelhaul_stores::etcd::{Etcd, Reads};
 use keelhaul_stores::raft::Raft;
+use keelhaul_stores::raft::lock::{Fencing, LEASE, Locking};
 use keelhaul_stores::{Store, StoreError};
 use tokio::time::Instant;
 
@@ -93,6 +95,8 @@ fn store(plan: &Plan) -> Result<Rc<dyn Store>, Failure> {
                 None => None,
             };
             let raft = Raft::new(plan.seed, mutant)
+                .with_locking(locking(plan))
+                .with_transactions(plan.groups, isolation(plan))
                 .with_lease_reads(plan.read.as_deref() == Some("lease"))
                 .with_timeout_factor(plan.timeout_factor);
             Ok(Rc::new(raft.with_snapshot_entries(RAFT_SNAPSHOT_ENTRIES)))
@@ -116,6 +120,24 @@ async fn refuse(plan: &Plan, cluster: &Cluster) -> Result<(), Failure> {
     refused
         .with_context(|| format!("failed to prepare the fault {}", fault.spec.kind()))
         .map_err(|error| Failure::new(Exit::Infrastructure, error))
+}
+
+/// What transactions promise, if the plan has any on our own nodes.
+fn isolation(plan: &Plan) -> Option<Isolation> {
+    Some(match plan.isolation.as_deref()? {
+        "snapshot" => Isolation::Snapshot,
+        "read-committed" => Isolation::ReadCommitted,
+        _ => Isolation::Serializable,
+    })
+}
+
+/// What clients do with locks, if the plan is about them.
+pub fn locking(plan: &Plan) -> Option<Locking> {
+    let fencing = match plan.lock.as_deref()? {
+        "unfenced" => Fencing::Unfenced,
+        _ => Fencing::Fenced,
+    };
+    Some(Locking { fencing, lease: LEASE * plan.timeout_factor })
 }
 
 /// Starts the store, and waits until every node serves requests.

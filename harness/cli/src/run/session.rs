@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::Context;
+use keelhaul_checkers::LEASE_MS;
 use keelhaul_cluster::local::StopSignals;
 use keelhaul_cluster::vm::Fleet;
 use keelhaul_engine::driver::{self, DriverError, RunOptions, RunSummary};
@@ -14,7 +15,7 @@ use keelhaul_history::{Header, NodeId, Writer};
 use keelhaul_nemesis::{Env, Nemesis, generator, recovery};
 use keelhaul_results::RunDir;
 use keelhaul_sim::{Work, listed, stream};
-use keelhaul_workloads::{RegisterOptions, TxnOptions, Workload, register};
+use keelhaul_workloads::{LockOptions, RegisterOptions, TxnOptions, Workload, lock, register};
 use tokio::runtime::Runtime;
 
 use super::deploy::{self, Deployed, deploy};
@@ -167,6 +168,10 @@ pub(crate) fn header(plan: &Plan, started: &str) -> Header {
     header.faults.clone_from(&plan.faults);
     header.seed = plan.seed;
     header.started = started.into();
+    if let Some(locking) = deploy::locking(plan) {
+        let ms = i64::try_from(locking.lease.as_millis()).unwrap_or(i64::MAX);
+        header.options.set(LEASE_MS, &ms.into());
+    }
     header
 }
 
@@ -219,6 +224,10 @@ fn generators(plan: &Plan, schedule: &Rc<keelhaul_nemesis::Schedule>) -> Boxed {
     let Workload { main, last } = match (listed_ops, registry::transactional(&plan.workload)) {
         (Some(Work::Listed(ops)), _) => listed(ops, time_limit_ns),
         (_, Some(workload)) => (workload.make)(TxnOptions { rate, time_limit_ns }, &mut rng),
+        (_, None) if plan.workload == "lock" => {
+            let threads_per_lock = u32::from(plan.nodes).min(plan.concurrency);
+            lock(LockOptions { rate, time_limit_ns, threads_per_lock }, &mut rng)
+        }
         (_, None) => {
             let threads_per_key = u32::from(plan.nodes).min(plan.concurrency);
             register(RegisterOptions { rate, time_limit_ns, threads_per_key }, &mut rng)

@@ -19,7 +19,12 @@ fn check(words: &str, code: i32, sentence: &[&str]) {
 fn flags() {
     check("run --store mongo", 64, &["--store", "mongo", "raft, etcd"]);
     check("run --workload chess", 64, &["--workload", "chess", "register"]);
-    check("run --workload list-append", 64, &["--workload list-append", "etcd", "not raft"]);
+    check("run --workload list-append --env sim", 64, &["list-append", "--env sim", "register"]);
+    check("run --workload bank --groups 0", 64, &["--groups", "1 to 8"]);
+    check("run --workload bank --groups many", 64, &["--groups", "many"]);
+    check("run --workload bank --isolation none", 64, &["--isolation", "snapshot", "none"]);
+    check("run --groups 2", 64, &["--groups", "transactions", "register"]);
+    check("run --store etcd --workload bank --isolation snapshot", 64, &["--isolation", "etcd"]);
     check("run --nemesis partition,fire", 64, &["--nemesis", "fire", "partition, kill, pause"]);
     check("run --nodes 0", 64, &["--nodes", "1 to 9"]);
     check("run --nodes 10", 64, &["--nodes", "1 to 9"]);
@@ -42,6 +47,10 @@ fn flags() {
     check("run --mutant nobody", 64, &["--mutant", "nobody"]);
     check("run --store etcd --mutant local-read", 64, &["--mutant", "etcd"]);
     check("run --read serializable", 64, &["--read", "lease"]);
+    check("run --workload lock --store etcd", 64, &["--workload lock", "raft", "not etcd"]);
+    check("run --workload lock --lock padlock", 64, &["--lock", "fenced, unfenced", "padlock"]);
+    check("run --workload lock --env sim", 64, &["--workload lock", "--env sim"]);
+    check("run --lock fenced", 64, &["--lock", "--workload lock", "register"]);
     check("run --disk floppy", 64, &["--disk", "floppy", "journaled, strict"]);
     check("run --nemesis kill,power --disk plain", 64, &["power", "list disks"]);
     check("run --nemesis power,disk-full --disk volatile", 64, &["volatile", "disk-full"]);

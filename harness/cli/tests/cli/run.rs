@@ -65,6 +65,25 @@ fn a_leader_that_reads_locally_is_caught() {
 }
 
 #[test]
+fn a_fenced_lock_holds_and_an_unfenced_one_is_caught_under_pauses() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(_alone) = cluster_allowed(dir.path()) else { return };
+    let command = "run --workload lock --nemesis pause --nemesis-interval 3 --time-limit 20";
+    let fenced = keelhaul(dir.path(), &format!("{command} --seed 1"));
+    assert_code(&fenced, 0);
+    let caught = (1..=5).any(|seed| {
+        let run = keelhaul(dir.path(), &format!("{command} --lock unfenced --seed {seed}"));
+        assert!([0, 1].contains(&run.code), "{run:?}");
+        run.code == 1
+    });
+    assert!(caught, "five runs, and no two holders were seen");
+    let check = &verdict(dir.path())["checks"][0];
+    assert_eq!(check["name"], "critical-sections");
+    assert_eq!(check["anomalies"][0], "stale-holder");
+    assert!(check["evidence"]["ops"].as_array().unwrap().len() >= 4, "{check}");
+}
+
+#[test]
 fn etcd_is_valid_and_its_serializable_reads_are_not() {
     let dir = tempfile::tempdir().unwrap();
     let Some(_alone) = cluster_allowed(dir.path()) else { return };

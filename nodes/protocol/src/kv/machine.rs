@@ -9,6 +9,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::locks::{Fences, Locks, Token};
+use super::txns::Txns;
+use super::values::Values;
 use super::{Command, Key, Response, SessionId, Value};
 use crate::api::{LogEntry, LogIndex, Payload};
 use crate::membership::Membership;
@@ -18,7 +21,7 @@ use crate::membership::Membership;
 pub const SESSIONS_MAX: usize = 16_384;
 
 /// The first byte of a snapshot; another format gets another number.
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
 
 /// The bytes are no snapshot of this machine.
 #[derive(Debug, Error)]
@@ -42,10 +45,13 @@ struct Session {
     used: LogIndex,
 }
 
-/// Keys, values and sessions.
+/// Keys, values, locks, transactions and sessions.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
-    values: BTreeMap<Key, Value>,
+    values: Values,
+    locks: Locks,
+    fences: Fences,
+    txns: Txns,
     sessions: BTreeMap<SessionId, Session>,
     /// A hash over all entries ever applied, each with the hash before it.
     digest: u64,
@@ -79,7 +85,7 @@ impl Machine {
         match entry.payload() {
             Payload::Command { command, .. } => {
                 self.digest = chain(self.digest, entry);
-                Some(self.perform(command))
+                Some(self.perform(entry.index(), command))
             }
             Payload::Noop | Payload::Register | Payload::Membership(_) => self.apply(entry),
         }
@@ -136,6 +142,7 @@ impl Machine {
             return Err(RestoreError::Format(bytes.first().copied()));
         };
         let mut machine: Machine = postcard::from_bytes(rest)?;
+        machine.txns = machine.txns.restored();
         machine.by_use = machine.sessions.iter().map(|(id, session)| (session.used, *id)).collect();
         Ok(machine)
     }
@@ -169,7 +176,7 @@ impl Machine {
             (_, std::cmp::Ordering::Less) => return Response::Unknown,
             _ => {}
         }
-        let response = self.perform(command);
+        let response = self.perform(index, command);
         if let Some(session) = self.sessions.get_mut(&id) {
             session.sequence = sequence;
             session.response = Some(response.clone());
@@ -177,11 +184,14 @@ impl Machine {
         response
     }
 
-    fn perform(&mut self, command: &Command) -> Response {
+    fn perform(&mut self, index: LogIndex, command: &Command) -> Response {
+        if let Some(holder) = changed(command).and_then(|key| self.txns.holder(key)) {
+            return Response::Blocked(holder);
+        }
         match command {
             Command::Read { key } => Response::Value(self.values.get(key).cloned()),
             Command::Write { key, value } => {
-                self.values.insert(key.clone(), value.clone());
+                self.values.put(index, key.clone(), value.clone());
                 Response::Written
             }
             Command::Cas { key, expected, new } => {
@@ -189,10 +199,37 @@ impl Machine {
                 if actual != expected.as_ref() {
                     return Response::Mismatch { actual: actual.cloned() };
                 }
-                self.values.insert(key.clone(), new.clone());
+                self.values.put(index, key.clone(), new.clone());
                 Response::Swapped
             }
+            Command::Append { key, value, fence } => self.append(index, key, value, *fence),
+            Command::Lock { lock, act } => self.locks.perform(lock, *act),
+            Command::Txn(step) => self.txns.perform(index, step, &mut self.values),
         }
+    }
+
+    fn append(
+        &mut self,
+        index: LogIndex,
+        key: &Key,
+        value: &Value,
+        fence: Option<Token>,
+    ) -> Response {
+        if let Some(Err(largest)) = fence.map(|token| self.fences.pass(key, token)) {
+            return Response::Fenced { largest };
+        }
+        self.values.append(index, key, value);
+        Response::Appended
+    }
+}
+
+/// The key that a command sets by itself, outside of any transaction.
+fn changed(command: &Command) -> Option<&Key> {
+    match command {
+        Command::Write { key, .. } | Command::Cas { key, .. } | Command::Append { key, .. } => {
+            Some(key)
+        }
+        Command::Read { .. } | Command::Lock { .. } | Command::Txn(_) => None,
     }
 }
 
@@ -223,6 +260,7 @@ impl postcard::ser_flavors::Flavor for Fnv {
 mod tests {
     use super::*;
     use crate::api::{Entry, Term};
+    use crate::kv::locks::{Act, Hold};
 
     fn entry(index: u64, payload: Payload) -> Entry {
         Entry { index: LogIndex(index), term: Term(1), payload }
@@ -266,6 +304,32 @@ mod tests {
         assert_eq!(restored, machine);
         assert_eq!(restored.digest(), machine.digest());
         assert_eq!(restored.apply(&write(3, 1, 1, "b")), Some(Response::Written));
+        assert_eq!(restored.read(b"x"), Some(&b"a".to_vec()));
+    }
+
+    #[test]
+    fn a_snapshot_restores_locks_and_what_guards_a_key() {
+        let command = |index, sequence, command| {
+            entry(index, Payload::Command { session: SessionId(1), sequence, command })
+        };
+        let append = |token| Command::Append {
+            key: b"x".to_vec(),
+            value: b"a".to_vec(),
+            fence: Some(Token(token)),
+        };
+        let acquire = Command::Lock { lock: b"l".to_vec(), act: Act::Acquire { watched: None } };
+        let mut machine = Machine::default();
+        machine.apply(&entry(1, Payload::Register));
+        assert_eq!(
+            machine.apply(&command(2, 1, acquire.clone())),
+            Some(Response::Acquired(Token(1)))
+        );
+        assert_eq!(machine.apply(&command(3, 2, append(7))), Some(Response::Appended));
+        let mut restored = Machine::restore(&machine.snapshot()).unwrap();
+        let held = Response::Held(Hold { token: Token(1), renewals: 0 });
+        assert_eq!(restored.apply(&command(4, 3, acquire)), Some(held));
+        let fenced = Response::Fenced { largest: Token(7) };
+        assert_eq!(restored.apply(&command(5, 4, append(6))), Some(fenced));
         assert_eq!(restored.read(b"x"), Some(&b"a".to_vec()));
     }
 

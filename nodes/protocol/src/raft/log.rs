@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use super::message::Position;
 use crate::api::{Entry, LogIndex, Payload, Term};
-use crate::kv;
 use crate::membership::Membership;
 
 /// A run of consecutive entries of one term.
@@ -180,13 +179,7 @@ pub(super) fn weight(entry: &Entry) -> usize {
     REST + match &entry.payload {
         Payload::Noop | Payload::Register => 0,
         Payload::Membership(membership) => 2 * membership.members().count(),
-        Payload::Command { command, .. } => match command {
-            kv::Command::Read { key } => key.len(),
-            kv::Command::Write { key, value } => key.len() + value.len(),
-            kv::Command::Cas { key, expected, new } => {
-                key.len() + expected.as_ref().map_or(0, Vec::len) + new.len()
-            }
-        },
+        Payload::Command { command, .. } => command.bytes(),
     }
 }
 
