@@ -238,7 +238,8 @@ impl<'a> Scan<'a> {
 
     fn journal(&mut self) {
         // The appends whose sections were entered last so far, by token and by real time.
-        let (mut by_token, mut by_time): (Option<(i64, u32)>, Option<(u32, u32)>) = (None, None);
+        let mut by_token: Option<(i64, u32)> = None;
+        let mut by_time: Option<(u32, u32)> = None;
         let mut previous: Option<u32> = None;
         for (position, item) in self.of.journal.iter().enumerate() {
             let Some(append) = self.place(position, item) else { continue };

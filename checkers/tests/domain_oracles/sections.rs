@@ -58,7 +58,7 @@ impl Object for Guarded {
 
 fn run(seed: u64) -> Run {
     let shape = Shape { ops: 8 + seed as usize % 25, threads: 3, fail: 5, info: 5 };
-    let (lies, fenced) = ([0, 9, 4][seed as usize % 3], seed % 2 == 0);
+    let (lies, fenced) = ([0, 9, 4][seed as usize % 3], seed.is_multiple_of(2));
     let mut object = Guarded { held: false, token: 0, fenced, next: 0, journal: Vec::new(), lies };
     play(seed, shape, &mut object)
 }
