@@ -34,7 +34,7 @@ pub trait Vocabulary: Clone + Debug + PartialEq + Serialize + DeserializeOwned +
         + Send
         + 'static;
     /// An entry of the log as it is stored.
-    type Entry: LogEntry;
+    type Entry: LogEntry + Clone + Debug + PartialEq + DeserializeOwned + Send + 'static;
     /// What numbers leadership.
     type Era: Era;
 }
@@ -48,9 +48,7 @@ pub trait Era:
 }
 
 /// An entry of a log, as the disk and the state machine know it.
-pub trait LogEntry:
-    Clone + Debug + PartialEq + Serialize + DeserializeOwned + Send + 'static
-{
+pub trait LogEntry: Serialize {
     /// Its position.
     fn index(&self) -> LogIndex;
     /// What it does when it is applied.
@@ -136,6 +134,18 @@ pub enum Payload {
     Membership(Membership),
 }
 
+impl Payload {
+    /// About how many bytes it takes in a message or a log.
+    pub(crate) fn weight(&self) -> usize {
+        const REST: usize = 32;
+        REST + match self {
+            Self::Noop | Self::Register => 0,
+            Self::Membership(membership) => 2 * membership.members().count(),
+            Self::Command { command, .. } => command.bytes(),
+        }
+    }
+}
+
 /// The applied state up to an index; replaces the log up to there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot<E> {
@@ -194,7 +204,8 @@ pub enum Effect<Message: Vocabulary> {
     SaveHardState(Message::HardState),
     /// Store consecutive entries. Whatever was stored at or after the first one's index is gone.
     Append(Vec<Message::Entry>),
-    /// Store entries that need not follow on anything, in the order of their indices. Each takes the place of what was stored at its own index, and of nothing else.
+    /// Store entries that need not follow on anything. Each takes the place of what was stored at its own index, and of nothing
+    /// else; of two with the same index the later one counts.
     Put(Vec<Message::Entry>),
     /// Whatever is stored at or after this index is gone.
     Truncate(LogIndex),

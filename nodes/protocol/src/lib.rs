@@ -5,9 +5,12 @@
 
 pub mod api;
 pub mod coordinator;
+#[cfg(test)]
+mod golden;
 pub mod kv;
 pub mod membership;
 pub mod mutant;
+pub mod paxos;
 pub mod placement;
 pub mod raft;
 

@@ -56,6 +56,8 @@ pub enum Refusal {
     Behind,
     /// The chosen successor did not take over in time; the leader goes on.
     NoSuccessor,
+    /// The protocol has fixed members, and its leaders do not hand over.
+    Unsupported,
 }
 
 impl Membership {

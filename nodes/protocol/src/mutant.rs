@@ -11,7 +11,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use crate::raft;
+use crate::{paxos, raft};
 
 /// What is known of a mutant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub struct Info<M = Mutant> {
     pub mutant: M,
     /// What `--mutant` takes.
     pub name: &'static str,
-    /// Its number in the catalogue: R for Raft implementations, S for sketches in teaching texts, E for equivalents.
+    /// Its number in the catalogue: R for Raft implementations, P for Paxos, S for sketches in teaching texts, E for equivalents.
     pub id: &'static str,
     /// What it does instead of the rule, and the rule.
     pub rule: &'static str,
@@ -231,12 +231,15 @@ pub struct UnknownMutant {
 pub enum Mutant {
     /// In Raft, or in the storage that all protocols share.
     Raft(raft::Mutant),
+    /// In Paxos.
+    Paxos(paxos::Mutant),
 }
 
 impl Mutant {
     /// Every row, by protocol.
     pub fn infos() -> impl Iterator<Item = Info> {
-        raft::Mutant::infos().map(|info| info.of(Self::Raft))
+        let raft = raft::Mutant::infos().map(|info| info.of(Self::Raft));
+        raft.chain(paxos::Mutant::infos().map(|info| info.of(Self::Paxos)))
     }
 
     /// All mistakes.
@@ -254,6 +257,7 @@ impl Mutant {
     pub fn info(self) -> Info {
         match self {
             Self::Raft(mutant) => mutant.info().of(Self::Raft),
+            Self::Paxos(mutant) => mutant.info().of(Self::Paxos),
         }
     }
 
@@ -268,6 +272,7 @@ impl Mutant {
     pub const fn protocol(self) -> &'static str {
         match self {
             Self::Raft(_) => "raft",
+            Self::Paxos(_) => "paxos",
         }
     }
 }

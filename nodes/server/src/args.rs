@@ -35,17 +35,20 @@ pub(crate) const FLAGS: [&str; 13] = [
 pub enum ProtocolKind {
     /// Raft.
     Raft,
+    /// Multi-Paxos.
+    Paxos,
 }
 
 impl ProtocolKind {
     /// Every one.
-    pub const ALL: [Self; 1] = [Self::Raft];
+    pub const ALL: [Self; 2] = [Self::Raft, Self::Paxos];
 
     /// Its name, as on the command line.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Raft => "raft",
+            Self::Paxos => "paxos",
         }
     }
 
@@ -59,7 +62,7 @@ impl ProtocolKind {
     #[must_use]
     pub const fn reads(self) -> &'static [Reads] {
         match self {
-            Self::Raft => &[Reads::Quorum, Reads::Lease],
+            Self::Raft | Self::Paxos => &[Reads::Quorum, Reads::Lease],
         }
     }
 }
@@ -280,9 +283,12 @@ impl Draft {
         }
         if let Some(mutant) = self.mutant
             && mutant.protocol() != protocol.as_str()
-            && !mutant.info().in_storage
         {
             let what = format!("--mutant {mutant}");
+            return Err(ArgsError::NotOffered { protocol: protocol.as_str(), what });
+        }
+        if self.voters.is_some() && protocol == ProtocolKind::Paxos {
+            let what = "--voters: its members are fixed".to_owned();
             return Err(ArgsError::NotOffered { protocol: protocol.as_str(), what });
         }
         let own = self.peers.iter().find(|(peer, _)| *peer == id).map(|(_, address)| *address);
@@ -326,19 +332,35 @@ fn range(text: &str) -> Option<(u64, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use keelhaul_protocol::raft;
 
     const MINIMAL: &str =
         "--id 2 --peers 2=10.77.0.2:7001,1=10.77.0.1:7001 --client-listen 10.77.0.2:7002 --data d";
 
     fn parse(flags: &str) -> Result<ServerArgs, ArgsError> {
-        ServerArgs::from_flags(ProtocolKind::Raft, flags.split_whitespace().map(str::to_owned))
+        parse_for(ProtocolKind::Raft, flags)
+    }
+
+    fn parse_for(protocol: ProtocolKind, flags: &str) -> Result<ServerArgs, ArgsError> {
+        ServerArgs::from_flags(protocol, flags.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn a_protocol_says_what_it_does_not_offer() {
+        let refusal = |protocol, flag: &str| {
+            parse_for(protocol, &format!("{MINIMAL} {flag}")).expect_err(flag).to_string()
+        };
+        let expected = "raft does not offer --mutant own-value";
+        assert_eq!(refusal(ProtocolKind::Raft, "--mutant own-value"), expected);
+        let expected = "paxos does not offer --voters: its members are fixed";
+        assert_eq!(refusal(ProtocolKind::Paxos, "--voters 1,2"), expected);
     }
 
     #[test]
     fn flags_survive_the_way_there_and_back() {
         let rich = "--peer-listen 0.0.0.0:7001 --cluster 7 --seed 42 --election-ms 150-300 --heartbeat-ms 50 --read lease \
                     --snapshot-entries 1000 --voters 1";
-        let mutant = Mutant::all().last().expect("there are some");
+        let mutant = raft::Mutant::all().last().expect("there are some");
         for flags in [
             MINIMAL.to_owned(),
             format!("{MINIMAL} {rich}"),

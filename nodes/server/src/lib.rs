@@ -29,6 +29,7 @@ mod error;
 mod inbound;
 mod log;
 mod node;
+mod paxos;
 mod peers;
 mod protocol;
 mod raft;

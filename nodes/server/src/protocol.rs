@@ -18,6 +18,9 @@ pub trait Protocol {
     );
 }
 
+/// In nanoseconds.
+pub(crate) const MILLISECOND: u64 = 1_000_000;
+
 /// A protocol that a process can host: it is started as the arguments want it.
 pub(crate) trait Hosted: Protocol + Sized {
     /// A node from what its disk held; `effects` is what it wants done at its start.

@@ -5,9 +5,7 @@ use keelhaul_protocol::api::{Effect, Input, Nanos, Stored};
 use keelhaul_protocol::raft::{Config, Message, Replica};
 
 use crate::args::{Reads, ServerArgs};
-use crate::protocol::{Hosted, Protocol};
-
-const MILLISECOND: u64 = 1_000_000;
+use crate::protocol::{Hosted, MILLISECOND, Protocol};
 
 impl Protocol for Replica {
     type Message = Message;
@@ -43,6 +41,9 @@ fn config(args: &ServerArgs) -> Config {
         config.keep_entries = config.keep_entries.min(entries / 2);
     }
     config.lease_reads = args.reads == Reads::Lease;
-    config.mutant = args.mutant.map(|Mutant::Raft(mutant)| mutant);
+    config.mutant = args.mutant.and_then(|mutant| match mutant {
+        Mutant::Raft(mutant) => Some(mutant),
+        Mutant::Paxos(_) => None,
+    });
     config
 }

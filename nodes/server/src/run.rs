@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use keelhaul_protocol::api::{NodeId, Stored, Vocabulary};
-use keelhaul_protocol::raft;
+use keelhaul_protocol::{paxos, raft};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
@@ -134,6 +134,7 @@ pub(crate) async fn serve(
 ) -> Result<(), ServerError> {
     match args.protocol {
         ProtocolKind::Raft => host::<raft::Replica>(args, sockets, shutdown).await,
+        ProtocolKind::Paxos => host::<paxos::Replica>(args, sockets, shutdown).await,
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -33,6 +34,7 @@ type Running = (oneshot::Sender<()>, JoinHandle<Result<(), ServerError>>);
 
 /// Nodes, some of which run.
 struct Cluster {
+    protocol: ProtocolKind,
     directory: TempDir,
     peers: Vec<(NodeId, SocketAddr)>,
     clients: Vec<SocketAddr>,
@@ -43,6 +45,10 @@ struct Cluster {
 
 impl Cluster {
     fn new(size: u16) -> Self {
+        Self::of(ProtocolKind::Raft, size)
+    }
+
+    fn of(protocol: ProtocolKind, size: u16) -> Self {
         // Held together until all are known, so that they differ.
         let reserve =
             |_| std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
@@ -50,6 +56,7 @@ impl Cluster {
         let addresses: Vec<_> = listeners.iter().map(|l| l.local_addr().expect("bound")).collect();
         let (peers, clients) = addresses.split_at(size.into());
         Self {
+            protocol,
             directory: TempDir::new().expect("a directory"),
             peers: (1..).map(NodeId).zip(peers.iter().copied()).collect(),
             clients: clients.to_vec(),
@@ -60,7 +67,7 @@ impl Cluster {
 
     fn args(&self, node: usize) -> ServerArgs {
         ServerArgs {
-            protocol: ProtocolKind::Raft,
+            protocol: self.protocol,
             id: self.peers[node].0,
             peers: self.peers.clone(),
             listen_peer: self.peers[node].1,
@@ -220,89 +227,100 @@ fn test(work: impl Future<Output = ()>) {
     .expect("a runtime");
 }
 
+/// As above, on a cluster of each protocol.
+fn every_protocol(work: impl Fn(ProtocolKind) -> Pin<Box<dyn Future<Output = ()>>>) {
+    for protocol in ProtocolKind::ALL {
+        test(work(protocol));
+    }
+}
+
 #[test]
 fn three_nodes_elect_serve_and_survive_their_leader() {
-    test(async {
-        let mut cluster = Cluster::new(3);
-        (0..3).for_each(|node| cluster.start(node));
-        let leader = cluster.leader().await;
-        let session = cluster.register().await;
-        assert_eq!(cluster.perform(session, 1, &write(1)).await, Response::Written);
-        assert_eq!(cluster.perform(session, 0, &read()).await, value(1));
-        let follower = (leader + 1) % 3;
-        let refusal = ask(cluster.clients[follower], Request::Register).await.expect("it answers");
-        assert_eq!(refusal, Response::NotLeader { leader: Some(cluster.peers[leader].0) });
+    every_protocol(|protocol| Box::pin(failover(protocol)));
+}
 
-        cluster.stop(leader);
-        assert_ne!(cluster.leader().await, leader);
-        assert_eq!(cluster.perform(session, 1, &write(9)).await, Response::Written);
-        assert_eq!(
-            cluster.perform(session, 0, &read()).await,
-            value(1),
-            "a repeated command is not applied"
-        );
-        assert_eq!(cluster.perform(session, 2, &write(2)).await, Response::Written);
+async fn failover(protocol: ProtocolKind) {
+    let mut cluster = Cluster::of(protocol, 3);
+    (0..3).for_each(|node| cluster.start(node));
+    let leader = cluster.leader().await;
+    let session = cluster.register().await;
+    assert_eq!(cluster.perform(session, 1, &write(1)).await, Response::Written);
+    assert_eq!(cluster.perform(session, 0, &read()).await, value(1));
+    let follower = (leader + 1) % 3;
+    let refusal = ask(cluster.clients[follower], Request::Register).await.expect("it answers");
+    assert_eq!(refusal, Response::NotLeader { leader: Some(cluster.peers[leader].0) });
 
-        cluster.start(leader);
-        cluster.leader().await;
-        assert_eq!(cluster.perform(session, 0, &read()).await, value(2));
-        cluster.stop_all();
-    });
+    cluster.stop(leader);
+    assert_ne!(cluster.leader().await, leader);
+    assert_eq!(cluster.perform(session, 1, &write(9)).await, Response::Written);
+    assert_eq!(
+        cluster.perform(session, 0, &read()).await,
+        value(1),
+        "a repeated command is not applied"
+    );
+    assert_eq!(cluster.perform(session, 2, &write(2)).await, Response::Written);
+
+    cluster.start(leader);
+    cluster.leader().await;
+    assert_eq!(cluster.perform(session, 0, &read()).await, value(2));
+    cluster.stop_all();
 }
 
 #[test]
 fn what_was_acknowledged_survives_a_restart_of_all() {
-    test(async {
-        let mut cluster = Cluster::new(2);
-        (0..2).for_each(|node| cluster.start(node));
-        let session = cluster.register().await;
-        // More than the entries after which a snapshot is taken.
-        for number in 1..=45 {
-            assert_eq!(cluster.perform(session, number, &write(number)).await, Response::Written);
-        }
-        cluster.stop_all();
-        for node in 0..2 {
-            let snapshots =
-                std::fs::read_dir(cluster.data(node).join("snapshots")).expect("lists").count();
-            assert_eq!(snapshots, 1, "of n{}", node + 1);
-        }
-        (0..2).for_each(|node| cluster.start(node));
-        assert_eq!(cluster.perform(session, 0, &read()).await, value(45));
-        assert_eq!(cluster.perform(session, 46, &write(46)).await, Response::Written);
-        cluster.stop_all();
-    });
+    every_protocol(|protocol| Box::pin(restart_of_all(protocol)));
+}
+
+async fn restart_of_all(protocol: ProtocolKind) {
+    let mut cluster = Cluster::of(protocol, 2);
+    (0..2).for_each(|node| cluster.start(node));
+    let session = cluster.register().await;
+    // More than the entries after which a snapshot is taken.
+    for number in 1..=45 {
+        assert_eq!(cluster.perform(session, number, &write(number)).await, Response::Written);
+    }
+    cluster.stop_all();
+    for node in 0..2 {
+        let snapshots =
+            std::fs::read_dir(cluster.data(node).join("snapshots")).expect("lists").count();
+        assert_eq!(snapshots, 1, "of n{}", node + 1);
+    }
+    (0..2).for_each(|node| cluster.start(node));
+    assert_eq!(cluster.perform(session, 0, &read()).await, value(45));
+    assert_eq!(cluster.perform(session, 46, &write(46)).await, Response::Written);
+    cluster.stop_all();
 }
 
 #[test]
 fn a_node_that_lost_everything_is_brought_up_from_a_snapshot() {
-    test(async {
-        let mut cluster = Cluster::new(3);
-        (0..3).for_each(|node| cluster.start(node));
-        let leader = cluster.leader().await;
-        let (late, session) = ((leader + 1) % 3, cluster.register().await);
-        cluster.stop(late);
-        for number in 1..=60 {
-            assert_eq!(cluster.perform(session, number, &write(number)).await, Response::Written);
+    every_protocol(|protocol| Box::pin(bring_up_from_a_snapshot(protocol)));
+}
+
+async fn bring_up_from_a_snapshot(protocol: ProtocolKind) {
+    let mut cluster = Cluster::of(protocol, 3);
+    (0..3).for_each(|node| cluster.start(node));
+    let leader = cluster.leader().await;
+    let (late, session) = ((leader + 1) % 3, cluster.register().await);
+    cluster.stop(late);
+    for number in 1..=60 {
+        assert_eq!(cluster.perform(session, number, &write(number)).await, Response::Written);
+    }
+    cluster.start(late);
+    let end = Instant::now() + LIMIT;
+    loop {
+        let leading = ask(cluster.clients[leader], Request::Status).await;
+        let following = ask(cluster.clients[late], Request::Status).await;
+        if let (Ok(Response::Status { applied: a, .. }), Ok(Response::Status { applied: b, .. })) =
+            (&leading, &following)
+            && a == b
+            && *a >= 60
+        {
+            break;
         }
-        cluster.start(late);
-        let end = Instant::now() + LIMIT;
-        loop {
-            let leading = ask(cluster.clients[leader], Request::Status).await;
-            let following = ask(cluster.clients[late], Request::Status).await;
-            if let (
-                Ok(Response::Status { applied: a, .. }),
-                Ok(Response::Status { applied: b, .. }),
-            ) = (&leading, &following)
-                && a == b
-                && *a >= 60
-            {
-                break;
-            }
-            assert!(Instant::now() < end, "it lags behind: {leading:?}, {following:?}");
-            sleep(LOOK).await;
-        }
-        cluster.stop_all();
-    });
+        assert!(Instant::now() < end, "it lags behind: {leading:?}, {following:?}");
+        sleep(LOOK).await;
+    }
+    cluster.stop_all();
 }
 
 #[test]

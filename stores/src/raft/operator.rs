@@ -48,6 +48,7 @@ fn reason(refusal: Refusal) -> &'static str {
         Refusal::UnknownNode => "it has no address of that node",
         Refusal::Behind => "the node has not caught up",
         Refusal::NoSuccessor => "the successor did not take over in time",
+        Refusal::Unsupported => "its protocol has fixed members",
     }
 }
 

@@ -175,12 +175,7 @@ impl Log {
 
 /// About how many bytes an entry takes: its key and values, and a little for the rest.
 pub(super) fn weight(entry: &Entry) -> usize {
-    const REST: usize = 32;
-    REST + match &entry.payload {
-        Payload::Noop | Payload::Register => 0,
-        Payload::Membership(membership) => 2 * membership.members().count(),
-        Payload::Command { command, .. } => command.bytes(),
-    }
+    entry.payload.weight()
 }
 
 #[cfg(test)]

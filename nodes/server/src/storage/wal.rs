@@ -160,7 +160,7 @@ impl<M: Vocabulary, D: Disk> Wal<M, D> {
 
     /// Records entries, each in place of what the log held at its index.
     pub(super) fn put(&mut self, entries: Vec<M::Entry>) -> Result<(), StorageError> {
-        let Some(last) = entries.last().map(|entry| entry.index().0) else { return Ok(()) };
+        let Some(last) = entries.iter().map(|entry| entry.index().0).max() else { return Ok(()) };
         self.record(&Record::Put(entries))?;
         note_put(&mut self.segments, last);
         self.last_index = self.last_index.max(last);

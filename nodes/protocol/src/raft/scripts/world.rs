@@ -9,7 +9,8 @@ use crate::api::{
     Effect, Entry, Input, LogIndex, Nanos, NodeId, Note, Payload, RequestId, Stored, SyncTicket,
     Term,
 };
-use crate::kv::{Command, Request, Response, SessionId};
+use crate::golden::{self, Stage, answer, id, name, perform};
+use crate::kv::{Command, Request};
 use crate::membership::{Change, Membership};
 use crate::raft::message::{AppendOutcome, HardState, Message, Position};
 use crate::raft::node::{Office, Replica};
@@ -33,17 +34,17 @@ pub(super) struct World {
     wires: BTreeMap<(NodeId, NodeId), VecDeque<Message>>,
     options: BTreeMap<String, u64>,
     /// The mistake that all replicas make.
-    pub(super) mutant: Option<Mutant>,
+    mutant: Option<Mutant>,
     requests: u64,
     lines: Vec<String>,
 }
 
-impl World {
-    pub(super) fn take_lines(&mut self) -> Vec<String> {
+impl Stage for World {
+    fn take_lines(&mut self) -> Vec<String> {
         std::mem::take(&mut self.lines)
     }
 
-    pub(super) fn command(&mut self, line: &str) {
+    fn command(&mut self, line: &str) {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words.as_slice() {
             ["cluster", count, options @ ..] => self.cluster(count.parse().unwrap(), options),
@@ -96,6 +97,13 @@ impl World {
             ["log"] => self.logs(),
             other => panic!("unknown command {other:?}"),
         }
+    }
+}
+
+impl World {
+    /// Of replicas that all make a mistake.
+    pub(super) fn of(mutant: Option<Mutant>) -> Self {
+        Self { mutant, ..Self::default() }
     }
 
     fn node(&mut self, name: &str) -> &mut Node {
@@ -305,21 +313,6 @@ impl World {
     }
 }
 
-fn id(name: &str) -> NodeId {
-    NodeId(name.strip_prefix('n').and_then(|n| n.parse().ok()).expect("a name like n1"))
-}
-
-fn name(node: NodeId) -> String {
-    format!("n{}", node.0)
-}
-
-/// `3/1`: session and sequence number.
-fn perform(number: &str, command: Command) -> Request {
-    let (session, sequence) = number.split_once('/').unwrap();
-    let session = SessionId(session.parse().unwrap());
-    Request::Perform { session, sequence: sequence.parse().unwrap(), command }
-}
-
 /// Index, `@`, term.
 fn position(position: Position) -> String {
     format!("{}@{}", position.index.0, position.term.0)
@@ -327,13 +320,8 @@ fn position(position: Position) -> String {
 
 fn entry(entry: &Entry) -> String {
     let what = match &entry.payload {
-        Payload::Noop => String::new(),
-        Payload::Register => ":register".to_owned(),
-        Payload::Command { command: Command::Write { key, value }, .. } => {
-            format!(":{}={}", text(key), text(value))
-        }
-        Payload::Command { .. } => ":command".to_owned(),
         Payload::Membership(membership) => format!(":{}", members(membership)),
+        other => golden::payload(other),
     };
     format!("{}{what}", position(Position { term: entry.term, index: entry.index }))
 }
@@ -351,10 +339,6 @@ fn members(membership: &Membership) -> String {
         text += &format!("learners({})", list(&membership.learners));
     }
     text
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 fn describe(node: NodeId, effect: &Effect<Message>) -> Option<String> {
@@ -393,23 +377,6 @@ fn describe(node: NodeId, effect: &Effect<Message>) -> Option<String> {
             return None;
         }
     })
-}
-
-fn answer(response: &Response) -> String {
-    match response {
-        Response::Registered(session) => format!("session {}", session.0),
-        Response::Value(value) => {
-            format!("value {}", value.as_ref().map_or("none".to_owned(), |v| text(v)))
-        }
-        Response::NotLeader { leader } => {
-            format!("not leader, {} is", leader.map_or("nobody".to_owned(), name))
-        }
-        Response::Written => "written".to_owned(),
-        Response::Changed => "changed".to_owned(),
-        Response::Unknown => "nobody knows".to_owned(),
-        Response::SessionExpired => "session expired".to_owned(),
-        other => format!("{other:?}"),
-    }
 }
 
 fn say(message: &Message) -> String {

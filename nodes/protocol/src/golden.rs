@@ -1,0 +1,130 @@
+//! Golden scripts: protocol scenarios as text, each with all that the replicas did.
+//!
+//! A line that begins with `>` is a command; what follows it, up to an empty line, is its expected outcome. `UPDATE_GOLDEN=1 cargo
+//! test` writes what the replicas do now. What the commands of a protocol's scripts do is said by its [`Stage`]; the words that all of
+//! them use are here.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use crate::api::{NodeId, Payload};
+use crate::kv::{Command, Request, Response, SessionId};
+
+/// Where a script is played.
+pub(crate) trait Stage {
+    /// Does what a line asks for.
+    fn command(&mut self, line: &str);
+    /// What happened since this was last asked.
+    fn take_lines(&mut self) -> Vec<String>;
+}
+
+/// The script with every outcome as it is now.
+pub(crate) fn play(script: &str, stage: &mut impl Stage) -> String {
+    let mut text = String::new();
+    let mut outcome = false;
+    for line in script.lines() {
+        outcome &= !line.is_empty() && !line.starts_with('>') && !line.starts_with('#');
+        if outcome {
+            continue;
+        }
+        let _ = writeln!(text, "{line}");
+        if let Some(command) = line.strip_prefix('>') {
+            stage.command(command.trim());
+            text.extend(stage.take_lines().iter().map(|line| format!("{line}\n")));
+            outcome = true;
+        }
+    }
+    text
+}
+
+/// Plays a script of a folder, and compares.
+#[expect(clippy::disallowed_methods, reason = "a test may be asked to write what it sees")]
+pub(crate) fn check(folder: &Path, name: &str, stage: &mut impl Stage) {
+    let path = folder.join(name).with_extension("txt");
+    let script = std::fs::read_to_string(&path).unwrap();
+    let now = play(&script, stage);
+    if std::env::var("UPDATE_GOLDEN").is_ok() {
+        std::fs::write(&path, now).unwrap();
+        return;
+    }
+    let difference = script.lines().zip(now.lines()).enumerate().find(|(_, (was, is))| was != is);
+    assert_eq!(script, now, "{name}: first difference: {difference:?}");
+}
+
+/// A folder holds no script but these.
+pub(crate) fn all_are_played(folder: &Path, names: &[&str]) {
+    for file in std::fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "txt") {
+            let name = path.file_stem().unwrap().to_str().unwrap();
+            assert!(names.contains(&name), "{name} is not in the list");
+        }
+    }
+}
+
+/// A test for each script, by a function that plays it, and one that none is left out.
+macro_rules! scripts {
+    ($folder:expr, $check:ident: $($name:ident)*) => {
+        $(
+            #[test]
+            fn $name() {
+                $check(stringify!($name));
+            }
+        )*
+
+        #[test]
+        fn every_script_is_played() {
+            $crate::golden::all_are_played(&$folder, &[$(stringify!($name)),*]);
+        }
+    };
+}
+pub(crate) use scripts;
+
+pub(crate) fn id(name: &str) -> NodeId {
+    NodeId(name.strip_prefix('n').and_then(|n| n.parse().ok()).expect("a name like n1"))
+}
+
+pub(crate) fn name(node: NodeId) -> String {
+    format!("n{}", node.0)
+}
+
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// `3/1`: session and sequence number.
+pub(crate) fn perform(number: &str, command: Command) -> Request {
+    let (session, sequence) = number.split_once('/').unwrap();
+    let session = SessionId(session.parse().unwrap());
+    Request::Perform { session, sequence: sequence.parse().unwrap(), command }
+}
+
+/// What an entry does; nothing for a no-op.
+pub(crate) fn payload(payload: &Payload) -> String {
+    match payload {
+        Payload::Noop => String::new(),
+        Payload::Register => ":register".to_owned(),
+        Payload::Command { command: Command::Write { key, value }, .. } => {
+            format!(":{}={}", text(key), text(value))
+        }
+        Payload::Command { .. } => ":command".to_owned(),
+        Payload::Membership(_) => ":members".to_owned(),
+    }
+}
+
+pub(crate) fn answer(response: &Response) -> String {
+    match response {
+        Response::Registered(session) => format!("session {}", session.0),
+        Response::Value(value) => {
+            format!("value {}", value.as_ref().map_or("none".to_owned(), |v| text(v)))
+        }
+        Response::NotLeader { leader } => {
+            format!("not leader, {} is", leader.map_or("nobody".to_owned(), name))
+        }
+        Response::Written => "written".to_owned(),
+        Response::Changed => "changed".to_owned(),
+        Response::Unknown => "nobody knows".to_owned(),
+        Response::SessionExpired => "session expired".to_owned(),
+        other => format!("{other:?}"),
+    }
+}

@@ -1,0 +1,65 @@
+//! Golden scripts of Paxos: scenarios as text, each with all that the replicas did.
+//!
+//! See [`crate::golden`] for how they are read. Every node has a clock of its own, so that only a command
+//! makes time pass. Messages wait between two nodes until a command delivers or drops them; a disk syncs at once
+//! unless the script asks it to wait.
+
+mod world;
+
+use std::path::{Path, PathBuf};
+
+use world::World;
+
+use super::mutant::Mutant;
+use crate::golden::{self, scripts};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/paxos/scripts")
+}
+
+fn check(name: &str) {
+    golden::check(&folder(), name, &mut World::default());
+}
+
+/// Under each mistake, a script comes to this, which it must not.
+const TOLD_BY_SCRIPTS: [(Mutant, &str, &str); 11] = [
+    (Mutant::OwnValue, "highest_ballot", "n1 accepts 1@4.1:x=a"),
+    (Mutant::AdoptFirst, "highest_ballot", "n1 accepts 1@4.1:x=a"),
+    (Mutant::NoBackOff, "highest_ballot", "n1 -> n2: heartbeat 2 4.1"),
+    (Mutant::AcceptWithoutPromise, "late_accept", "n3 accepts 1@1.1:register"),
+    (Mutant::CountStalePromises, "stale_promise", "n1 leads in 2.1"),
+    (Mutant::ReuseBallots, "own_ballots", "n2 promises 1.1"),
+    (Mutant::FillWithNoop, "holes", "n2 accepts 1@2.2 2@2.2 3@2.2 4@2.2"),
+    (Mutant::LeaseFromReceipt, "lease", "n1 answers request 3: value none"),
+    (Mutant::LearnUnverified, "learning", "n3 -> n1: fetch 3.1 after 1"),
+    (Mutant::AnswerBySlot, "answer", "n1 answers request 1: session 1"),
+    (Mutant::ReadAlone, "read_quorum", "n1 answers request 4: value a"),
+];
+
+#[test]
+fn scripts_tell_mistakes() {
+    for (mutant, name, line) in TOLD_BY_SCRIPTS {
+        let path = folder().join(name).with_extension("txt");
+        let script = std::fs::read_to_string(&path).unwrap();
+        assert!(!script.contains(line), "{name} has {line}");
+        let seen = golden::play(&script, &mut World::of(mutant));
+        assert!(seen.contains(line), "{mutant} goes through {name} unseen: {seen}");
+    }
+}
+
+scripts! { folder(), check:
+    choosing
+    duel
+    holes
+    highest_ballot
+    outbid
+    own_ballots
+    stale_promise
+    late_accept
+    learning
+    snapshot
+    read_quorum
+    lease
+    durability
+    answer
+}
