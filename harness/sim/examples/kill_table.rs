@@ -1,14 +1,14 @@
 //! The kill table: for every mutant how many lives, and how much processor time, a hunt takes to find it, by plain random schedules and by
-//! guided ones: `cargo run --release -p keelhaul-sim --example kill_table [SECONDS [STARTS [MUTANT]]]`.
+//! guided ones: `cargo run --release -p keelhaul-sim --example kill_table [SECONDS [STARTS [PROTOCOL [MUTANT]]]]`.
 //!
-//! SECONDS is how long one hunt may take; STARTS is how many are made, of which the median is printed. MUTANT `none` is correct Raft, which must
-//! survive.
+//! SECONDS is how long one hunt may take; STARTS is how many are made, of which the median is printed. MUTANT `none` is the protocol without a mistake,
+//! which must survive, as what breaks no rule must.
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use keelhaul_checkers::Unlimited;
-use keelhaul_protocol::raft::Mutant;
+use keelhaul_protocol::Mutant;
 use keelhaul_sim::{Guidance, Hunt, System};
 
 struct Kill {
@@ -18,9 +18,8 @@ struct Kill {
 }
 
 /// One hunt on one thread.
-fn hunt(mutant: Option<Mutant>, guidance: Guidance, first_seed: u64, seconds: f64) -> Kill {
-    let hunt =
-        Hunt { first_seed, lives_max: u64::MAX, jobs: 1, guidance, system: System::Raft(mutant) };
+fn hunt(system: System, guidance: Guidance, first_seed: u64, seconds: f64) -> Kill {
+    let hunt = Hunt { first_seed, lives_max: u64::MAX, jobs: 1, guidance, system };
     let over = AtomicBool::new(false);
     let used = processor_s();
     let stop = || over.load(Ordering::Relaxed);
@@ -32,7 +31,7 @@ fn hunt(mutant: Option<Mutant>, guidance: Guidance, first_seed: u64, seconds: f6
         seconds: processor_s() - used,
         kind: hunted.found.map(|found| {
             let (plan, violation) = (&found.plan, &found.violation);
-            eprintln!("{mutant:?}: {}: {}; {plan:?}", violation.kind(), violation.sentence());
+            eprintln!("{system:?}: {}: {}; {plan:?}", violation.kind(), violation.sentence());
             violation.kind().to_owned()
         }),
     }
@@ -62,21 +61,26 @@ fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
     let seconds = words.next().and_then(|word| word.parse().ok()).unwrap_or(60.0);
     let starts: u64 = words.next().and_then(|word| word.parse().ok()).unwrap_or(5);
+    let protocol = words.next().unwrap_or_else(|| "raft".to_owned());
     let only = words.next();
     println!(
         "| mutant | class | random: lives | s | evidence | killed | guided: lives | s | evidence | killed |"
     );
     println!("|---|---|---|---|---|---|---|---|---|---|");
-    for mutant in std::iter::once(None).chain(Mutant::all().map(Some)) {
-        let (name, id, class) = mutant.map_or(("none", "correct Raft", 0), |mutant| {
-            (mutant.info().name, mutant.info().id, mutant.info().class)
-        });
-        if only.as_deref().map_or(mutant.is_none(), |only| only != name) {
+    let mistakes = Mutant::infos().filter(|info| info.mutant.protocol() == protocol);
+    let rows = mistakes.map(|info| (Some(info.name), info.id, info.class));
+    for (mutant, id, class) in std::iter::once((None, "correct", 0)).chain(rows) {
+        let name = mutant.unwrap_or("none");
+        if only.as_deref().map_or(class == 0, |only| only != name) {
             continue;
         }
+        let Ok(Some(system)) = System::named(&protocol, mutant) else {
+            eprintln!("no protocol of ours is called {protocol:?}");
+            return ExitCode::FAILURE;
+        };
         let kills = |guidance| {
             let starts =
-                (0..starts).map(|start| hunt(mutant, guidance, start * 1_000_000, seconds));
+                (0..starts).map(|start| hunt(system, guidance, start * 1_000_000, seconds));
             median(starts.collect())
         };
         let (random, guided) = (kills(Guidance::None), kills(Guidance::States));

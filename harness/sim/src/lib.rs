@@ -20,7 +20,7 @@
 //! # Limits
 //!
 //! A node takes one input a step, and steps take no time. Connections between nodes do not break: messages on them are lost one by one.
-//! A node that loses its disk entirely is not simulated: Raft promises nothing to a voter that forgets.
+//! A node that loses its disk entirely is not simulated: no protocol of ours promises anything to a voter that forgets.
 
 mod client;
 mod disk;
@@ -30,6 +30,7 @@ mod nemesis;
 mod node;
 mod operator;
 mod oracle;
+mod paxos;
 mod plan;
 mod queue;
 mod raft;

@@ -10,7 +10,7 @@ use keelhaul_engine::generator::{
 use keelhaul_history::import::{self, Format};
 use keelhaul_history::{Header, NodeId};
 use keelhaul_nemesis::{generator, recovery};
-use keelhaul_protocol::raft::Replica;
+use keelhaul_protocol::{paxos, raft};
 use keelhaul_workloads::{RegisterOptions, Workload, register};
 
 use crate::oracle::Broken;
@@ -102,7 +102,12 @@ pub fn live(plan: &SimPlan, recorded: bool, states: &mut States) -> Life {
 pub fn live_as(plan: &SimPlan, header: &Header, recorded: bool, states: &mut States) -> Life {
     let left = match plan.system {
         System::Raft(mutant) => {
-            Sim::<Replica>::new(plan, mutant, generators(plan), header, recorded, states).live()
+            let work = generators(plan);
+            Sim::<raft::Replica>::new(plan, mutant, work, header, recorded, states).live()
+        }
+        System::Paxos(mutant) => {
+            let work = generators(plan);
+            Sim::<paxos::Replica>::new(plan, mutant, work, header, recorded, states).live()
         }
     };
     let operations = left.invoked.into_iter().filter_map(|(at_ns, thread, op)| {

@@ -2,7 +2,7 @@
 //!
 //! * **Election safety**: one leader a term.
 //! * **Log matching**: entries of one index and term are the same, and follow the same one where the protocol promises that.
-//! * **Leader completeness**: who comes to lead has every entry that was committed in an earlier term.
+//! * **Leader completeness**: who comes to lead has every entry that was committed in an earlier term, where logs match.
 //! * **State-machine safety**: nodes apply the same entry at an index; machines that applied equally much have equal digests.
 //! * **Durability**: what is committed is on the disks of a quorum, whatever the nodes believe of their disks.
 //!
@@ -94,6 +94,8 @@ enum Change {
     Put(u64, Mark),
     /// A snapshot that ends with this index takes the place of the whole log.
     Install(u64),
+    /// A snapshot that ends with this index stands for the entries up to there; what the log holds for them counts no more.
+    Cover(u64),
 }
 
 /// A log's entries, by their fingerprints. What came in a snapshot is known by its end alone.
@@ -130,6 +132,7 @@ impl Log {
                 self.covered = last;
                 self.values.clear();
             }
+            Change::Cover(last) => self.covered = last,
         }
     }
 }
@@ -217,12 +220,18 @@ impl Oracle {
                 Effect::SaveSnapshot { snapshot, keep_log: false, .. } => {
                     self.changed(node, Change::Install(snapshot.last_index.0));
                 }
+                // Perhaps one of another node: what this one held for these entries was perhaps never committed.
+                Effect::SaveSnapshot { snapshot, .. }
+                    if !P::LOGS_MATCH && snapshot.last_index.0 > self.nodes[node].applied =>
+                {
+                    self.changed(node, Change::Cover(snapshot.last_index.0));
+                }
                 _ => {}
             }
         }
         if standing.leads && self.nodes[node].leads != standing.term {
             self.nodes[node].leads = standing.term;
-            self.leads(node, standing.term)?;
+            self.leads::<P>(node, standing.term)?;
         }
         if standing.applied != self.nodes[node].applied {
             self.applied(node, protocol, standing.applied)?;
@@ -297,15 +306,16 @@ impl Oracle {
         Ok(())
     }
 
-    fn leads(&mut self, node: usize, term: u64) -> Result<(), Broken> {
+    fn leads<P: Simulated>(&mut self, node: usize, term: u64) -> Result<(), Broken> {
         let leader = *self.leaders.entry(term).or_insert(node);
         if leader != node {
             let sentence = format!("n{} and n{} both lead in term {term}", leader + 1, node + 1);
             return broken(Invariant::ElectionSafety, [leader, node], sentence);
         }
         let Committed { index, term: committed_term, value } = self.committed;
-        // Whoever led later may have committed more than a leader of an earlier term has.
-        if committed_term > term || self.nodes[node].log.holds(index, value) {
+        // Whoever led later may have committed more than a leader of an earlier term has. Where every entry is committed by itself a leader may
+        // have to ask for it first.
+        if !P::LOGS_MATCH || committed_term > term || self.nodes[node].log.holds(index, value) {
             return Ok(());
         }
         broken(
@@ -336,7 +346,7 @@ impl Oracle {
             self.applied.resize(end + 1, 0);
             self.digests.resize(end + 1, None);
         }
-        for index in from + 1..=applied {
+        for index in from.max(self.nodes[node].log.covered) + 1..=applied {
             let Some(value) = self.nodes[node].log.value(index) else { continue };
             let known = self.applied[place(index)];
             if known == 0 {

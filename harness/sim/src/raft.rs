@@ -11,12 +11,8 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::oracle::{Fnv, Mark};
 use crate::plan::SimPlan;
-use crate::system::{Simulated, Standing};
+use crate::system::{ELECTION_MS, HEARTBEAT_MS, Simulated, Standing};
 use crate::world::MS;
-
-/// The times of the nodes, ms: those of live nodes (`keelhaul_stores::raft`).
-const ELECTION_MS: (u64, u64) = (250, 500);
-const HEARTBEAT_MS: u64 = 50;
 
 impl Simulated for Replica {
     const NAME: &'static str = "raft";

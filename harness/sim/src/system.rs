@@ -8,18 +8,24 @@ use std::str::FromStr;
 
 use keelhaul_nemesis::Moment;
 use keelhaul_protocol::api::{Effect, Nanos, NodeId, Stored, Vocabulary};
-use keelhaul_protocol::{self as protocol, raft};
+use keelhaul_protocol::{self as protocol, paxos, raft};
 use keelhaul_server::Protocol;
 use rand_chacha::ChaCha8Rng;
 
 use crate::oracle::Mark;
 use crate::plan::SimPlan;
 
+/// The times of the nodes, ms: those of live nodes (`keelhaul_stores::raft`).
+pub(crate) const ELECTION_MS: (u64, u64) = (250, 500);
+pub(crate) const HEARTBEAT_MS: u64 = 50;
+
 /// A protocol of ours, and the mistake that is seeded into it, if any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum System {
     /// Raft.
     Raft(Option<raft::Mutant>),
+    /// Multi-Paxos.
+    Paxos(Option<paxos::Mutant>),
 }
 
 impl System {
@@ -33,6 +39,7 @@ impl System {
     ) -> Result<Option<Self>, Box<dyn Error + Send + Sync>> {
         Ok(match store {
             "raft" => Some(Self::Raft(mutant.map(raft::Mutant::from_str).transpose()?)),
+            "paxos" => Some(Self::Paxos(mutant.map(paxos::Mutant::from_str).transpose()?)),
             _ => None,
         })
     }
@@ -42,6 +49,7 @@ impl System {
     pub const fn store(self) -> &'static str {
         match self {
             Self::Raft(_) => "raft",
+            Self::Paxos(_) => "paxos",
         }
     }
 
@@ -50,6 +58,7 @@ impl System {
     pub fn mutant(self) -> Option<&'static str> {
         match self {
             Self::Raft(mutant) => mutant.map(raft::Mutant::name),
+            Self::Paxos(mutant) => mutant.map(paxos::Mutant::name),
         }
     }
 }

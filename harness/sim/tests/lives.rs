@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use keelhaul_checkers::{Unlimited, Verdict};
+use keelhaul_protocol::paxos;
 use keelhaul_protocol::raft::Mutant;
 use keelhaul_sim::{
     Guidance, Hunt, SimPlan, States, System, What, Work, draw, judgement, live, shrink, violation,
@@ -10,7 +11,11 @@ use keelhaul_sim::{
 
 /// Short enough for a debug build.
 fn short(seed: u64) -> SimPlan {
-    let mut plan = draw(seed);
+    short_of(System::Raft(None), seed)
+}
+
+fn short_of(system: System, seed: u64) -> SimPlan {
+    let mut plan = SimPlan { system, ..draw(seed) };
     plan.rate = plan.rate.min(100.0);
     plan.time_limit_ms = 5_000;
     plan.schedule.faults.retain(|fault| fault.until_ms < 5_000);
@@ -48,8 +53,31 @@ fn correct_nodes_live_well_under_every_fault() {
     assert_eq!(kinds.len(), 8, "every kind was in effect: {kinds:?}");
 }
 
+#[test]
+fn correct_paxos_lives_well_too() {
+    for seed in 200..215 {
+        let life = live(&short_of(System::Paxos(None), seed), false, &mut States::default());
+        assert_eq!(violation(&life, &Unlimited), None, "seed {seed}");
+        let judged = judgement(&life, &Unlimited);
+        assert!(judged.operations > 30, "seed {seed}: {} operations", judged.operations);
+    }
+}
+
+#[test]
+fn plain_mistakes_of_paxos_are_found() {
+    use paxos::Mutant::{FillWithNoop, HalfIsQuorum, SkipHoles};
+    for mutant in [FillWithNoop, HalfIsQuorum, SkipHoles] {
+        let found = hunt_for(System::Paxos(Some(mutant)), Guidance::None, 60).found;
+        assert!(found.is_some(), "{mutant} lives");
+    }
+}
+
 fn hunt(mutant: Option<Mutant>, guidance: Guidance, lives_max: u64) -> keelhaul_sim::Hunted {
-    let hunt = Hunt { first_seed: 0, lives_max, jobs: 2, guidance, system: System::Raft(mutant) };
+    hunt_for(System::Raft(mutant), guidance, lives_max)
+}
+
+fn hunt_for(system: System, guidance: Guidance, lives_max: u64) -> keelhaul_sim::Hunted {
+    let hunt = Hunt { first_seed: 0, lives_max, jobs: 2, guidance, system };
     hunt.run(Vec::new(), &Unlimited, &|| false, &|_, _| ())
 }
 

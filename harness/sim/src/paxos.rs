@@ -1,0 +1,155 @@
+//! Multi-Paxos, simulated.
+
+use std::hash::{Hash, Hasher};
+
+use keelhaul_nemesis::Moment;
+use keelhaul_protocol::Mutant as Mistake;
+use keelhaul_protocol::api::{Effect, Era, LogIndex, Nanos, NodeId, Payload, Stored};
+use keelhaul_protocol::membership::majority;
+use keelhaul_protocol::paxos::{Config, Entry, Message, Mutant, Replica, Role};
+use rand_chacha::ChaCha8Rng;
+
+use crate::oracle::{Fnv, Mark};
+use crate::plan::SimPlan;
+use crate::system::{ELECTION_MS, HEARTBEAT_MS, Simulated, Standing};
+use crate::world::MS;
+
+impl Simulated for Replica {
+    const NAME: &'static str = "paxos";
+    const LOGS_MATCH: bool = false;
+    type Mutant = Mutant;
+
+    fn start(
+        id: NodeId,
+        plan: &SimPlan,
+        mutant: Option<Mutant>,
+        stored: Stored<Message>,
+        now: Nanos,
+        rng: ChaCha8Rng,
+        effects: &mut Vec<Effect<Message>>,
+    ) -> Self {
+        Self::new(config(id, plan, mutant), stored, now, rng, effects)
+    }
+
+    /// None of them is: the storage's are Raft's to name.
+    fn in_storage(_mutant: Mutant) -> Option<Mistake> {
+        None
+    }
+
+    fn standing(&self) -> Standing {
+        let status = self.status();
+        let role = match status.role {
+            Role::Follower => 1,
+            Role::Candidate => 2,
+            Role::Leader => 3,
+        };
+        let open = status.last > status.committed;
+        let facts = role
+            | u16::from(status.leader.is_some()) << 2
+            | u16::from(status.established) << 3
+            | u16::from(open) << 4
+            | u16::from(self.log().get(LogIndex(status.committed.0 + 1)).is_none() && open) << 5
+            | u16::from(status.promised.node == status.id) << 6;
+        let last = self.log().ballot(status.last).map_or(0, Era::number);
+        Standing {
+            term: status.promised.number(),
+            leads: status.role == Role::Leader,
+            leader: status.leader,
+            last: (last, status.last.0),
+            committed: status.committed.0,
+            applied: status.committed.0,
+            facts,
+        }
+    }
+
+    fn is_quorum(&self, is: impl Fn(NodeId) -> bool) -> bool {
+        let members = self.members();
+        members.iter().filter(|node| is(**node)).count() >= majority(members.len())
+    }
+
+    fn digest(&self) -> u64 {
+        self.machine().digest()
+    }
+
+    fn is_established(&self) -> bool {
+        self.status().established
+    }
+
+    /// One value may be chosen under any ballot.
+    fn mark(entry: &Entry) -> Mark {
+        let mut fnv = Fnv::default();
+        match &entry.payload {
+            Payload::Command { session, sequence, command } => {
+                (session, sequence, command).hash(&mut fnv);
+            }
+            other => std::mem::discriminant(other).hash(&mut fnv),
+        }
+        Mark { term: entry.ballot.number(), value: fnv.finish() }
+    }
+
+    fn moment(message: &Message) -> Option<Moment> {
+        match message {
+            Message::Promise { .. } => Some(Moment::Vote),
+            Message::Piece { .. } => Some(Moment::Snapshot),
+            _ => None,
+        }
+    }
+
+    fn describe(message: &Message) -> (String, bool) {
+        describe(message)
+    }
+}
+
+fn config(id: NodeId, plan: &SimPlan, mutant: Option<Mutant>) -> Config {
+    let mut config = Config::new(id, (1..=plan.nodes).map(NodeId).collect());
+    config.election_timeout = Nanos(ELECTION_MS.0 * MS)..=Nanos(ELECTION_MS.1 * MS);
+    config.heartbeat_interval = Nanos(HEARTBEAT_MS * MS);
+    config.snapshot_entries = u64::from(plan.weather.snapshot_entries);
+    config.keep_entries = config.snapshot_entries / 4;
+    // Snapshots and what was chosen travel in several pieces.
+    config.accept_bytes_max = 2_000;
+    config.accept_entries_max = 16;
+    config.lease_reads = plan.lease_reads;
+    config.mutant = mutant;
+    config
+}
+
+/// A message in a few words, and whether it is routine.
+fn describe(message: &Message) -> (String, bool) {
+    let ballot = message.ballot();
+    let under = format!("b{}.{}", ballot.round, ballot.node.0);
+    let range = |first: u64, last: u64| {
+        if first == last { first.to_string() } else { format!("{first}-{last}") }
+    };
+    let slots = |entries: &[std::sync::Arc<Entry>]| match (entries.first(), entries.last()) {
+        (Some(first), Some(last)) => range(first.slot.0, last.slot.0),
+        _ => "nothing".to_owned(),
+    };
+    match message {
+        Message::Prepare { committed, .. } => {
+            (format!("promise? {under} after {}", committed.0), false)
+        }
+        Message::Promise { accepted, .. } => {
+            (format!("promise {under}, accepted {}", slots(accepted)), false)
+        }
+        Message::Accept { entries, committed, .. } => {
+            (format!("accept {} {under} committed {}", slots(entries), committed.0), false)
+        }
+        Message::Accepted { first, last, .. } => {
+            (format!("accepted {} {under}", range(first.0, last.0)), false)
+        }
+        Message::Reject { promised, .. } => {
+            (format!("no {under}, promised b{}.{}", promised.round, promised.node.0), false)
+        }
+        Message::Heartbeat { committed, .. } => {
+            (format!("heartbeat {under} committed {}", committed.0), true)
+        }
+        Message::HeartbeatReply { .. } => (format!("alive {under}"), true),
+        Message::Fetch { committed, .. } => (format!("fetch after {}", committed.0), true),
+        Message::Chosen { entries, .. } => (format!("chosen {}", slots(entries)), false),
+        Message::Piece { last, done, .. } => {
+            let end = if *done { ", last piece" } else { "" };
+            (format!("snapshot {}{end}", last.0), false)
+        }
+    }
+}
