@@ -1,7 +1,7 @@
 //! `keelhaul list` and `keelhaul doctor`: what there is, and what works here.
 
 use keelhaul_cluster::doctor::Finding;
-use keelhaul_protocol::raft::Mutant;
+use keelhaul_protocol::Mutant;
 
 use crate::args::Listing;
 use crate::exit::Exit;
@@ -46,12 +46,13 @@ fn choices(choices: &[Choice]) {
 fn mutants() {
     for mutant in Mutant::all() {
         let info = mutant.info();
-        println!("{} ({}, class {})", info.name, info.id, info.class);
+        let protocol = mutant.protocol();
+        println!("{} ({protocol} {}, class {})", info.name, info.id, info.class);
         println!("    breaks    {}", info.rule);
         println!("    source    {}", info.source);
         println!("    evidence  {}", info.evidence);
         println!(
-            "    try       keelhaul run --store raft --mutant {} --time-limit 60 --nemesis {} {}",
+            "    try       keelhaul run --store {protocol} --mutant {} --time-limit 60 --nemesis {} {}",
             info.name, info.nemesis, info.flags
         );
     }
@@ -59,7 +60,8 @@ fn mutants() {
     let equivalents: Vec<_> = Mutant::equivalents().map(Mutant::info).collect();
     let width = equivalents.iter().map(|info| info.name.len()).max().unwrap_or(0);
     for info in equivalents {
-        println!("{:width$}  {} ({})", info.name, info.rule, info.id);
+        let protocol = info.mutant.protocol();
+        println!("{:width$}  {} ({protocol} {})", info.name, info.rule, info.id);
     }
 }
 

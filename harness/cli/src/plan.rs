@@ -318,7 +318,7 @@ fn simulated(
     seed: u64,
 ) -> Result<Option<Simulated>, Failure> {
     match (env, store) {
-        ("sim", "raft") => {
+        ("sim", store) if registry::is_own(store) => {
             let mut weather = Weather::draw(seed);
             if read == Some("lease") {
                 // A lease is promised for clocks that do not jump.
@@ -374,7 +374,7 @@ fn transactions(
     let groups = groups.ok_or_else(|| {
         Failure::usage(format!("--groups takes 1 to 8 groups, not {:?}", args.groups))
     })?;
-    if store == "raft" && registry::needs(workload).0 == Family::Txn {
+    if registry::is_own(store) && registry::needs(workload).0 == Family::Txn {
         let level = args.isolation.as_deref().unwrap_or("serializable");
         let level = registry::choose("--isolation", registry::ISOLATIONS, level)?;
         return Ok((groups, Some(level)));
@@ -441,11 +441,11 @@ fn disk(args: &RunArgs, env: &str, faults: &[String]) -> Result<String, Failure>
 
 fn mutant(args: &RunArgs, store: &str) -> Result<Option<String>, Failure> {
     let Some(name) = &args.mutant else { return Ok(None) };
-    if store != "raft" {
+    if !registry::is_own(store) {
         return Err(Failure::usage(format!(
             "--mutant seeds a mistake into our own nodes; {store} is not one of them"
         )));
     }
-    let mutants: Vec<Choice> = registry::mutants();
+    let mutants: Vec<Choice> = registry::mutants(store);
     registry::choose("--mutant", &mutants, name).map(|name| Some(name.to_owned()))
 }

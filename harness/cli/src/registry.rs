@@ -1,6 +1,7 @@
 //! Everything that has a name: the only place that knows every store, workload and fault.
 
-use keelhaul_protocol::raft::Mutant;
+use keelhaul_protocol::Mutant;
+use keelhaul_server::ProtocolKind;
 use keelhaul_stores::{Family, etcd, raft};
 use keelhaul_workloads::{MakeTxns, bank, list_append, long_fork};
 
@@ -25,6 +26,7 @@ pub const STORES: &[Choice] = &[
         "raft",
         "our own Raft: a key-value store with client sessions, a write-ahead log and snapshots",
     ),
+    choice("paxos", "our own Multi-Paxos: the same store, its commands chosen slot by slot"),
     choice("etcd", "etcd, from Debian's etcd-server package"),
 ];
 
@@ -148,7 +150,7 @@ pub fn not_testable(env: &str, disk: &str) -> Vec<String> {
     reasons.iter().copied().chain(power).map(ToString::to_string).collect()
 }
 
-const RAFT_READS: &[Choice] = &[
+const OWN_READS: &[Choice] = &[
     choice("index", "a leader asks a quorum each time whether it leads still"),
     choice("lease", "a leader answers alone while a quorum has promised to elect nobody else"),
 ];
@@ -161,7 +163,7 @@ const ETCD_READS: &[Choice] = &[
 /// How a store can serve reads, where that is a choice; the first is what it does by itself.
 pub fn reads(store: &str) -> &'static [Choice] {
     match store {
-        "raft" => RAFT_READS,
+        "raft" | "paxos" => OWN_READS,
         "etcd" => ETCD_READS,
         _ => &[],
     }
@@ -189,12 +191,17 @@ pub const LOCKS: &[Choice] = &[
     choice("unfenced", "there are no tokens: whoever takes itself for the holder gets through"),
 ];
 
-/// What `--mutant` takes: mistakes that can be seeded, and changes that are none.
-pub fn mutants() -> Vec<Choice> {
-    Mutant::all()
-        .chain(Mutant::equivalents())
-        .map(|mutant| choice(mutant.info().name, mutant.info().rule))
+/// What `--mutant` takes for a store: mistakes that can be seeded into its nodes, and changes that are none.
+pub fn mutants(store: &str) -> Vec<Choice> {
+    Mutant::infos()
+        .filter(|info| info.mutant.protocol() == store)
+        .map(|info| choice(info.name, info.rule))
         .collect()
+}
+
+/// Whether a store's nodes are our own.
+pub fn is_own(store: &str) -> bool {
+    ProtocolKind::from_name(store).is_some()
 }
 
 /// Finds a choice by name; the sentence names what there is.

@@ -67,6 +67,10 @@ impl Simulated for Replica {
         members.iter().filter(|node| is(**node)).count() >= majority(members.len())
     }
 
+    fn is_member(&self, node: NodeId) -> bool {
+        self.members().contains(&node)
+    }
+
     fn digest(&self) -> u64 {
         self.machine().digest()
     }

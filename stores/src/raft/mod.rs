@@ -1,4 +1,4 @@
-//! Our own Raft, one replica a node.
+//! Our own nodes, one replica each: Raft or Multi-Paxos, whose clients need not know which.
 //!
 //! # What is promised, and what is tested
 //!
@@ -18,7 +18,7 @@
 //!
 //! # What it does not do
 //!
-//! * Read at followers.
+//! * Read at nodes that do not lead.
 //! * Install anything: the program that controls the run is the program that runs the nodes.
 //!
 //! Reading order: [`errors`], [`values`], [`net`], [`link`], [`call`], [`client`], [`lock`], [`txn`], [`members`], [`operator`].
@@ -37,7 +37,7 @@ mod tests;
 pub mod txn;
 pub mod values;
 
-pub use store::Raft;
+pub use store::Own;
 
 /// What it can serve.
 pub const FAMILIES: &[crate::Family] =

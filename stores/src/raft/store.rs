@@ -10,8 +10,7 @@ use keelhaul_engine::{Client, Connect, LocalFuture};
 use keelhaul_history::{NodeId, Process};
 use keelhaul_protocol::coordinator::Isolation;
 use keelhaul_protocol::placement::{GroupId, POINTS_DEFAULT, Ring};
-use keelhaul_protocol::raft::Mutant;
-use keelhaul_protocol::{self as protocol, api};
+use keelhaul_protocol::{Mutant, api};
 use keelhaul_server::{ProtocolKind, Reads, ServerArgs, Timing};
 
 use super::client::RaftClient;
@@ -20,18 +19,14 @@ use super::members::{self, Member};
 use super::txn::{Transacting, TxnClient};
 use crate::{Family, Leadership, Store, StoreError, node};
 
-/// The daemon's name on a node.
-const DAEMON: &str = "raft";
-/// Where a node keeps its data.
-const DATA_DIR: &str = "/var/lib/keelhaul/raft";
-
 /// The times of the nodes. Half of what the protocol takes for a rack: a failover fits into the time of an
 /// operation then, so that operations live through it and are tried again at the new leader.
 const TIMING: Timing = Timing { election_ms: Some((250, 500)), heartbeat_ms: Some(50) };
 
-/// A cluster of our own Raft, one replica a node.
+/// A cluster of our own nodes, one replica each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Raft {
+pub struct Own {
+    protocol: ProtocolKind,
     seed: u64,
     lease_reads: bool,
     mutant: Option<Mutant>,
@@ -42,11 +37,12 @@ pub struct Raft {
     isolation: Option<Isolation>,
 }
 
-impl Raft {
-    /// Replicas whose random choices follow from `seed`, all with the same mistake, if any.
+impl Own {
+    /// Replicas that speak a protocol and whose random choices follow from `seed`, all with the same mistake of that protocol, if any.
     #[must_use]
-    pub fn new(seed: u64, mutant: Option<Mutant>) -> Self {
+    pub fn new(protocol: ProtocolKind, seed: u64, mutant: Option<Mutant>) -> Self {
         Self {
+            protocol,
             seed,
             lease_reads: false,
             mutant,
@@ -111,12 +107,12 @@ impl Raft {
         let peer =
             |node: &Node| (api::NodeId(node.id().0), members::peer_address(node.address(), group));
         let data_dir = match self.groups {
-            1 => PathBuf::from(DATA_DIR),
-            _ => PathBuf::from(DATA_DIR).join(format!("group-{}", group.0)),
+            1 => PathBuf::from(self.data_dir()),
+            _ => PathBuf::from(self.data_dir()).join(format!("group-{}", group.0)),
         };
         let seed = self.seed.wrapping_add(u64::from(group.0) << 48);
         ServerArgs {
-            protocol: ProtocolKind::Raft,
+            protocol: self.protocol,
             id: api::NodeId(node.id().0),
             peers: nodes.iter().map(peer).collect(),
             listen_peer: members::peer_address(node.address(), group),
@@ -126,7 +122,7 @@ impl Raft {
             cluster: seed,
             seed,
             reads: if self.lease_reads { Reads::Lease } else { Reads::Quorum },
-            mutant: self.mutant.map(protocol::Mutant::Raft),
+            mutant: self.mutant,
             timing: self.timing(),
             snapshot_entries: self.snapshot_entries,
             voters: None,
@@ -134,17 +130,20 @@ impl Raft {
     }
 }
 
-impl Store for Raft {
+impl Store for Own {
     fn name(&self) -> &'static str {
-        "raft"
+        self.protocol.as_str()
     }
 
     fn daemon(&self) -> &'static str {
-        DAEMON
+        self.protocol.as_str()
     }
 
     fn data_dir(&self) -> &'static str {
-        DATA_DIR
+        match self.protocol {
+            ProtocolKind::Raft => "/var/lib/keelhaul/raft",
+            ProtocolKind::Paxos => "/var/lib/keelhaul/paxos",
+        }
     }
 
     fn families(&self) -> &'static [Family] {
@@ -154,7 +153,7 @@ impl Store for Raft {
     fn setup<'a>(&'a self, nodes: &'a [Node]) -> LocalFuture<'a, Result<String, StoreError>> {
         Box::pin(async move {
             for node in nodes {
-                node::fresh_data_dir(node, DATA_DIR).await?;
+                node::fresh_data_dir(node, self.data_dir()).await?;
             }
             let mutant =
                 self.mutant.map_or(String::new(), |mutant| format!(" with mutant {mutant}"));
@@ -168,18 +167,18 @@ impl Store for Raft {
         nodes: &'a [Node],
     ) -> LocalFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
-            let program = [SELF_EXE, "node", ProtocolKind::Raft.as_str()].map(str::to_owned);
+            let program = [SELF_EXE, "node", self.protocol.as_str()].map(str::to_owned);
             let groups = self.groups().map(|group| self.args(node, nodes, group).to_flags());
             let flags: Vec<Vec<String>> = groups.collect();
             let argv = program.into_iter().chain(flags.join(&"--".to_owned())).collect();
-            let daemon = Daemon { name: DAEMON.into(), argv, env: Vec::new(), cwd: None };
+            let daemon = Daemon { name: self.daemon().into(), argv, env: Vec::new(), cwd: None };
             node::start(node, daemon).await
         })
     }
 
     fn ready<'a>(&'a self, nodes: &'a [Node]) -> LocalFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
-            node::none_ended(nodes, DAEMON, last_words).await?;
+            node::none_ended(nodes, self.daemon(), last_words).await?;
             for group in self.groups() {
                 if let Some(reason) = members::unready(&members_of(nodes, group)).await {
                     return Err(StoreError::NotReady(reason));

@@ -11,8 +11,9 @@ use keelhaul_cluster::vm::{Fleet, Image, MEMORY_MIB_DEFAULT, Vm};
 use keelhaul_cluster::{Cluster, DiskEffect, DiskFault, DiskOp, Naming, Node, NodeError};
 use keelhaul_nemesis::{ScheduledFault, shapes_links};
 use keelhaul_protocol::coordinator::Isolation;
+use keelhaul_server::ProtocolKind;
 use keelhaul_stores::etcd::{Etcd, Reads};
-use keelhaul_stores::raft::Raft;
+use keelhaul_stores::raft::Own;
 use keelhaul_stores::raft::lock::{Fencing, LEASE, Locking};
 use keelhaul_stores::{Store, StoreError};
 use tokio::time::Instant;
@@ -28,7 +29,7 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 const START_POLL: Duration = Duration::from_millis(100);
 
 /// Small enough that nodes which were down are brought up to date by a snapshot now and then.
-const RAFT_SNAPSHOT_ENTRIES: u64 = 500;
+const SNAPSHOT_ENTRIES: u64 = 500;
 
 /// A cluster with a store that serves.
 pub struct Deployed {
@@ -85,22 +86,10 @@ pub async fn pace(plan: &Plan, cluster: &Cluster) -> Result<Option<Pace>, Failur
 }
 
 fn store(plan: &Plan) -> Result<Rc<dyn Store>, Failure> {
+    if let Some(protocol) = ProtocolKind::from_name(&plan.store) {
+        return own(plan, protocol);
+    }
     match plan.store.as_str() {
-        "raft" => {
-            let mutant = match &plan.mutant {
-                Some(name) => Some(
-                    name.parse()
-                        .map_err(|_| Failure::usage(format!("no mutant is called {name:?}")))?,
-                ),
-                None => None,
-            };
-            let raft = Raft::new(plan.seed, mutant)
-                .with_locking(locking(plan))
-                .with_transactions(plan.groups, isolation(plan))
-                .with_lease_reads(plan.read.as_deref() == Some("lease"))
-                .with_timeout_factor(plan.timeout_factor);
-            Ok(Rc::new(raft.with_snapshot_entries(RAFT_SNAPSHOT_ENTRIES)))
-        }
         "etcd" => {
             let reads = match plan.read.as_deref() {
                 Some("serializable") => Reads::Serializable,
@@ -138,6 +127,22 @@ pub fn locking(plan: &Plan) -> Option<Locking> {
         _ => Fencing::Fenced,
     };
     Some(Locking { fencing, lease: LEASE * plan.timeout_factor })
+}
+
+/// Our own nodes, with the mistake that the plan asks for.
+fn own(plan: &Plan, protocol: ProtocolKind) -> Result<Rc<dyn Store>, Failure> {
+    let mutant = match &plan.mutant {
+        Some(name) => Some(
+            name.parse().map_err(|_| Failure::usage(format!("no mutant is called {name:?}")))?,
+        ),
+        None => None,
+    };
+    let own = Own::new(protocol, plan.seed, mutant)
+        .with_locking(locking(plan))
+        .with_transactions(plan.groups, isolation(plan))
+        .with_lease_reads(plan.read.as_deref() == Some("lease"))
+        .with_timeout_factor(plan.timeout_factor);
+    Ok(Rc::new(own.with_snapshot_entries(SNAPSHOT_ENTRIES)))
 }
 
 /// Starts the store, and waits until every node serves requests.

@@ -17,7 +17,7 @@ fn check(words: &str, code: i32, sentence: &[&str]) {
 
 #[test]
 fn flags() {
-    check("run --store mongo", 64, &["--store", "mongo", "raft, etcd"]);
+    check("run --store mongo", 64, &["--store", "mongo", "raft, paxos, etcd"]);
     check("run --workload chess", 64, &["--workload", "chess", "register"]);
     check("run --workload list-append --env sim", 64, &["list-append", "--env sim", "register"]);
     check("run --workload bank --groups 0", 64, &["--groups", "1 to 8"]);
