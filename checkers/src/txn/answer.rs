@@ -28,6 +28,8 @@ pub(crate) struct Findings {
     pub decided: Vec<Model>,
     /// Anomalies of which it is not known whether there are any, and why.
     pub open: Option<(Vec<&'static str>, String)>,
+    /// Models of which nothing is said, since the history does not say what time it was.
+    pub timeless: &'static [Model],
     /// Why nothing could have been found, if so.
     pub vacuous: Option<String>,
     /// Why nothing can be said of models that no anomaly refutes, if so.
@@ -57,6 +59,12 @@ impl Findings {
         }
         if let Some(doubt) = &self.doubt {
             return (Verdict::Unknown, doubt.clone());
+        }
+        if self.timeless.contains(&model) {
+            return (
+                Verdict::Unknown,
+                "the file has no times, so nothing is known of real time".into(),
+            );
         }
         if let Some((open, why)) = &self.open
             && open.iter().any(|name| refutes(name, model))

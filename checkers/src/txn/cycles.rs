@@ -4,12 +4,15 @@
 //! the components of its own classes of edges, which are found in linear time; those without two adjacent anti-dependencies in
 //! those of [`without_adjacent`]. What is left is searched for a shortest cycle.
 
+use super::answer::{Case, Findings, refutes};
 use super::columns::NONE;
 use crate::budget::Budget;
 use crate::graph::{
     Anti, Classes, Cycle, Graph, Induced, Pattern, Step, components, shortest_simple,
     without_adjacent,
 };
+use crate::models::Model;
+use crate::verdict::Evidence;
 
 /// A class of cycles.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +30,7 @@ impl Kind {
 }
 
 /// All classes of edges.
-pub(crate) const fn all() -> Classes {
+const fn all() -> Classes {
     DEP.or(RW).or(TIME)
 }
 
@@ -66,7 +69,7 @@ pub(crate) const KINDS: [Kind; 16] = [
 const WORK_MAX: u64 = 1 << 31;
 
 /// What a cycle is besides, by its shape: the anomalies that have names of their own.
-pub(crate) fn shape(kind: &str, steps: &[Step]) -> Option<&'static str> {
+fn shape(kind: &str, steps: &[Step]) -> Option<&'static str> {
     let classes: Vec<Classes> = steps.iter().map(|step| step.class).collect();
     match (kind, &classes[..]) {
         ("G2-item", [RW, RW]) => Some("write-skew"),
@@ -77,25 +80,21 @@ pub(crate) fn shape(kind: &str, steps: &[Step]) -> Option<&'static str> {
 
 /// A cycle of some class.
 #[derive(Clone, Debug)]
-pub(crate) struct Found {
-    pub kind: &'static str,
-    pub cycle: Cycle,
+struct Found {
+    kind: &'static str,
+    cycle: Cycle,
 }
 
 /// What came of a search for cycles.
 #[derive(Debug, Default)]
-pub(crate) struct Search {
-    pub found: Vec<Found>,
+struct Search {
+    found: Vec<Found>,
     /// Classes of which it is not known whether there are any.
-    pub open: Vec<&'static str>,
+    open: Vec<&'static str>,
 }
 
 /// A shortest cycle of each class of `KINDS` that is `wanted`, given those that were found before.
-pub(crate) fn search(
-    graph: &Graph,
-    budget: &dyn Budget,
-    wanted: impl Fn(&Kind, &[Found]) -> bool,
-) -> Search {
+fn search(graph: &Graph, budget: &dyn Budget, wanted: impl Fn(&Kind, &[Found]) -> bool) -> Search {
     let parts: Vec<Induced> =
         components(graph, all()).into_iter().map(|members| graph.induced(members)).collect();
     let mut search = Search::default();
@@ -119,6 +118,35 @@ pub(crate) fn search(
         }
     }
     search
+}
+
+/// Adds a shortest cycle of each class that says something new, given the cases that were found before.
+pub(crate) fn add_cycles(
+    graph: &Graph,
+    budget: &dyn Budget,
+    findings: &mut Findings,
+    told: impl Fn(&[Step]) -> Evidence,
+) {
+    let others: Vec<&'static str> = findings.cases.iter().map(|case| case.name).collect();
+    let search = search(graph, budget, |kind, found| {
+        // A class that has time in it says something only of models that nothing else refutes.
+        let known = || others.iter().copied().chain(found.iter().map(|found| found.kind));
+        let new =
+            |model: &Model| refutes(kind.name, *model) && !known().any(|n| refutes(n, *model));
+        !kind.of_time() || Model::ALL.iter().any(new)
+    });
+    let largest = components(graph, all()).iter().map(Vec::len).max();
+    findings.details.insert("largest-component".into(), largest.unwrap_or_default().into());
+    for Found { kind, cycle } in search.found {
+        let evidence = told(&cycle.steps);
+        let shape = shape(kind, &cycle.steps);
+        let names = [Some(kind), shape].into_iter().flatten();
+        let case = |name| Case { name, count: 1, evidence: evidence.clone() };
+        findings.cases.extend(names.map(case));
+    }
+    if !search.open.is_empty() {
+        findings.open = Some((search.open, "the budget ended".into()));
+    }
 }
 
 /// Looks in the components of a part for a cycle that is shorter than the best so far.

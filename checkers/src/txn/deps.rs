@@ -160,7 +160,7 @@ impl Dependencies<'_> {
 /// Relays from those who read the last version of a key's order to all transactions that follow it but themselves: one chain
 /// goes up the tail, one goes down.
 #[derive(Clone, Copy)]
-struct Chains {
+pub(super) struct Chains {
     /// The relay to the first of the tail and all after it; the others follow.
     up: u32,
     /// The relay to the first of the tail alone; the one after it leads to the second and the first, and so on.
@@ -168,7 +168,7 @@ struct Chains {
 }
 
 impl Chains {
-    fn new(tail: &[u32], graph: &mut GraphBuilder) -> Self {
+    pub fn new(tail: &[u32], graph: &mut GraphBuilder) -> Self {
         let up: Vec<u32> = tail.iter().map(|_| graph.relay()).collect();
         let down: Vec<u32> = tail.iter().map(|_| graph.relay()).collect();
         for (at, writer) in tail.iter().enumerate() {
@@ -182,7 +182,7 @@ impl Chains {
         Self { up: up[0], down: down[0] }
     }
 
-    fn edges(self, reader: u32, tail: &[u32], graph: &mut GraphBuilder) {
+    pub fn edges(self, reader: u32, tail: &[u32], graph: &mut GraphBuilder) {
         let Ok(at) = tail.binary_search(&reader) else {
             return graph.edge(reader, self.up, Classes::RW);
         };

@@ -23,13 +23,14 @@ mod list_append;
 mod names;
 mod orders;
 mod read;
+mod registers;
 mod tell;
 
 use crate::models::Model;
 use crate::workload::Workload;
 
 /// The workloads of this module.
-pub(crate) const WORKLOADS: &[Workload] = &[list_append::WORKLOAD];
+pub(crate) const WORKLOADS: &[Workload] = &[list_append::WORKLOAD, registers::WORKLOAD];
 
 /// What is usually asked, and everything else that transactions can promise.
 pub(crate) const MODELS: &[&str] = &[

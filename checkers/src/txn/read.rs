@@ -14,10 +14,6 @@ pub(crate) enum Shape {
     /// Lists, to which transactions append.
     Lists,
     /// Registers, which transactions write.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "decoded and tested; no workload judges them yet")
-    )]
     Registers,
 }
 

@@ -1,68 +1,14 @@
 //! Why one transaction must come before another, in words.
 
-use super::columns::{F, NONE, Outcome};
+use super::columns::{F, NONE, Outcome, Txns};
 use super::deps::{Dependencies, External, Next, externals_in};
 use crate::graph::{Classes, Step};
 use crate::verdict::{Evidence, EvidenceEdge, EvidenceOp};
 
 impl Dependencies<'_> {
-    /// Evidence that is a cycle: its transactions, and a reason for every step. A step says `T1` of the first of `rows`.
+    /// Evidence that is a cycle.
     pub fn cycle(&self, steps: &[Step]) -> Evidence {
-        let rows: Vec<u32> = steps.iter().map(|step| step.from).collect();
-        let name = |row: u32| {
-            let at = rows.iter().position(|known| *known == row).unwrap_or_default();
-            format!("T{}", at + 1)
-        };
-        let edges: Vec<EvidenceEdge> = steps
-            .iter()
-            .map(|step| {
-                let (from, to) = (name(step.from), name(step.to));
-                EvidenceEdge {
-                    from: self.index(step.from),
-                    to: self.index(step.to),
-                    kind: kind(step.class).into(),
-                    why: format!("{from} came before {to}: {}", self.why(*step, &from, &to)),
-                }
-            })
-            .collect();
-        let mut explanation: Vec<String> = Vec::new();
-        for (at, row) in rows.iter().enumerate() {
-            let txn = &self.txns.txns[*row as usize];
-            let (process, label) = (txn.span.process, self.txns.label(*row));
-            explanation.push(format!("T{} is process {process}'s `{label}`.", at + 1));
-        }
-        explanation.extend(edges.iter().map(|edge| format!("{}.", edge.why)));
-        explanation.push("So each of them came before itself, which cannot be.".into());
-        Evidence { edges, ..self.evidence(&rows, explanation) }
-    }
-
-    /// Evidence that is transactions.
-    pub fn evidence(&self, rows: &[u32], explanation: Vec<String>) -> Evidence {
-        let mut ops: Vec<EvidenceOp> = rows.iter().map(|row| self.shown(*row)).collect();
-        ops.sort_by_key(|op| op.index);
-        ops.dedup();
-        Evidence {
-            key: None,
-            ops,
-            longest_order: Vec::new(),
-            stuck: Vec::new(),
-            minimal: false,
-            edges: Vec::new(),
-            explanation,
-        }
-    }
-
-    fn index(&self, row: u32) -> u64 {
-        u64::from(self.txns.txns[row as usize].span.call)
-    }
-
-    fn shown(&self, row: u32) -> EvidenceOp {
-        let txn = &self.txns.txns[row as usize];
-        let label = self.txns.label(row);
-        match txn.outcome {
-            Outcome::Fail => txn.span.shown(format!("{label} (failed)")),
-            Outcome::Ok | Outcome::Info => txn.span.shown(label),
-        }
+        circle(self.txns, steps, |step, from, to| self.why(step, from, to))
     }
 
     fn why(&self, step: Step, from: &str, to: &str) -> String {
@@ -70,19 +16,9 @@ impl Dependencies<'_> {
             Classes::WW => self.overwrote(step, from, to),
             Classes::WR => self.read(step, from, to),
             Classes::RW => self.missed(step, from, to),
-            Classes::PROCESS => {
-                let process = self.txns.txns[step.from as usize].span.process;
-                Some(format!("process {process} did them in this order"))
-            }
-            _ => {
-                let (a, b) = (step.from as usize, step.to as usize);
-                let (ret, call) = (self.txns.txns[a].span.ret, self.txns.txns[b].span.call);
-                Some(format!(
-                    "{from} had completed (event {ret}) before {to} was invoked (event {call})"
-                ))
-            }
+            _ => Some(in_time(self.txns, step, from, to)),
         };
-        found.unwrap_or_else(|| "of what they read and wrote".into())
+        found.unwrap_or_else(|| OTHERWISE.into())
     }
 
     fn overwrote(&self, Step { from: a, to: b, .. }: Step, from: &str, to: &str) -> Option<String> {
@@ -128,7 +64,7 @@ impl Dependencies<'_> {
         let list = list.filter_map(|op| self.txns.list(*op)).max_by_key(|list| list.len());
         let list = self.txns.list_label(&list.unwrap_or_default()[..=place as usize]);
         let list = list.trim_end_matches(']');
-        format!("since the read that began at event {} saw {list}, …]", self.index(row))
+        format!("since the read that began at event {} saw {list}, …]", index(self.txns, row))
     }
 
     fn read(&self, Step { from: a, to: b, .. }: Step, from: &str, to: &str) -> Option<String> {
@@ -167,6 +103,83 @@ impl Dependencies<'_> {
             ));
         }
         None
+    }
+}
+
+/// Why one transaction precedes another, where no better reason is at hand.
+pub(crate) const OTHERWISE: &str = "of what they read and wrote";
+
+/// Evidence that is a cycle: its transactions, and a reason for every step. A step says `T1` of the first of its rows.
+pub(crate) fn circle(
+    txns: &Txns,
+    steps: &[Step],
+    why: impl Fn(Step, &str, &str) -> String,
+) -> Evidence {
+    let rows: Vec<u32> = steps.iter().map(|step| step.from).collect();
+    let name = |row: u32| {
+        let at = rows.iter().position(|known| *known == row).unwrap_or_default();
+        format!("T{}", at + 1)
+    };
+    let edges: Vec<EvidenceEdge> = steps
+        .iter()
+        .map(|step| {
+            let (from, to) = (name(step.from), name(step.to));
+            EvidenceEdge {
+                from: index(txns, step.from),
+                to: index(txns, step.to),
+                kind: kind(step.class).into(),
+                why: format!("{from} came before {to}: {}", why(*step, &from, &to)),
+            }
+        })
+        .collect();
+    let mut explanation: Vec<String> = Vec::new();
+    for (at, row) in rows.iter().enumerate() {
+        let (process, label) = (txns.txns[*row as usize].span.process, txns.label(*row));
+        explanation.push(format!("T{} is process {process}'s `{label}`.", at + 1));
+    }
+    explanation.extend(edges.iter().map(|edge| format!("{}.", edge.why)));
+    explanation.push("So each of them came before itself, which cannot be.".into());
+    Evidence { edges, ..evidence(txns, &rows, explanation) }
+}
+
+/// Evidence that is transactions.
+pub(crate) fn evidence(txns: &Txns, rows: &[u32], explanation: Vec<String>) -> Evidence {
+    let mut ops: Vec<EvidenceOp> = rows.iter().map(|row| shown(txns, *row)).collect();
+    ops.sort_by_key(|op| op.index);
+    ops.dedup();
+    Evidence {
+        key: None,
+        ops,
+        longest_order: Vec::new(),
+        stuck: Vec::new(),
+        minimal: false,
+        edges: Vec::new(),
+        explanation,
+    }
+}
+
+fn index(txns: &Txns, row: u32) -> u64 {
+    u64::from(txns.txns[row as usize].span.call)
+}
+
+fn shown(txns: &Txns, row: u32) -> EvidenceOp {
+    let txn = &txns.txns[row as usize];
+    let label = txns.label(row);
+    match txn.outcome {
+        Outcome::Fail => txn.span.shown(format!("{label} (failed)")),
+        Outcome::Ok | Outcome::Info => txn.span.shown(label),
+    }
+}
+
+/// Why a process' order, or real time, has one transaction before another.
+pub(crate) fn in_time(txns: &Txns, step: Step, from: &str, to: &str) -> String {
+    let (a, b) = (&txns.txns[step.from as usize].span, &txns.txns[step.to as usize].span);
+    match step.class {
+        Classes::PROCESS => format!("process {} did them in this order", a.process),
+        _ => format!(
+            "{from} had completed (event {}) before {to} was invoked (event {})",
+            a.ret, b.call
+        ),
     }
 }
 

@@ -21,14 +21,15 @@ mod tests;
 use keelhaul_history::RawOp;
 
 use self::single::{Facts, singles};
-use super::answer::{Case, Findings, refutes};
+use super::answer::{Case, Findings};
 use super::columns::{Txns, Writers};
 use super::cycles::{self, KINDS};
 use super::deps::Dependencies;
 use super::orders::Orders;
 use super::read::{Reading, Shape};
+use super::tell;
 use crate::columns::ColumnError;
-use crate::graph::{acyclic, components};
+use crate::graph::acyclic;
 use crate::models::Model;
 use crate::subject::{Asked, Judged, OptionError, Settings, Subject};
 use crate::workload::Workload;
@@ -96,7 +97,7 @@ pub(super) fn find(txns: &Txns, asked: &Asked<'_>) -> Findings {
     let dependencies = Dependencies { txns, writers: &writers, orders: &orders };
     for (name, cases) in singles(&facts) {
         if let Some(first) = cases.first {
-            let evidence = dependencies.evidence(&first.txns, first.words);
+            let evidence = tell::evidence(txns, &first.txns, first.words);
             findings.cases.push(Case { name, count: cases.count, evidence });
         }
     }
@@ -121,32 +122,13 @@ fn find_cycles(dependencies: &Dependencies<'_>, asked: &Asked<'_>, findings: &mu
     }
     drop(graph);
     let (graph, _) = dependencies.graph(true);
-    let others: Vec<&'static str> = findings.cases.iter().map(|case| case.name).collect();
-    let search = cycles::search(&graph, asked.budget, |kind, found| {
-        // A class that has time in it says something only of models that nothing else refutes.
-        let known = || others.iter().copied().chain(found.iter().map(|found| found.kind));
-        let new =
-            |model: &Model| refutes(kind.name, *model) && !known().any(|n| refutes(n, *model));
-        !kind.of_time() || Model::ALL.iter().any(new)
-    });
-    let largest = components(&graph, cycles::all()).iter().map(Vec::len).max();
-    findings.details.insert("largest-component".into(), largest.unwrap_or_default().into());
-    for cycles::Found { kind, cycle } in search.found {
-        let evidence = dependencies.cycle(&cycle.steps);
-        let shape = cycles::shape(kind, &cycle.steps);
-        let names = [Some(kind), shape].into_iter().flatten();
-        let case = |name| Case { name, count: 1, evidence: evidence.clone() };
-        findings.cases.extend(names.map(case));
-    }
+    cycles::add_cycles(&graph, asked.budget, findings, |steps| dependencies.cycle(steps));
     for (name, (count, first)) in FRACTURED.into_iter().zip(dependencies.fractured()) {
         if let Some(first) = first {
             let words = vec![dependencies.tell_fractured(&first)];
-            let evidence = dependencies.evidence(&[first.writer, first.reader], words);
+            let evidence = tell::evidence(dependencies.txns, &[first.writer, first.reader], words);
             findings.cases.push(Case { name, count, evidence });
         }
-    }
-    if !search.open.is_empty() {
-        findings.open = Some((search.open, "the budget ended".into()));
     }
 }
 

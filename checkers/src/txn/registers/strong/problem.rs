@@ -1,0 +1,322 @@
+//! A level as a question about orders: which of two writers of a key came first.
+//!
+//! *Serializable*: a node a transaction; a read follows the write that it saw and precedes all later ones of the key. The
+//! history is serializable if, for each two writers of a key, one of them can be put first so that no circle arises (Papadimitriou
+//! 1979; a *polygraph*).
+//!
+//! *Snapshot isolation*: two nodes, where a transaction's snapshot is taken and where it commits. What it saw committed before
+//! its snapshot, what it missed after; of two writers of a key one commits before the other's snapshot. A circle of these is
+//! one of dependencies without two adjacent anti-dependencies (Cerone & Gotsman 2018, theorem 10).
+//!
+//! *Prefix*: the same, but writers of a key need only commit one before the other (Biswas & Enea 2019).
+
+use super::acyclic::{ALWAYS, Acyclic};
+use super::closure::{Closure, sorted};
+use super::solver::{Choice, Edge, Solver};
+use crate::budget::{Budget, Exhausted, Sparing};
+use crate::columns::WordMap;
+use crate::graph::{GraphBuilder, Times, realtime};
+
+/// What is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Axiom {
+    Serializable,
+    Snapshot,
+    Prefix,
+}
+
+/// What orders transactions besides what they read and wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Time {
+    None,
+    Sessions,
+    Real,
+}
+
+/// A level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ask {
+    pub axiom: Axiom,
+    pub time: Time,
+}
+
+/// A transaction, without what it is called.
+#[derive(Clone, Debug)]
+pub(super) struct Txn {
+    pub session: u32,
+    pub times: Times,
+    /// Keys with the transaction they were read from, by number in the list; none of the initial version.
+    pub reads: Vec<(u32, Option<u32>)>,
+    /// Keys that it wrote.
+    pub writes: Vec<u32>,
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    Holds,
+    Broken,
+    /// The budget ended.
+    Open(Exhausted),
+}
+
+/// A writer of a key, and those who read it from there.
+type Writer = (u32, Vec<u32>);
+
+/// By key: its writers.
+type Keys = WordMap<u32, Vec<Writer>>;
+
+struct Problem<'a> {
+    txns: &'a [Txn],
+    ask: Ask,
+    nodes: u32,
+    /// Edges that hold in any case, by node.
+    out: Vec<Vec<u32>>,
+}
+
+/// Decides it; transactions are in order of invocation.
+pub(super) fn decide(txns: &[Txn], ask: Ask, budget: &dyn Budget) -> Answer {
+    let mut problem = Problem::new(txns, ask);
+    let keys = problem.keys();
+    match problem.run(&keys, budget) {
+        Ok(true) => Answer::Holds,
+        Ok(false) => Answer::Broken,
+        Err(why) => Answer::Open(why),
+    }
+}
+
+impl<'a> Problem<'a> {
+    fn new(txns: &'a [Txn], ask: Ask) -> Self {
+        let count = txns.len() as u32;
+        let nodes = if ask.axiom == Axiom::Serializable { count } else { 2 * count };
+        let mut problem = Self { txns, ask, nodes, out: vec![Vec::new(); nodes as usize] };
+        problem.in_any_case();
+        problem
+    }
+
+    /// Where a transaction's snapshot is taken.
+    fn snapshot(&self, txn: u32) -> u32 {
+        if self.ask.axiom == Axiom::Serializable { txn } else { 2 * txn }
+    }
+
+    /// Where it takes effect.
+    fn commit(&self, txn: u32) -> u32 {
+        if self.ask.axiom == Axiom::Serializable { txn } else { 2 * txn + 1 }
+    }
+
+    fn edge(&mut self, (from, to): Edge) {
+        self.out[from as usize].push(to);
+    }
+
+    /// Sessions, real time, and reads after their writes.
+    fn in_any_case(&mut self) {
+        let txns = self.txns;
+        let mut last: WordMap<u32, u32> = WordMap::default();
+        for (txn, of) in (0..).zip(txns) {
+            if self.ask.axiom != Axiom::Serializable {
+                self.edge((self.snapshot(txn), self.commit(txn)));
+            }
+            for writer in of.reads.iter().filter_map(|(_, writer)| *writer) {
+                self.edge((self.commit(writer), self.snapshot(txn)));
+            }
+            if self.ask.time != Time::None
+                && let Some(before) = last.insert(of.session, txn)
+            {
+                self.edge((self.commit(before), self.snapshot(txn)));
+            }
+        }
+        if self.ask.time == Time::Real {
+            self.real_time();
+        }
+    }
+
+    fn real_time(&mut self) {
+        let count = self.txns.len() as u32;
+        let mut graph = GraphBuilder::new(count);
+        let times: Vec<Times> = self.txns.iter().map(|txn| txn.times).collect();
+        realtime(&mut graph, &times);
+        let graph = graph.build();
+        // Relays become nodes behind the others.
+        let first = self.nodes;
+        self.nodes += graph.nodes() - count;
+        self.out.resize(self.nodes as usize, Vec::new());
+        for node in 0..graph.nodes() {
+            for (target, _) in graph.edges_of(node) {
+                let from = if node < count { self.commit(node) } else { first + node - count };
+                let to =
+                    if target < count { self.snapshot(target) } else { first + target - count };
+                self.edge((from, to));
+            }
+        }
+    }
+
+    /// Who wrote and read each key, and that who read the initial version precedes all writers.
+    fn keys(&mut self) -> Keys {
+        let mut keys = Keys::default();
+        for (txn, of) in (0..).zip(self.txns) {
+            of.writes.iter().for_each(|key| keys.entry(*key).or_default().push((txn, Vec::new())));
+        }
+        for (txn, of) in (0..).zip(self.txns) {
+            for (key, writer) in &of.reads {
+                let Some(writers) = keys.get_mut(key) else { continue };
+                match writer {
+                    None => {
+                        let missed: Vec<u32> =
+                            writers.iter().map(|(w, _)| *w).filter(|w| *w != txn).collect();
+                        for writer in missed {
+                            self.edge((self.snapshot(txn), self.commit(writer)));
+                        }
+                    }
+                    Some(writer) => {
+                        if let Ok(at) = writers.binary_search_by_key(writer, |(w, _)| *w)
+                            && writers[at].1.last() != Some(&txn)
+                        {
+                            writers[at].1.push(txn);
+                        }
+                    }
+                }
+            }
+        }
+        keys
+    }
+
+    /// Calls `each` for what follows if the first writer of a key comes before the second.
+    fn way(&self, (first, readers): &Writer, second: u32, mut each: impl FnMut(Edge)) {
+        each(match self.ask.axiom {
+            Axiom::Serializable => (*first, second),
+            Axiom::Snapshot => (self.commit(*first), self.snapshot(second)),
+            Axiom::Prefix => (self.commit(*first), self.commit(second)),
+        });
+        for reader in readers.iter().filter(|reader| **reader != second) {
+            each((self.snapshot(*reader), self.commit(second)));
+        }
+    }
+
+    fn run(&mut self, keys: &Keys, budget: &dyn Budget) -> Result<bool, Exhausted> {
+        let sparing = Sparing::new(budget);
+        let mut pairs: Option<Vec<Choice>> = None;
+        while let Some(room) = self.room(budget) {
+            let Some(closure) = Closure::new(&self.out) else { return Ok(false) };
+            sparing.step(self.nodes as usize * self.nodes as usize / 64, room)?;
+            let before = pairs.as_ref().map(Vec::len);
+            let kept = match pairs.take() {
+                None => self.pairs(keys, Some(&closure), &sparing)?,
+                Some(pairs) => self.prune(&closure, pairs),
+            };
+            let Some(kept) = kept else { return Ok(false) };
+            let done = kept.is_empty() || before == Some(kept.len());
+            pairs = Some(kept);
+            if done {
+                break;
+            }
+        }
+        let pairs = match pairs {
+            Some(pairs) => pairs,
+            None => self.pairs(keys, None, &sparing)?.unwrap_or_default(),
+        };
+        self.search(&pairs, &sparing)
+    }
+
+    /// Bytes of a closure, if there is room for one.
+    fn room(&self, budget: &dyn Budget) -> Option<usize> {
+        let bytes = Closure::bytes(self.nodes as usize);
+        (bytes <= CLOSURE_BYTES_MAX && budget.room(bytes).is_none()).then_some(bytes)
+    }
+
+    /// A choice for each two transactions that wrote a key in common, but for what can go one way only, which is made at once;
+    /// nothing if one can go neither way.
+    fn pairs(
+        &mut self,
+        keys: &Keys,
+        closure: Option<&Closure>,
+        sparing: &Sparing<'_>,
+    ) -> Result<Option<Vec<Choice>>, Exhausted> {
+        let mut by_key: Vec<(&u32, &Vec<Writer>)> = keys.iter().collect();
+        by_key.sort_unstable_by_key(|(key, _)| **key);
+        let mut at: WordMap<(u32, u32), usize> = WordMap::default();
+        let mut pairs: Vec<Choice> = Vec::new();
+        let mut forced: Vec<Edge> = Vec::new();
+        for writers in by_key.into_iter().map(|(_, writers)| writers) {
+            for (place, first) in writers.iter().enumerate() {
+                sparing.step(writers.len() - place, pairs.len() * PAIR_BYTES)?;
+                for second in &writers[place + 1..] {
+                    match closure.map_or([false; 2], |closure| self.closes(closure, first, second))
+                    {
+                        [true, true] => return Ok(None),
+                        [false, true] => self.way(first, second.0, |edge| forced.push(edge)),
+                        [true, false] => self.way(second, first.0, |edge| forced.push(edge)),
+                        [false, false] => {
+                            let next = pairs.len();
+                            let pair = *at.entry((first.0, second.0)).or_insert(next);
+                            if pair == next {
+                                let guess = (self.commit(first.0), self.commit(second.0));
+                                pairs.push(Choice { guess, ..Choice::default() });
+                            }
+                            let [there, back] = &mut pairs[pair].ways;
+                            self.way(first, second.0, |edge| there.push(edge));
+                            self.way(second, first.0, |edge| back.push(edge));
+                        }
+                    }
+                    for edge in forced.drain(..) {
+                        if !closure.is_some_and(|closure| closure.leads(edge.0, edge.1)) {
+                            self.edge(edge);
+                        }
+                    }
+                }
+            }
+        }
+        Ok(Some(pairs))
+    }
+
+    /// Of each way, whether it closes a circle.
+    fn closes(&self, closure: &Closure, first: &Writer, second: &Writer) -> [bool; 2] {
+        [(first, second), (second, first)].map(|(first, second)| {
+            let mut closes = false;
+            self.way(first, second.0, |(a, b)| closes |= a == b || closure.leads(b, a));
+            closes
+        })
+    }
+
+    /// Makes choices that can go one way only; nothing if there is one that can go neither.
+    fn prune(&mut self, closure: &Closure, mut pairs: Vec<Choice>) -> Option<Vec<Choice>> {
+        let mut right = true;
+        let out = &mut self.out;
+        pairs.retain(|pair| {
+            let closes = |way: &Vec<Edge>| way.iter().any(|(a, b)| a == b || closure.leads(*b, *a));
+            let forced = match pair.ways.each_ref().map(closes) {
+                [false, false] => return true,
+                [true, false] => &pair.ways[1],
+                [false, true] => &pair.ways[0],
+                [true, true] => {
+                    right = false;
+                    return true;
+                }
+            };
+            for (from, to) in forced.iter().filter(|(from, to)| !closure.leads(*from, *to)) {
+                out[*from as usize].push(*to);
+            }
+            false
+        });
+        right.then_some(pairs)
+    }
+
+    /// Makes the choices that are left.
+    fn search(&self, pairs: &[Choice], sparing: &Sparing<'_>) -> Result<bool, Exhausted> {
+        let Some(order) = sorted(&self.out) else { return Ok(false) };
+        let mut graph = Acyclic::in_order(&order);
+        for (from, targets) in (0..).zip(&self.out) {
+            for to in targets {
+                if graph.add(from, *to, ALWAYS).is_err() {
+                    return Ok(false);
+                }
+            }
+        }
+        Solver::new(graph, pairs).solve(sparing)
+    }
+}
+
+/// Bytes of a closure, at most; of larger graphs nothing is known before the search.
+const CLOSURE_BYTES_MAX: usize = 1 << 28;
+
+/// About what a choice takes.
+const PAIR_BYTES: usize = 160;

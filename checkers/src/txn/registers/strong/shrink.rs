@@ -1,0 +1,50 @@
+//! Which transactions suffice to break a level.
+//!
+//! A part of a history has every level that the whole has: reads of what is left out are left out too. So what is broken stays
+//! broken while transactions are taken away that are not needed, many at a time and then fewer (A. Zeller & R. Hildebrandt,
+//! *Simplifying and Isolating Failure-Inducing Input*, IEEE TSE 28(2), 2002).
+
+use super::problem::{Answer, Ask, Txn, decide};
+use crate::budget::Budget;
+
+/// Decisions that are made at most.
+const DECISIONS_MAX: u32 = 2_000;
+
+/// Transactions that break it, by number: as few as could be found within the budget.
+pub(super) fn shrink(txns: &[Txn], ask: Ask, budget: &dyn Budget) -> Vec<u32> {
+    let mut kept: Vec<u32> = (0..txns.len() as u32).collect();
+    let mut size = kept.len().div_ceil(2);
+    let mut left = DECISIONS_MAX;
+    while size > 0 {
+        let mut at = 0;
+        while at < kept.len() {
+            if left == 0 || budget.spent(0).is_some() {
+                return kept;
+            }
+            left -= 1;
+            let end = (at + size).min(kept.len());
+            let rest = [&kept[..at], &kept[end..]].concat();
+            if decide(&part(txns, &rest), ask, budget) == Answer::Broken {
+                kept = rest;
+            } else {
+                at = end;
+            }
+        }
+        size /= 2;
+    }
+    kept
+}
+
+/// Some of the transactions, with reads of each other and of the initial versions alone.
+fn part(txns: &[Txn], kept: &[u32]) -> Vec<Txn> {
+    let number = |txn: u32| kept.binary_search(&txn).ok().map(|at| at as u32);
+    let read = |(key, writer): &(u32, Option<u32>)| match writer {
+        None => Some((*key, None)),
+        Some(writer) => number(*writer).map(|writer| (*key, Some(writer))),
+    };
+    let part = kept.iter().map(|at| {
+        let txn = &txns[*at as usize];
+        Txn { reads: txn.reads.iter().filter_map(read).collect(), ..txn.clone() }
+    });
+    part.collect()
+}

@@ -1,0 +1,332 @@
+//! Which of two came first, for many pairs at once, so that no circle arises.
+//!
+//! A choice is a variable; either way it goes, edges follow. The search is conflict-driven: it guesses as the order of the
+//! graph stands, and when edges close a circle, learns that not all choices on it can be as they are (J. Marques-Silva &
+//! K. Sakallah, *GRASP*, IEEE Trans. Computers 48(5), 1999; M. Moskewicz et al., *Chaff*, DAC 2001). That circles of a growing
+//! graph are found as edges come is what makes it one solver rather than two.
+
+use super::acyclic::Acyclic;
+use crate::budget::{Exhausted, Sparing};
+
+/// An edge that a choice makes.
+pub(super) type Edge = (u32, u32);
+
+/// A choice: the edges of one way and of the other.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Choice {
+    /// Whose order decides which way is tried first: if the first node stands before the second, the first way.
+    pub guess: (u32, u32),
+    pub ways: [Vec<Edge>; 2],
+}
+
+/// Variable and way: `2 × variable + way`.
+type Literal = u32;
+
+const fn not(literal: Literal) -> Literal {
+    literal ^ 1
+}
+
+const fn variable(literal: Literal) -> usize {
+    (literal >> 1) as usize
+}
+
+/// What led to an assignment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reason {
+    Decision,
+    Clause(u32),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Assigned {
+    level: u32,
+    reason: Reason,
+}
+
+pub(super) struct Solver<'a> {
+    graph: Acyclic,
+    choices: &'a [Choice],
+    /// By literal: whether it holds.
+    holds: Vec<bool>,
+    assigned: Vec<Assigned>,
+    trail: Vec<Literal>,
+    /// Literals of the trail whose consequences are drawn.
+    drawn: usize,
+    /// By level: lengths of trail and graph when it began.
+    levels: Vec<(usize, usize)>,
+    clauses: Vec<Vec<Literal>>,
+    /// By literal: clauses that look at it.
+    watches: Vec<Vec<u32>>,
+    /// By variable: how often it had a part in conflicts lately.
+    activity: Vec<f64>,
+    bump: f64,
+    /// Variables in a heap by activity, some of them assigned.
+    heap: std::collections::BinaryHeap<(Ranked, u32)>,
+    seen: Vec<bool>,
+}
+
+/// An activity, which is never not a number.
+#[derive(Clone, Copy, PartialEq)]
+struct Ranked(f64);
+
+impl Eq for Ranked {}
+
+impl PartialOrd for Ranked {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Ranked {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.0.total_cmp(&other.0)
+    }
+}
+
+impl<'a> Solver<'a> {
+    /// Over a graph that has what holds in any case.
+    pub fn new(graph: Acyclic, choices: &'a [Choice]) -> Self {
+        let count = choices.len();
+        Self {
+            graph,
+            choices,
+            holds: vec![false; 2 * count],
+            assigned: vec![Assigned { level: 0, reason: Reason::Decision }; count],
+            trail: Vec::new(),
+            drawn: 0,
+            levels: Vec::new(),
+            clauses: Vec::new(),
+            watches: vec![Vec::new(); 2 * count],
+            activity: vec![0.0; count],
+            bump: 1.0,
+            heap: (0..count as u32).map(|v| (Ranked(0.0), v)).collect(),
+            seen: vec![false; count],
+        }
+    }
+
+    /// Whether all choices can be made.
+    ///
+    /// # Errors
+    /// If the budget ended before that was known.
+    pub fn solve(mut self, budget: &Sparing<'_>) -> Result<bool, Exhausted> {
+        let mut work = self.graph.work;
+        loop {
+            let conflict = self.propagate();
+            budget.step(1 + (self.graph.work - work) as usize, self.bytes())?;
+            work = self.graph.work;
+            match conflict {
+                Some(conflict) if self.levels.is_empty() => {
+                    debug_assert!(!conflict.is_empty() || self.levels.is_empty());
+                    return Ok(false);
+                }
+                Some(conflict) => {
+                    if !self.learn(conflict) {
+                        return Ok(false);
+                    }
+                }
+                None => match self.next() {
+                    Some(literal) => {
+                        self.levels.push((self.trail.len(), self.graph.len()));
+                        self.assign(literal, Reason::Decision);
+                    }
+                    None => return Ok(true),
+                },
+            }
+        }
+    }
+
+    /// About the memory of what was learnt.
+    fn bytes(&self) -> usize {
+        self.clauses.len() * 64
+    }
+
+    fn is_assigned(&self, variable: usize) -> bool {
+        self.holds[2 * variable] || self.holds[2 * variable + 1]
+    }
+
+    fn assign(&mut self, literal: Literal, reason: Reason) {
+        debug_assert!(!self.is_assigned(variable(literal)));
+        self.holds[literal as usize] = true;
+        let level = self.levels.len() as u32;
+        self.assigned[variable(literal)] = Assigned { level, reason };
+        self.trail.push(literal);
+    }
+
+    /// The next guess.
+    fn next(&mut self) -> Option<Literal> {
+        while let Some((Ranked(rank), variable)) = self.heap.pop() {
+            let at = variable as usize;
+            // Of entries that are out of date another one is there.
+            if self.is_assigned(at) || rank < self.activity[at] {
+                continue;
+            }
+            let (first, second) = self.choices[at].guess;
+            let way = u32::from(self.graph.place(first) > self.graph.place(second));
+            return Some(2 * variable + way);
+        }
+        None
+    }
+
+    /// Draws consequences; literals that hold and cannot all, if so.
+    fn propagate(&mut self) -> Option<Vec<Literal>> {
+        while let Some(literal) = self.trail.get(self.drawn).copied() {
+            self.drawn += 1;
+            let choices = self.choices;
+            for (from, to) in &choices[variable(literal)].ways[(literal & 1) as usize] {
+                if let Err(mut tags) = self.graph.add(*from, *to, literal) {
+                    tags.push(literal);
+                    tags.sort_unstable();
+                    tags.dedup();
+                    return Some(tags);
+                }
+            }
+            if let Some(clause) = self.watch(literal) {
+                return Some(self.clauses[clause as usize].iter().map(|l| not(*l)).collect());
+            }
+        }
+        None
+    }
+
+    /// Looks at clauses whose watched literal became false since `literal` holds; one that cannot hold any more, if so.
+    fn watch(&mut self, literal: Literal) -> Option<u32> {
+        let false_one = not(literal);
+        let mut watching = std::mem::take(&mut self.watches[false_one as usize]);
+        let (mut kept, mut conflict) = (0, None);
+        for at in 0..watching.len() {
+            let name = watching[at];
+            if conflict.is_some() {
+                watching[kept] = name;
+                kept += 1;
+                continue;
+            }
+            let clause = &mut self.clauses[name as usize];
+            if clause[0] == false_one {
+                clause.swap(0, 1);
+            }
+            if self.holds[clause[0] as usize] {
+                watching[kept] = name;
+                kept += 1;
+                continue;
+            }
+            let other = (2..clause.len()).find(|at| !self.holds[not(clause[*at]) as usize]);
+            if let Some(other) = other {
+                clause.swap(1, other);
+                let watched = clause[1];
+                self.watches[watched as usize].push(name);
+                continue;
+            }
+            watching[kept] = name;
+            kept += 1;
+            let first = clause[0];
+            if self.holds[not(first) as usize] {
+                conflict = Some(name);
+            } else {
+                self.assign(first, Reason::Clause(name));
+            }
+        }
+        watching.truncate(kept);
+        self.watches[false_one as usize] = watching;
+        conflict
+    }
+
+    /// Learns from literals that hold and cannot all, and goes back; false if nothing can be right.
+    fn learn(&mut self, conflict: Vec<Literal>) -> bool {
+        let top = conflict.iter().map(|l| self.assigned[variable(*l)].level).max().unwrap_or(0);
+        if top == 0 {
+            return false;
+        }
+        self.back_to(top);
+        let (learnt, level) = self.analyse(conflict);
+        self.back_to(level);
+        self.bump /= 0.95;
+        let first = learnt[0];
+        if learnt.len() == 1 {
+            self.assign(first, Reason::Decision);
+        } else {
+            let name = self.clauses.len() as u32;
+            self.watches[learnt[0] as usize].push(name);
+            self.watches[learnt[1] as usize].push(name);
+            self.clauses.push(learnt);
+            self.assign(first, Reason::Clause(name));
+        }
+        true
+    }
+
+    /// The clause of the first unique implication point, that literal first and one of the next level second; and that level.
+    fn analyse(&mut self, conflict: Vec<Literal>) -> (Vec<Literal>, u32) {
+        let current = self.levels.len() as u32;
+        let mut learnt = vec![0];
+        let (mut open, mut at, mut touched) = (0, self.trail.len(), Vec::new());
+        let mut because = conflict;
+        loop {
+            for literal in because {
+                let v = variable(literal);
+                let level = self.assigned[v].level;
+                if std::mem::replace(&mut self.seen[v], true) || level == 0 {
+                    touched.push(v);
+                    continue;
+                }
+                touched.push(v);
+                self.raise(v);
+                if level == current {
+                    open += 1;
+                } else {
+                    learnt.push(not(literal));
+                }
+            }
+            let literal = loop {
+                at -= 1;
+                let literal = self.trail[at];
+                if self.seen[variable(literal)] {
+                    break literal;
+                }
+            };
+            open -= 1;
+            if open == 0 {
+                learnt[0] = not(literal);
+                break;
+            }
+            because = match self.assigned[variable(literal)].reason {
+                Reason::Clause(name) => {
+                    let clause = self.clauses[name as usize].iter();
+                    clause.filter(|l| **l != literal).map(|l| not(*l)).collect()
+                }
+                Reason::Decision => Vec::new(),
+            };
+        }
+        touched.into_iter().for_each(|v| self.seen[v] = false);
+        let level = |l: &Literal| self.assigned[variable(*l)].level;
+        let second = (1..learnt.len()).max_by_key(|at| level(&learnt[*at]));
+        let back = second.map_or(0, |at| level(&learnt[at]));
+        if let Some(at) = second {
+            learnt.swap(1, at);
+        }
+        (learnt, back)
+    }
+
+    fn raise(&mut self, variable: usize) {
+        /// Beyond this all are made small again.
+        const LARGE: f64 = 1e100;
+
+        self.activity[variable] += self.bump;
+        if self.activity[variable] > LARGE {
+            self.activity.iter_mut().for_each(|activity| *activity /= LARGE);
+            self.bump /= LARGE;
+            let all = self.activity.iter().enumerate();
+            self.heap = all.map(|(v, activity)| (Ranked(*activity), v as u32)).collect();
+        }
+        self.heap.push((Ranked(self.activity[variable]), variable as u32));
+    }
+
+    fn back_to(&mut self, level: u32) {
+        let Some((trail, graph)) = self.levels.get(level as usize).copied() else { return };
+        for literal in self.trail.drain(trail..) {
+            self.holds[literal as usize] = false;
+            let variable = variable(literal);
+            self.heap.push((Ranked(self.activity[variable]), variable as u32));
+        }
+        self.drawn = self.drawn.min(trail);
+        self.levels.truncate(level as usize);
+        self.graph.shrink(graph);
+    }
+}
