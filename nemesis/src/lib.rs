@@ -108,6 +108,9 @@ pub fn is_simulated(kind: &str) -> bool {
             | "disk-slow"
             | "disk-error"
             | "disk-full"
+            | "disk-stall"
+            | "disk-read"
+            | "disk-torn"
             | "membership"
     )
 }

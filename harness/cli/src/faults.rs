@@ -85,7 +85,7 @@ mod tests {
         check("partition", "local", 1, Err("at least two nodes"));
         check("disk-flip", "local", 2, Err("harms a minority, and 2 nodes have none"));
         check("disk-stall", "local", 1, Ok(&["disk-stall"]));
-        check("disk-stall", "sim", 5, Err("does not exist in virtual time"));
+        check("disk-flip", "sim", 5, Err("does not exist in virtual time"));
         check("membership", "sim", 5, Ok(&["membership"]));
         check("membership", "local", 5, Err("exists in virtual time only"));
         check("disk-flap", "local", 5, Err("disk-flap"));

@@ -173,7 +173,7 @@ impl State {
     fn can_write(&self) -> io::Result<()> {
         self.works()?;
         match self.trouble {
-            Some(Trouble::WriteError) => Err(broken()),
+            Some(Trouble::WriteError | Trouble::TornWrite) => Err(broken()),
             Some(Trouble::Full) => Err(io::ErrorKind::StorageFull.into()),
             _ => Ok(()),
         }
@@ -233,6 +233,10 @@ impl Disk for SimDisk {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         let state = self.0.borrow();
         state.works()?;
+        // What a process has just written it need not read from the disk; what it finds at its start it must.
+        if state.trouble == Some(Trouble::ReadError) {
+            return Err(broken());
+        }
         Ok(state.contents[state.find(path)?].bytes.clone())
     }
 
@@ -262,6 +266,10 @@ impl Disk for SimDisk {
 
     fn append(&self, file: &mut usize, bytes: &[u8]) -> io::Result<()> {
         let state = &mut *self.0.borrow_mut();
+        if state.trouble == Some(Trouble::TornWrite) {
+            state.works()?;
+            state.contents[*file].bytes.extend_from_slice(&bytes[..bytes.len() / 2]);
+        }
         state.can_write()?;
         state.contents[*file].bytes.extend_from_slice(bytes);
         Ok(())
@@ -382,7 +390,12 @@ mod tests {
         disk.set_trouble(Some(Trouble::SyncError));
         disk.append(&mut file, b"2").unwrap();
         disk.sync(&file).unwrap_err();
+        disk.set_trouble(Some(Trouble::TornWrite));
+        disk.append(&mut file, b"3456").unwrap_err();
+        disk.set_trouble(Some(Trouble::ReadError));
+        disk.read(Path::new("/d/a")).unwrap_err();
         disk.set_trouble(None);
+        assert_eq!(disk.read(Path::new("/d/a")).unwrap(), b"1234", "half of it was written");
         disk.set_trip(Some(Trip::Sync));
         disk.sync(&file).unwrap_err();
         assert!(disk.is_dark());

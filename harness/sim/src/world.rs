@@ -36,6 +36,8 @@ const LATE: std::ops::Range<u64> = 2 * MS..50 * MS;
 /// A sync's usual time, and that of a slow one.
 const SYNC: std::ops::Range<u64> = MS / 5..2 * MS;
 const SLOW_SYNC: std::ops::Range<u64> = 2 * MS..60 * MS;
+/// How often a sync that stalls is looked at.
+const STALL: u64 = 5 * MS;
 /// How far a clock jumps.
 const JUMP: std::ops::Range<u64> = 10 * MS..2_000 * MS;
 /// A life that has not ended by then is stuck in the harness; virtual time after the faults' end.
@@ -294,11 +296,7 @@ impl<'a, P: Simulated> Sim<'a, P> {
                 self.message(usize::from(from), usize::from(to), sent, message);
             }
             Event::Timer { node, life } => self.timer(usize::from(node), life),
-            Event::Synced { node, life } => {
-                if self.nodes[usize::from(node)].life == life {
-                    self.arrive(usize::from(node), Arrival::Synced);
-                }
-            }
+            Event::Synced { node, life } => self.sync_ends(usize::from(node), life),
             Event::Request { node, life, caller, request } => {
                 self.print(2, u64::from(node));
                 if self.nodes[usize::from(node)].life == life {
@@ -359,6 +357,19 @@ impl<'a, P: Simulated> Sim<'a, P> {
             process.armed_at = u64::MAX;
             self.arrive(node, Arrival::Timer);
         }
+    }
+
+    /// A sync ends, unless its disk stalls: then it is looked at again.
+    fn sync_ends(&mut self, node: usize, life: u32) {
+        if self.nodes[node].life != life {
+            return;
+        }
+        if self.nodes[node].disk.trouble() == Some(keelhaul_nemesis::Trouble::Stall) {
+            let event = Event::Synced { node: node as u8, life };
+            self.queue.push(self.now + STALL, event);
+            return;
+        }
+        self.arrive(node, Arrival::Synced);
     }
 
     /// Something reaches a node's process, if there is one, now or when it goes on.
