@@ -111,6 +111,11 @@ pub fn is_simulated(kind: &str) -> bool {
             | "disk-stall"
             | "disk-read"
             | "disk-torn"
+            | "delay"
+            | "loss"
+            | "duplicate"
+            | "reorder"
+            | "corrupt"
             | "membership"
     )
 }

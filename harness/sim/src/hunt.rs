@@ -243,6 +243,8 @@ fn aim(schedule: &mut Schedule, rng: &mut ChaCha8Rng) {
 fn retarget(spec: &mut Spec, to: Target) {
     if let Spec::Partition { shape, .. } = spec {
         *shape = keelhaul_nemesis::Shape::Leader;
+    } else if let Spec::Links(links) = spec {
+        links.shape = keelhaul_nemesis::Shape::Leader;
     } else if let Some(target) = spec.target_mut() {
         *target = to;
     }

@@ -22,10 +22,12 @@
 //! A node takes one input a step, and steps take no time. Connections between nodes do not break: messages on them are lost one by one.
 //! A node that loses its disk entirely is not simulated: no protocol of ours promises anything to a voter that forgets.
 
+mod around;
 mod client;
 mod disk;
 mod hunt;
 mod life;
+mod links;
 mod nemesis;
 mod node;
 mod operator;

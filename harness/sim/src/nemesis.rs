@@ -8,15 +8,18 @@ use keelhaul_engine::interpreter::Completion;
 use keelhaul_engine::{Invocation, Outcome};
 use keelhaul_history::{NodeId, Value};
 use keelhaul_nemesis::{
-    Link, Moment, ScheduledFault, Shape, Spec, Target, label, links, names, reference,
+    Direction, Effect, Link, LinkSpec, Moment, ScheduledFault, Shape, Spec, Target, label, links,
+    names, reference,
 };
 use keelhaul_protocol::kv::Response;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
+use crate::around::Seen;
 use crate::disk::Trip;
+use crate::links::{Way, ways};
 use crate::system::Simulated;
-use crate::world::{Event, MS, Seen, Sim};
+use crate::world::{Event, MS, Sim};
 
 /// How long an operation of the nemesis takes that has nothing to wait for.
 const STEP: u64 = MS;
@@ -55,6 +58,8 @@ pub(crate) struct Struck {
     pub(crate) waits: u64,
     nodes: BTreeMap<u64, Vec<NodeId>>,
     links: BTreeMap<u64, BTreeSet<Link>>,
+    /// Links that are not cut, and what is done to them.
+    shaped: BTreeMap<u64, (BTreeSet<Link>, Effect)>,
     /// Torn cuts to come, by node.
     torn: BTreeMap<usize, u64>,
     /// What became of requests of an operator, by fault.
@@ -275,7 +280,13 @@ impl<P: Simulated> Sim<'_, P> {
     fn strike(&mut self, fault: usize, actor: Option<usize>) {
         let fault = self.plan.schedule.faults[fault].clone();
         let target = match &fault.spec {
-            Spec::Partition { .. } => return self.partition(&fault, actor),
+            Spec::Partition { shape, direction } => {
+                return self.strike_links(&fault, *shape, *direction, None, actor);
+            }
+            Spec::Links(spec) => {
+                let LinkSpec { effect, shape, direction } = *spec;
+                return self.strike_links(&fault, shape, direction, Some(effect), actor);
+            }
             Spec::Membership { ask } => return self.ask(&fault, *ask, actor),
             Spec::Kill { target } | Spec::Pause { target } | Spec::Power { target, .. } => *target,
             other => other.trouble().map_or(Target::One, |(target, _)| target),
@@ -316,8 +327,15 @@ impl<P: Simulated> Sim<'_, P> {
         self.nodes[node].disk.lose_power(torn.as_mut());
     }
 
-    fn partition(&mut self, fault: &ScheduledFault, actor: Option<usize>) {
-        let Spec::Partition { shape, direction } = fault.spec else { return };
+    /// Cuts links, or does something else to them.
+    fn strike_links(
+        &mut self,
+        fault: &ScheduledFault,
+        shape: Shape,
+        direction: Direction,
+        effect: Option<Effect>,
+        actor: Option<usize>,
+    ) {
         let mut order = fault.order();
         let last = order.len() - 1;
         let (place, node) = match shape {
@@ -329,10 +347,15 @@ impl<P: Simulated> Sim<'_, P> {
             order.swap(place, found);
         }
         let links = links(shape, direction, &order);
-        self.set_cut(&links, true);
         let nodes: BTreeSet<NodeId> = links.iter().flat_map(|&(a, b)| [a, b]).collect();
-        self.nemesis.links.insert(fault.id, links);
-        let words = format!("partition: {}", label(shape, direction, &order));
+        if let Some(effect) = effect {
+            self.nemesis.shaped.insert(fault.id, (links, effect));
+            self.reckon_ways();
+        } else {
+            self.set_cut(&links, true);
+            self.nemesis.links.insert(fault.id, links);
+        }
+        let words = format!("{}: {}", fault.spec.kind(), label(shape, direction, &order));
         for node in &nodes {
             self.fault(at(*node), &words);
         }
@@ -348,8 +371,18 @@ impl<P: Simulated> Sim<'_, P> {
         }
     }
 
+    fn reckon_ways(&mut self) {
+        self.ways = ways(self.nodes.len(), self.nemesis.shaped.values());
+    }
+
     fn heal(&mut self, fault: usize) {
         let fault = self.plan.schedule.faults[fault].clone();
+        if let Some((links, _)) = self.nemesis.shaped.remove(&fault.id) {
+            self.reckon_ways();
+            let nodes: BTreeSet<NodeId> = links.iter().flat_map(|&(a, b)| [a, b]).collect();
+            let words = format!("no more {}", fault.spec.kind());
+            nodes.iter().for_each(|node| self.fault(at(*node), &words));
+        }
         if let Some(links) = self.nemesis.links.remove(&fault.id) {
             self.set_cut(&links, false);
             let nodes: BTreeSet<NodeId> = links.iter().flat_map(|&(a, b)| [a, b]).collect();
@@ -397,7 +430,13 @@ impl<P: Simulated> Sim<'_, P> {
                 return Err(format!("{node} is not struck"));
             }
         }
-        let open = |link: &&Link| self.cut[at(link.0) * self.nodes.len() + at(link.1)] == 0;
+        let index = |link: &Link| at(link.0) * self.nodes.len() + at(link.1);
+        if let Some((links, _)) = self.nemesis.shaped.get(&fault.id)
+            && let Some((from, to)) = links.iter().find(|l| self.ways[index(l)] == Way::default())
+        {
+            return Err(format!("nothing happens to messages from {from} to {to}"));
+        }
+        let open = |link: &&Link| self.cut[index(link)] == 0;
         match self.nemesis.links.get(&fault.id).and_then(|links| links.iter().find(open)) {
             Some((from, to)) => Err(format!("messages from {from} reach {to}")),
             None => Ok(()),

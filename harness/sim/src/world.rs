@@ -9,16 +9,15 @@ use keelhaul_engine::Invocation;
 use keelhaul_engine::generator::Boxed;
 use keelhaul_engine::interpreter::{Completion, Effects, Interpreter, Wake};
 use keelhaul_history::{Header, NodeId, Writer};
-use keelhaul_nemesis::Moment;
-use keelhaul_protocol::api::{self, Note, Vocabulary};
+use keelhaul_protocol::api;
 use keelhaul_protocol::kv::{Request, Response};
-use keelhaul_server::core::World;
-use keelhaul_server::storage::Command;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
+use crate::around::{Around, Seen, chance, delay};
 use crate::client::{LineId, OPERATOR, Sent, SimNet, Wires};
 use crate::disk::SimDisk;
+use crate::links::{self, Way};
 use crate::nemesis::Struck;
 use crate::node::{Arrival, Caller, Clock, Node};
 use crate::oracle::{Broken, Oracle};
@@ -26,13 +25,10 @@ use crate::plan::{SimPlan, stream};
 use crate::queue::Queue;
 use crate::states::{Abstract, IdentityHasher};
 use crate::system::Simulated;
-use crate::trace::{self, Happening, What};
+use crate::trace::{Happening, What};
 use crate::worker::Worker;
 
 pub(crate) const MS: u64 = 1_000_000;
-/// A message's usual delay, and that of one that is late.
-const DELAY: std::ops::Range<u64> = MS / 5..2 * MS;
-const LATE: std::ops::Range<u64> = 2 * MS..50 * MS;
 /// A sync's usual time, and that of a slow one.
 const SYNC: std::ops::Range<u64> = MS / 5..2 * MS;
 const SLOW_SYNC: std::ops::Range<u64> = 2 * MS..60 * MS;
@@ -68,74 +64,6 @@ pub(crate) enum Event<M> {
     Jump,
 }
 
-/// What surrounds a node while it acts.
-pub(crate) struct Around<'a, P: Simulated> {
-    node: usize,
-    now: u64,
-    queue: &'a mut Queue<Event<P::Message>>,
-    plan: &'a SimPlan,
-    rng: &'a mut ChaCha8Rng,
-    commands: &'a mut Vec<Command<P::Message>>,
-    trace: &'a mut Option<Vec<Happening>>,
-    seen: &'a mut Seen,
-}
-
-/// Moments that came about in the present step, for faults that are aimed at them.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Seen {
-    pub(crate) vote: bool,
-    pub(crate) elected: bool,
-    pub(crate) snapshot: bool,
-}
-
-/// Whether something happens that has these chances in a thousand.
-fn chance(rng: &mut ChaCha8Rng, per_mille: u16) -> bool {
-    per_mille > 0 && rng.random_range(0..1000) < per_mille
-}
-
-fn delay(rng: &mut ChaCha8Rng, late: u16) -> u64 {
-    let range = if chance(rng, late) { LATE } else { DELAY };
-    rng.random_range(range)
-}
-
-impl<P: Simulated> World<P::Message, Caller> for Around<'_, P> {
-    fn store(&mut self, command: Command<P::Message>) {
-        self.commands.push(command);
-    }
-
-    /// Messages are lost, doubled and late now and then, and overtake each other.
-    fn send(&mut self, to: api::NodeId, message: P::Message) {
-        self.seen.vote |= P::moment(&message) == Some(Moment::Vote);
-        self.seen.snapshot |= P::moment(&message) == Some(Moment::Snapshot);
-        let weather = &self.plan.weather;
-        if chance(self.rng, weather.lost) {
-            return;
-        }
-        let (from, to) = (self.node as u8, (to.0 - 1) as u8);
-        if chance(self.rng, weather.doubled) {
-            let at = self.now + self.rng.random_range(MS..100 * MS);
-            let message = message.clone();
-            self.queue.push(at, Event::Message { from, to, sent: self.now, message });
-        }
-        let at = self.now + delay(self.rng, weather.late);
-        self.queue.push(at, Event::Message { from, to, sent: self.now, message });
-    }
-
-    fn reply(&mut self, caller: Caller, response: Response) {
-        let at = self.now + delay(self.rng, self.plan.weather.late);
-        self.queue.push(at, Event::Reply { caller, response });
-    }
-
-    fn note(&mut self, note: Note<<P::Message as Vocabulary>::Era>) {
-        self.seen.elected |= matches!(note, Note::Leading(_));
-        if let Some(trace) = self.trace {
-            let node = self.node as u16 + 1;
-            let what = What::Note { node, text: trace::words(note) };
-            trace.push(Happening { at_ns: self.now, what });
-        }
-    }
-}
-
 /// Figures of a life.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Figures {
@@ -161,6 +89,8 @@ pub(crate) struct Sim<'a, P: Simulated> {
     pub(crate) nodes: Vec<Node<P>>,
     /// How many faults cut each way, `from * nodes + to`.
     pub(crate) cut: Vec<u16>,
+    /// What faults do to each way otherwise.
+    pub(crate) ways: Vec<Way>,
     /// Chances of network and disks, and of all else.
     rng: ChaCha8Rng,
     pub(crate) chance: ChaCha8Rng,
@@ -223,6 +153,7 @@ impl<'a, P: Simulated> Sim<'a, P> {
                 .map(|_| Node::new(SimDisk::new(plan.medium), clock(&mut chance)))
                 .collect(),
             cut: vec![0; nodes * nodes],
+            ways: links::ways(nodes, std::iter::empty()),
             rng: stream(plan.seed, "network"),
             chance,
             wires,
@@ -401,6 +332,7 @@ impl<'a, P: Simulated> Sim<'a, P> {
 
     /// Lets a node decide on what has reached it, and carries out what it wants.
     fn advance(&mut self, node: usize) {
+        let nodes = self.nodes.len();
         let state = &mut self.nodes[node];
         let Some(process) = &mut state.process else { return };
         let local = api::Nanos(state.clock.local(self.now));
@@ -426,6 +358,7 @@ impl<'a, P: Simulated> Sim<'a, P> {
             commands: &mut process.commands,
             trace: &mut self.trace,
             seen: &mut self.seen,
+            ways: &self.ways[node * nodes..(node + 1) * nodes],
         };
         process.core.carry_out(&mut around);
         if let Some(due) = process.core.timer() {

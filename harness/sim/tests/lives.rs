@@ -50,7 +50,7 @@ fn correct_nodes_live_well_under_every_fault() {
         assert!(judged.checks.iter().all(|check| check.verdict != Verdict::Unknown));
         kinds.extend(judged.faults.iter().filter(|f| f.effective > 0).map(|f| f.kind.clone()));
     }
-    assert_eq!(kinds.len(), 11, "every kind was in effect: {kinds:?}");
+    assert_eq!(kinds.len(), 16, "every kind was in effect: {kinds:?}");
 }
 
 #[test]
