@@ -150,7 +150,7 @@ pub struct RunArgs {
     /// How long a client waits for an answer, in seconds; then nobody knows what became of the operation
     #[arg(long, default_value = "1", value_name = "SECONDS")]
     pub op_timeout: String,
-    /// How reads are served: `index` or `lease` by raft, `linearizable` or `serializable` by etcd
+    /// How reads are served: `index` or `lease` by raft and paxos, `synced` or `local` by zab, `linearizable` or `serializable` by etcd
     #[arg(long, value_name = "KIND")]
     pub read: Option<String>,
     /// Whether the workload `lock` passes fencing tokens to what a lock guards: `fenced`, by default, or `unfenced`

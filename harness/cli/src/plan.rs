@@ -318,6 +318,9 @@ fn simulated(
     seed: u64,
 ) -> Result<Option<Simulated>, Failure> {
     match (env, store) {
+        ("sim", _) if read == Some("local") => {
+            Err(Failure::usage("local reads are not simulated: they need --env local, ssh or vm"))
+        }
         ("sim", store) if registry::is_own(store) => {
             let mut weather = Weather::draw(seed);
             if read == Some("lease") {

@@ -27,6 +27,7 @@ pub const STORES: &[Choice] = &[
         "our own Raft: a key-value store with client sessions, a write-ahead log and snapshots",
     ),
     choice("paxos", "our own Multi-Paxos: the same store, its commands chosen slot by slot"),
+    choice("zab", "our own Zab, ZooKeeper's protocol: the same store, read at any node"),
     choice("etcd", "etcd, from Debian's etcd-server package"),
 ];
 
@@ -155,6 +156,14 @@ const OWN_READS: &[Choice] = &[
     choice("lease", "a leader answers alone while a quorum has promised to elect nobody else"),
 ];
 
+const ZAB_READS: &[Choice] = &[
+    choice(
+        "synced",
+        "a node asks its leader how far it must be, and the leader asks a quorum whether it leads still",
+    ),
+    choice("local", "whatever the node at hand has: sequentially consistent, not linearizable"),
+];
+
 const ETCD_READS: &[Choice] = &[
     choice("linearizable", "as of a moment between question and answer"),
     choice("serializable", "whatever the node at hand has"),
@@ -164,6 +173,7 @@ const ETCD_READS: &[Choice] = &[
 pub fn reads(store: &str) -> &'static [Choice] {
     match store {
         "raft" | "paxos" => OWN_READS,
+        "zab" => ZAB_READS,
         "etcd" => ETCD_READS,
         _ => &[],
     }

@@ -163,6 +163,7 @@ impl Hunt {
             }
         };
         plan.system = self.system;
+        plan.lease_reads &= self.system.has_leases();
         plan
     }
 }

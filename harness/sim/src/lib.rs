@@ -43,6 +43,7 @@ mod system;
 mod trace;
 mod worker;
 mod world;
+mod zab;
 
 pub use disk::Medium;
 pub use hunt::{Found, Guidance, Hunt, Hunted, Tally, draw};

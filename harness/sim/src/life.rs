@@ -10,7 +10,7 @@ use keelhaul_engine::generator::{
 use keelhaul_history::import::{self, Format};
 use keelhaul_history::{Header, NodeId};
 use keelhaul_nemesis::{generator, recovery};
-use keelhaul_protocol::{paxos, raft};
+use keelhaul_protocol::{paxos, raft, zab};
 use keelhaul_workloads::{RegisterOptions, Workload, register};
 
 use crate::oracle::Broken;
@@ -108,6 +108,10 @@ pub fn live_as(plan: &SimPlan, header: &Header, recorded: bool, states: &mut Sta
         System::Paxos(mutant) => {
             let work = generators(plan);
             Sim::<paxos::Replica>::new(plan, mutant, work, header, recorded, states).live()
+        }
+        System::Zab(mutant) => {
+            let work = generators(plan);
+            Sim::<zab::Replica>::new(plan, mutant, work, header, recorded, states).live()
         }
     };
     let operations = left.invoked.into_iter().filter_map(|(at_ns, thread, op)| {

@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use keelhaul_nemesis::Moment;
 use keelhaul_protocol::api::{Effect, Nanos, NodeId, Stored, Vocabulary};
-use keelhaul_protocol::{self as protocol, paxos, raft};
+use keelhaul_protocol::{self as protocol, paxos, raft, zab};
 use keelhaul_server::Protocol;
 use rand_chacha::ChaCha8Rng;
 
@@ -26,6 +26,8 @@ pub enum System {
     Raft(Option<raft::Mutant>),
     /// Multi-Paxos.
     Paxos(Option<paxos::Mutant>),
+    /// Zab.
+    Zab(Option<zab::Mutant>),
 }
 
 impl System {
@@ -40,6 +42,7 @@ impl System {
         Ok(match store {
             "raft" => Some(Self::Raft(mutant.map(raft::Mutant::from_str).transpose()?)),
             "paxos" => Some(Self::Paxos(mutant.map(paxos::Mutant::from_str).transpose()?)),
+            "zab" => Some(Self::Zab(mutant.map(zab::Mutant::from_str).transpose()?)),
             _ => None,
         })
     }
@@ -50,6 +53,7 @@ impl System {
         match self {
             Self::Raft(_) => "raft",
             Self::Paxos(_) => "paxos",
+            Self::Zab(_) => "zab",
         }
     }
 
@@ -59,7 +63,14 @@ impl System {
         match self {
             Self::Raft(mutant) => mutant.map(raft::Mutant::name),
             Self::Paxos(mutant) => mutant.map(paxos::Mutant::name),
+            Self::Zab(mutant) => mutant.map(zab::Mutant::name),
         }
+    }
+
+    /// Whether its leaders can answer reads alone while they hold a lease.
+    #[must_use]
+    pub const fn has_leases(self) -> bool {
+        matches!(self, Self::Raft(_) | Self::Paxos(_))
     }
 }
 

@@ -6,6 +6,7 @@ use keelhaul_checkers::{Unlimited, Verdict};
 use keelhaul_nemesis::{KINDS, Schedule, ScheduleOptions, is_simulated};
 use keelhaul_protocol::paxos;
 use keelhaul_protocol::raft::Mutant;
+use keelhaul_protocol::zab;
 use keelhaul_sim::{
     Guidance, Hunt, SimPlan, States, System, What, Work, draw, judgement, live, shrink, stream,
     violation,
@@ -84,6 +85,25 @@ fn plain_mistakes_of_paxos_are_found() {
     use paxos::Mutant::{FillWithNoop, HalfIsQuorum, SkipHoles};
     for mutant in [FillWithNoop, HalfIsQuorum, SkipHoles] {
         let found = hunt_for(System::Paxos(Some(mutant)), Guidance::None, 60).found;
+        assert!(found.is_some(), "{mutant} lives");
+    }
+}
+
+#[test]
+fn correct_zab_lives_well_too() {
+    for seed in 200..215 {
+        let life = live(&short_of(System::Zab(None), seed), false, &mut States::default());
+        assert_eq!(violation(&life, &Unlimited), None, "seed {seed}");
+        let judged = judgement(&life, &Unlimited);
+        assert!(judged.operations > 30, "seed {seed}: {} operations", judged.operations);
+    }
+}
+
+#[test]
+fn plain_mistakes_of_zab_are_found() {
+    use zab::Mutant::{AckUnsynced, KeepTail, QuorumOffByOne, SameEpoch};
+    for mutant in [AckUnsynced, KeepTail, QuorumOffByOne, SameEpoch] {
+        let found = hunt_for(System::Zab(Some(mutant)), Guidance::None, 60).found;
         assert!(found.is_some(), "{mutant} lives");
     }
 }

@@ -13,5 +13,6 @@ pub mod mutant;
 pub mod paxos;
 pub mod placement;
 pub mod raft;
+pub mod zab;
 
 pub use mutant::Mutant;

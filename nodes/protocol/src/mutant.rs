@@ -11,7 +11,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use crate::{paxos, raft};
+use crate::{paxos, raft, zab};
 
 /// What is known of a mutant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub struct Info<M = Mutant> {
     pub mutant: M,
     /// What `--mutant` takes.
     pub name: &'static str,
-    /// Its number in the catalogue: R for Raft implementations, P for Paxos, S for sketches in teaching texts, E for equivalents.
+    /// Its number in the catalogue: R for Raft implementations, P for Paxos, Z for Zab, K for Kafka, S for sketches in teaching texts, E for equivalents.
     pub id: &'static str,
     /// What it does instead of the rule, and the rule.
     pub rule: &'static str,
@@ -233,13 +233,16 @@ pub enum Mutant {
     Raft(raft::Mutant),
     /// In Paxos.
     Paxos(paxos::Mutant),
+    /// In Zab.
+    Zab(zab::Mutant),
 }
 
 impl Mutant {
     /// Every row, by protocol.
     pub fn infos() -> impl Iterator<Item = Info> {
         let raft = raft::Mutant::infos().map(|info| info.of(Self::Raft));
-        raft.chain(paxos::Mutant::infos().map(|info| info.of(Self::Paxos)))
+        let paxos = paxos::Mutant::infos().map(|info| info.of(Self::Paxos));
+        raft.chain(paxos).chain(zab::Mutant::infos().map(|info| info.of(Self::Zab)))
     }
 
     /// All mistakes.
@@ -258,6 +261,7 @@ impl Mutant {
         match self {
             Self::Raft(mutant) => mutant.info().of(Self::Raft),
             Self::Paxos(mutant) => mutant.info().of(Self::Paxos),
+            Self::Zab(mutant) => mutant.info().of(Self::Zab),
         }
     }
 
@@ -273,6 +277,7 @@ impl Mutant {
         match self {
             Self::Raft(_) => "raft",
             Self::Paxos(_) => "paxos",
+            Self::Zab(_) => "zab",
         }
     }
 }

@@ -37,11 +37,13 @@ pub enum ProtocolKind {
     Raft,
     /// Multi-Paxos.
     Paxos,
+    /// Zab.
+    Zab,
 }
 
 impl ProtocolKind {
     /// Every one.
-    pub const ALL: [Self; 2] = [Self::Raft, Self::Paxos];
+    pub const ALL: [Self; 3] = [Self::Raft, Self::Paxos, Self::Zab];
 
     /// Its name, as on the command line.
     #[must_use]
@@ -49,6 +51,7 @@ impl ProtocolKind {
         match self {
             Self::Raft => "raft",
             Self::Paxos => "paxos",
+            Self::Zab => "zab",
         }
     }
 
@@ -63,6 +66,7 @@ impl ProtocolKind {
     pub const fn reads(self) -> &'static [Reads] {
         match self {
             Self::Raft | Self::Paxos => &[Reads::Quorum, Reads::Lease],
+            Self::Zab => &[Reads::Quorum, Reads::Local],
         }
     }
 }
@@ -287,7 +291,7 @@ impl Draft {
             let what = format!("--mutant {mutant}");
             return Err(ArgsError::NotOffered { protocol: protocol.as_str(), what });
         }
-        if self.voters.is_some() && protocol == ProtocolKind::Paxos {
+        if self.voters.is_some() && protocol != ProtocolKind::Raft {
             let what = "--voters: its members are fixed".to_owned();
             return Err(ArgsError::NotOffered { protocol: protocol.as_str(), what });
         }

@@ -38,6 +38,7 @@ pub mod storage;
 #[cfg(test)]
 mod tests;
 pub mod wire;
+mod zab;
 
 pub use args::{ProtocolKind, Reads, ServerArgs, Timing};
 pub use error::{ArgsError, ServerError};

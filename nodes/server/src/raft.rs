@@ -43,7 +43,7 @@ fn config(args: &ServerArgs) -> Config {
     config.lease_reads = args.reads == Reads::Lease;
     config.mutant = args.mutant.and_then(|mutant| match mutant {
         Mutant::Raft(mutant) => Some(mutant),
-        Mutant::Paxos(_) => None,
+        Mutant::Paxos(_) | Mutant::Zab(_) => None,
     });
     config
 }

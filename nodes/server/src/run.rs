@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use keelhaul_protocol::api::{NodeId, Stored, Vocabulary};
-use keelhaul_protocol::{paxos, raft};
+use keelhaul_protocol::{paxos, raft, zab};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
@@ -135,6 +135,7 @@ pub(crate) async fn serve(
     match args.protocol {
         ProtocolKind::Raft => host::<raft::Replica>(args, sockets, shutdown).await,
         ProtocolKind::Paxos => host::<paxos::Replica>(args, sockets, shutdown).await,
+        ProtocolKind::Zab => host::<zab::Replica>(args, sockets, shutdown).await,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Our own nodes, one replica each: Raft or Multi-Paxos, whose clients need not know which.
+//! Our own nodes, one replica each: Raft, Multi-Paxos or Zab, whose clients need not know which.
 //!
 //! # What is promised, and what is tested
 //!
@@ -13,6 +13,9 @@
 //! In frames over TCP, see `keelhaul_server::wire`. A client begins every operation at its own node. A node that does
 //! not lead says so and names the leader it knows, and the client goes there: nothing was sent twice then, for the
 //! answer is definite. Sending again, by contrast, happens only when an attempt may have been accepted.
+//!
+//! A follower of Zab takes requests itself. Its local reads are no more than sequentially consistent, and that for clients that stay with their
+//! nodes: ours do then.
 //!
 //! What an ending means is decided in one table: [`errors`].
 //!

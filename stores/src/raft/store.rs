@@ -28,7 +28,7 @@ const TIMING: Timing = Timing { election_ms: Some((250, 500)), heartbeat_ms: Som
 pub struct Own {
     protocol: ProtocolKind,
     seed: u64,
-    lease_reads: bool,
+    reads: Reads,
     mutant: Option<Mutant>,
     snapshot_entries: Option<u64>,
     timeout_factor: u32,
@@ -44,7 +44,7 @@ impl Own {
         Self {
             protocol,
             seed,
-            lease_reads: false,
+            reads: Reads::default(),
             mutant,
             snapshot_entries: None,
             timeout_factor: 1,
@@ -79,10 +79,10 @@ impl Own {
         self
     }
 
-    /// Whether a leader answers reads alone while it holds a lease, rather than ask a quorum each time.
+    /// Which answers reads in this one of the protocol's ways.
     #[must_use]
-    pub fn with_lease_reads(mut self, lease_reads: bool) -> Self {
-        self.lease_reads = lease_reads;
+    pub fn with_reads(mut self, reads: Reads) -> Self {
+        self.reads = reads;
         self
     }
 
@@ -121,7 +121,7 @@ impl Own {
             // Nodes of a run that was left behind on shared hosts must not take part in this one.
             cluster: seed,
             seed,
-            reads: if self.lease_reads { Reads::Lease } else { Reads::Quorum },
+            reads: self.reads,
             mutant: self.mutant,
             timing: self.timing(),
             snapshot_entries: self.snapshot_entries,
@@ -143,6 +143,7 @@ impl Store for Own {
         match self.protocol {
             ProtocolKind::Raft => "/var/lib/keelhaul/raft",
             ProtocolKind::Paxos => "/var/lib/keelhaul/paxos",
+            ProtocolKind::Zab => "/var/lib/keelhaul/zab",
         }
     }
 
@@ -202,7 +203,7 @@ impl Store for Own {
             return Rc::new(TxnConnect { nodes, transacting });
         }
         let nodes = members::addresses(&nodes, GroupId(0));
-        Rc::new(RaftConnect { nodes, locking: self.locking })
+        Rc::new(RaftConnect { nodes, locking: self.locking, stay: self.reads == Reads::Local })
     }
 }
 
@@ -211,6 +212,9 @@ impl Store for Own {
 struct RaftConnect {
     nodes: BTreeMap<NodeId, SocketAddr>,
     locking: Option<Locking>,
+    /// Whether a client knows no node but its own: it must read nothing older than it has read before, and that only the order in which one node
+    /// applies what is committed promises.
+    stay: bool,
 }
 
 impl Connect for RaftConnect {
@@ -220,7 +224,10 @@ impl Connect for RaftConnect {
         node: NodeId,
     ) -> LocalFuture<'a, Result<Box<dyn Client>, Box<str>>> {
         Box::pin(async move {
-            let nodes = self.nodes.clone();
+            let mut nodes = self.nodes.clone();
+            if self.stay {
+                nodes.retain(|known, _| *known == node);
+            }
             let client = match self.locking {
                 None => RaftClient::open(node, nodes).await.map(|c| Box::new(c) as Box<dyn Client>),
                 Some(locking) => LockClient::open(node, nodes, locking)

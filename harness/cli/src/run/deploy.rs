@@ -11,7 +11,7 @@ use keelhaul_cluster::vm::{Fleet, Image, MEMORY_MIB_DEFAULT, Vm};
 use keelhaul_cluster::{Cluster, DiskEffect, DiskFault, DiskOp, Naming, Node, NodeError};
 use keelhaul_nemesis::{ScheduledFault, shapes_links};
 use keelhaul_protocol::coordinator::Isolation;
-use keelhaul_server::ProtocolKind;
+use keelhaul_server::{self as node, ProtocolKind};
 use keelhaul_stores::etcd::{Etcd, Reads};
 use keelhaul_stores::raft::Own;
 use keelhaul_stores::raft::lock::{Fencing, LEASE, Locking};
@@ -137,10 +137,15 @@ fn own(plan: &Plan, protocol: ProtocolKind) -> Result<Rc<dyn Store>, Failure> {
         ),
         None => None,
     };
+    let reads = match plan.read.as_deref() {
+        Some("lease") => node::Reads::Lease,
+        Some("local") => node::Reads::Local,
+        _ => node::Reads::Quorum,
+    };
     let own = Own::new(protocol, plan.seed, mutant)
         .with_locking(locking(plan))
         .with_transactions(plan.groups, isolation(plan))
-        .with_lease_reads(plan.read.as_deref() == Some("lease"))
+        .with_reads(reads)
         .with_timeout_factor(plan.timeout_factor);
     Ok(Rc::new(own.with_snapshot_entries(SNAPSHOT_ENTRIES)))
 }

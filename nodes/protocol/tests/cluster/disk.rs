@@ -1,20 +1,25 @@
 //! A disk that keeps what was synced, and after a crash some of the rest.
 
-use keelhaul_protocol::api::{Effect, Entry, LogIndex, Stored, SyncTicket};
-use keelhaul_protocol::raft::{HardState, Message, Position};
+use keelhaul_protocol::api::{Effect, LogEntry, LogIndex, Stored, SyncTicket, Vocabulary};
+use keelhaul_protocol::raft;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-#[derive(Default)]
-pub struct Disk {
-    stored: Stored<Message>,
+pub struct Disk<M: Vocabulary = raft::Message> {
+    stored: Stored<M>,
     /// Asked for, not durable yet, in order.
-    pending: Vec<Effect<Message>>,
+    pending: Vec<Effect<M>>,
 }
 
-impl Disk {
+impl<M: Vocabulary> Default for Disk<M> {
+    fn default() -> Self {
+        Disk { stored: Stored::default(), pending: Vec::new() }
+    }
+}
+
+impl<M: Vocabulary> Disk<M> {
     /// Takes a storage effect, or a `Sync` to mark where one was asked for.
-    pub fn submit(&mut self, effect: Effect<Message>) {
+    pub fn submit(&mut self, effect: Effect<M>) {
         self.pending.push(effect);
     }
 
@@ -29,14 +34,14 @@ impl Disk {
         }
     }
 
-    /// The machine stops. Of what was not synced, term and vote on the one hand, log and snapshot on the other are
+    /// The machine stops. Of what was not synced, the hard state on the one hand, log and snapshot on the other are
     /// there up to some point; an append may be cut short.
     pub fn crash(&mut self, rng: &mut ChaCha8Rng) {
         let kept = rng.random_range(0..=self.pending.len());
-        let kept_terms = rng.random_range(0..=self.pending.len());
+        let kept_states = rng.random_range(0..=self.pending.len());
         for (at, effect) in self.pending.drain(..).enumerate() {
             match effect {
-                Effect::SaveHardState(_) if at >= kept_terms => {}
+                Effect::SaveHardState(_) if at >= kept_states => {}
                 Effect::SaveHardState(_) => store(&mut self.stored, effect),
                 Effect::Append(mut entries) if at == kept => {
                     entries.truncate(rng.random_range(1..=entries.len()));
@@ -48,46 +53,45 @@ impl Disk {
         }
     }
 
-    pub fn read(&self) -> Stored<Message> {
+    pub fn read(&self) -> Stored<M> {
         self.stored.clone()
     }
 
-    /// Term and vote that are durable.
-    pub fn hard_state(&self) -> HardState {
+    /// The hard state that is durable.
+    pub fn hard_state(&self) -> M::HardState {
         self.stored.hard_state
     }
 
     /// How far the durable log reaches.
     pub fn last(&self) -> LogIndex {
         let snapshot = self.stored.snapshot.as_ref().map_or(LogIndex(0), |s| s.last_index);
-        self.stored.entries.last().map_or(snapshot, |entry| entry.index.max(snapshot))
+        self.stored.entries.last().map_or(snapshot, |entry| entry.index().max(snapshot))
     }
 
     /// Whether a committed entry is durable here, by itself or within a snapshot.
-    pub fn holds(&self, position: Position) -> bool {
+    pub fn holds(&self, index: LogIndex, is_it: impl FnOnce(&M::Entry) -> bool) -> bool {
         let entries = &self.stored.entries;
-        let at = entries.partition_point(|entry| entry.index < position.index);
-        let is_it = |entry: &Entry| (entry.term, entry.index) == (position.term, position.index);
-        entries.get(at).is_some_and(is_it)
-            || self.stored.snapshot.as_ref().is_some_and(|s| s.last_index >= position.index)
+        let at = entries.partition_point(|entry| entry.index() < index);
+        entries.get(at).is_some_and(|entry| entry.index() == index && is_it(entry))
+            || self.stored.snapshot.as_ref().is_some_and(|s| s.last_index >= index)
     }
 }
 
-fn store(stored: &mut Stored<Message>, effect: Effect<Message>) {
+fn store<M: Vocabulary>(stored: &mut Stored<M>, effect: Effect<M>) {
     match effect {
         Effect::SaveHardState(hard_state) => stored.hard_state = hard_state,
         Effect::Append(entries) => {
-            let first = entries[0].index;
-            let keep = stored.entries.partition_point(|entry| entry.index < first);
-            stored.entries.truncate(keep);
+            let first = entries[0].index();
+            cut(stored, first);
             let end = stored.snapshot.as_ref().map_or(LogIndex(0), |snapshot| snapshot.last_index);
-            let end = stored.entries.last().map_or(end, |entry| entry.index.max(end));
+            let end = stored.entries.last().map_or(end, |entry| entry.index().max(end));
             assert!(first.0 <= end.0 + 1, "append leaves a hole: {first:?} after {end:?}");
             stored.entries.extend(entries);
         }
+        Effect::Truncate(first) => cut(stored, first),
         Effect::SaveSnapshot { snapshot, log_from, keep_log } => {
             if keep_log {
-                stored.entries.retain(|entry| entry.index >= log_from);
+                stored.entries.retain(|entry| entry.index() >= log_from);
             } else {
                 stored.entries.clear();
             }
@@ -95,4 +99,9 @@ fn store(stored: &mut Stored<Message>, effect: Effect<Message>) {
         }
         _ => {}
     }
+}
+
+fn cut<M: Vocabulary>(stored: &mut Stored<M>, first: LogIndex) {
+    let keep = stored.entries.partition_point(|entry| entry.index() < first);
+    stored.entries.truncate(keep);
 }

@@ -149,7 +149,9 @@ impl Oracle {
             return Err(format!("{node:?} knows {index:?} to be committed, nobody else does"));
         };
         let position = Position { term: entry.term, index };
-        let holds = |node: NodeId| disks[usize::from(node.0)].holds(position);
+        let holds = |node: NodeId| {
+            disks[usize::from(node.0)].holds(index, |stored| stored.term == entry.term)
+        };
         if !membership.has_quorum(holds, majority) {
             return Err(format!(
                 "{node:?} commits {position:?}, which no quorum of {membership:?} has stored"

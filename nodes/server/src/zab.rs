@@ -1,0 +1,49 @@
+//! Zab as a protocol that this process can run.
+
+use keelhaul_protocol::Mutant;
+use keelhaul_protocol::api::{Effect, Input, Nanos, Stored};
+use keelhaul_protocol::zab::{Config, Message, Replica};
+
+use crate::args::{Reads, ServerArgs};
+use crate::protocol::{Hosted, MILLISECOND, Protocol};
+
+impl Protocol for Replica {
+    type Message = Message;
+
+    fn step(&mut self, now: Nanos, input: Input<Message>, effects: &mut Vec<Effect<Message>>) {
+        Self::step(self, now, input, effects);
+    }
+}
+
+impl Hosted for Replica {
+    fn start(
+        args: &ServerArgs,
+        stored: Stored<Message>,
+        now: Nanos,
+        effects: &mut Vec<Effect<Message>>,
+    ) -> Self {
+        Self::new(config(args), stored, now, args.generator(), effects)
+    }
+}
+
+fn config(args: &ServerArgs) -> Config {
+    let members = args.peers.iter().map(|(id, _)| *id).collect();
+    let mut config = Config::new(args.id, members);
+    if let Some((min, max)) = args.timing.election_ms {
+        config.election_timeout = Nanos(min * MILLISECOND)..=Nanos(max * MILLISECOND);
+    }
+    if let Some(heartbeat) = args.timing.heartbeat_ms {
+        config.heartbeat_interval = Nanos(heartbeat * MILLISECOND);
+        config.settle_time = Nanos(heartbeat * MILLISECOND / 2);
+    }
+    if let Some(entries) = args.snapshot_entries {
+        config.snapshot_entries = entries;
+        config.keep_entries = config.keep_entries.min(entries / 2);
+    }
+    config.local_reads = args.reads == Reads::Local;
+    config.mutant = args.mutant.and_then(|mutant| match mutant {
+        Mutant::Zab(mutant) => Some(mutant),
+        Mutant::Raft(_) | Mutant::Paxos(_) => None,
+    });
+    config
+}
