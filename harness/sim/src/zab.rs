@@ -64,6 +64,10 @@ impl Simulated for Replica {
         members.iter().filter(|member| is(**member)).count() >= majority(members.len())
     }
 
+    fn is_member(&self, node: NodeId) -> bool {
+        self.members().contains(&node)
+    }
+
     fn digest(&self) -> u64 {
         self.machine().digest()
     }
