@@ -76,7 +76,7 @@ mod tests {
             match expected {
                 Ok(kinds) => assert_eq!(found.unwrap_or_default(), kinds),
                 Err(words) => {
-                    assert!(found.as_ref().is_err_and(|e| e.contains(words)), "{found:?}")
+                    assert!(found.as_ref().is_err_and(|e| e.contains(words)), "{found:?}");
                 }
             }
         };
