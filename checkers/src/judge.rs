@@ -151,7 +151,10 @@ pub fn judge<S: OpSource>(
 ) -> Result<Judgement, JudgeError> {
     let workload = workload(&request.workload)
         .ok_or_else(|| JudgeError::Workload(request.workload.clone()))?;
-    let models = models_of(workload, &request.models)?;
+    let mut models = models_of(workload, &request.models)?;
+    if models.is_empty() {
+        models.extend(promised(workload, &history.header().model));
+    }
     let mut subject = subject_of(workload, &request.settings)?;
     subject.begin(history.header());
     let mut pass = Pass::new(subject);
@@ -251,6 +254,12 @@ fn models_of(workload: &Workload, asked: &[String]) -> Result<Vec<&'static str>,
         })
     };
     asked.iter().map(find).collect()
+}
+
+/// What the run that was recorded is said to promise, if that is another promise than the usual one.
+fn promised(workload: &Workload, model: &str) -> Option<&'static str> {
+    let model = Model::by_name(model).map(Model::name)?;
+    workload.models.iter().copied().skip(1).find(|known| *known == model)
 }
 
 /// What reads and judges the history, if the settings make sense.

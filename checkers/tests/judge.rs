@@ -258,6 +258,24 @@ fn a_second_look_names_the_nodes_of_the_evidence() {
 }
 
 #[test]
+fn a_header_that_names_a_weaker_promise_is_believed_unless_the_request_names_one() {
+    let events = "1 invoke write 1\n1 ok write 1\n2 invoke read null\n2 ok read null";
+    let promised = |model: &str, asked: &[&str]| {
+        let header = format!("{{\"keelhaul\":1,\"model\":\"{model}\"}}");
+        let history = jsonl(events).replace("{\"keelhaul\":1}", &header);
+        let models = asked.iter().map(ToString::to_string).collect();
+        let request = JudgeRequest { models, ..request() };
+        let judgement = judge(Reader::new(history.as_bytes()).unwrap(), &request, &Unlimited);
+        judgement.unwrap().checks[0].name.clone()
+    };
+    assert_eq!(promised("sequential", &[]), "sequential");
+    assert_eq!(promised("sequential", &["linearizable"]), "linearizable");
+    for usual in ["", "linearizable", "bank"] {
+        assert_eq!(promised(usual, &[]), "linearizable", "{usual}");
+    }
+}
+
+#[test]
 fn the_initial_value_can_be_chosen() {
     let events = "0 invoke read null \n 0 ok read 0";
     assert_eq!(judged(events).verdict, Verdict::Invalid);

@@ -8,7 +8,7 @@
 
 use std::process::{Command, ExitCode};
 
-use keelhaul_protocol::raft::Mutant;
+use keelhaul_protocol::Mutant;
 
 /// Tries a mutant, unless the command line says otherwise.
 const TRIES: u64 = 5;

@@ -3,10 +3,12 @@
 
 pub mod locks;
 mod machine;
+mod mutant;
 pub mod txns;
 mod values;
 
 pub use machine::{Machine, RestoreError, SESSIONS_MAX};
+pub use mutant::Mutant;
 pub use values::Version;
 
 use serde::{Deserialize, Serialize};

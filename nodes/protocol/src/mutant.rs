@@ -11,7 +11,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use crate::{paxos, raft, zab};
+use crate::{kv, paxos, raft, zab};
 
 /// What is known of a mutant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -235,6 +235,8 @@ pub enum Mutant {
     Paxos(paxos::Mutant),
     /// In Zab.
     Zab(zab::Mutant),
+    /// In the state machine.
+    Kv(kv::Mutant),
 }
 
 impl Mutant {
@@ -242,7 +244,8 @@ impl Mutant {
     pub fn infos() -> impl Iterator<Item = Info> {
         let raft = raft::Mutant::infos().map(|info| info.of(Self::Raft));
         let paxos = paxos::Mutant::infos().map(|info| info.of(Self::Paxos));
-        raft.chain(paxos).chain(zab::Mutant::infos().map(|info| info.of(Self::Zab)))
+        let zab = zab::Mutant::infos().map(|info| info.of(Self::Zab));
+        raft.chain(paxos).chain(zab).chain(kv::Mutant::infos().map(|info| info.of(Self::Kv)))
     }
 
     /// All mistakes.
@@ -262,6 +265,7 @@ impl Mutant {
             Self::Raft(mutant) => mutant.info().of(Self::Raft),
             Self::Paxos(mutant) => mutant.info().of(Self::Paxos),
             Self::Zab(mutant) => mutant.info().of(Self::Zab),
+            Self::Kv(mutant) => mutant.info().of(Self::Kv),
         }
     }
 
@@ -275,7 +279,8 @@ impl Mutant {
     #[must_use]
     pub const fn protocol(self) -> &'static str {
         match self {
-            Self::Raft(_) => "raft",
+            // The state machine is every protocol's, but only Raft's replicas pass its mistakes on.
+            Self::Raft(_) | Self::Kv(_) => "raft",
             Self::Paxos(_) => "paxos",
             Self::Zab(_) => "zab",
         }

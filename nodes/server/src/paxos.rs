@@ -41,7 +41,7 @@ fn config(args: &ServerArgs) -> Config {
     config.lease_reads = args.reads == Reads::Lease;
     config.mutant = args.mutant.and_then(|mutant| match mutant {
         Mutant::Paxos(mutant) => Some(mutant),
-        Mutant::Raft(_) | Mutant::Zab(_) => None,
+        Mutant::Raft(_) | Mutant::Zab(_) | Mutant::Kv(_) => None,
     });
     config
 }

@@ -41,9 +41,10 @@ fn config(args: &ServerArgs) -> Config {
         config.keep_entries = config.keep_entries.min(entries / 2);
     }
     config.lease_reads = args.reads == Reads::Lease;
-    config.mutant = args.mutant.and_then(|mutant| match mutant {
-        Mutant::Raft(mutant) => Some(mutant),
-        Mutant::Paxos(_) | Mutant::Zab(_) => None,
-    });
+    match args.mutant {
+        Some(Mutant::Raft(mutant)) => config.mutant = Some(mutant),
+        Some(Mutant::Kv(mistake)) => config.mistake = Some(mistake),
+        Some(Mutant::Paxos(_) | Mutant::Zab(_)) | None => {}
+    }
     config
 }

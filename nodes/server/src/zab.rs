@@ -43,7 +43,7 @@ fn config(args: &ServerArgs) -> Config {
     config.local_reads = args.reads == Reads::Local;
     config.mutant = args.mutant.and_then(|mutant| match mutant {
         Mutant::Zab(mutant) => Some(mutant),
-        Mutant::Raft(_) | Mutant::Paxos(_) => None,
+        Mutant::Raft(_) | Mutant::Paxos(_) | Mutant::Kv(_) => None,
     });
     config
 }

@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Key, Response};
+use super::{Key, Mutant, Response};
 
 /// The number of a hold; rises.
 #[derive(
@@ -63,18 +63,18 @@ pub(super) struct Locks {
 }
 
 impl Locks {
-    pub(super) fn perform(&mut self, lock: &Key, act: Act) -> Response {
+    pub(super) fn perform(&mut self, lock: &Key, act: Act, mistake: Option<Mutant>) -> Response {
         match act {
-            Act::Acquire { watched } => self.acquire(lock, watched),
+            Act::Acquire { watched } => self.acquire(lock, watched, mistake),
             Act::Renew(token) => match self.holds.get_mut(lock) {
                 Some(hold) if hold.token == token => {
-                    hold.renewals += 1;
+                    hold.renewals += u64::from(mistake != Some(Mutant::IgnoreRenewal));
                     Response::Renewed
                 }
                 _ => Response::NotHeld,
             },
             Act::Release(token) => match self.holds.get(lock) {
-                Some(hold) if hold.token == token => {
+                Some(hold) if hold.token == token || mistake == Some(Mutant::ReleaseAny) => {
                     self.holds.remove(lock);
                     Response::Released
                 }
@@ -83,10 +83,14 @@ impl Locks {
         }
     }
 
-    fn acquire(&mut self, lock: &Key, watched: Option<Hold>) -> Response {
+    fn acquire(&mut self, lock: &Key, watched: Option<Hold>, mistake: Option<Mutant>) -> Response {
         match self.holds.get(lock) {
             Some(hold) if watched != Some(*hold) => Response::Held(*hold),
             _ => {
+                if mistake == Some(Mutant::ReuseToken) {
+                    let held = self.holds.values().map(|hold| hold.token).max();
+                    self.last = held.unwrap_or_default();
+                }
                 self.last.0 += 1;
                 self.holds.insert(lock.clone(), Hold { token: self.last, renewals: 0 });
                 Response::Acquired(self.last)
@@ -127,28 +131,28 @@ mod tests {
     #[test]
     fn a_lock_has_one_holder_and_tokens_rise_over_all_locks() {
         let (mut locks, a, b) = (Locks::default(), b"a".to_vec(), b"b".to_vec());
-        assert_eq!(locks.perform(&a, ACQUIRE), Response::Acquired(Token(1)));
-        assert_eq!(locks.perform(&a, ACQUIRE), Response::Held(hold(1, 0)));
-        assert_eq!(locks.perform(&b, ACQUIRE), Response::Acquired(Token(2)));
-        assert_eq!(locks.perform(&a, Act::Release(Token(1))), Response::Released);
-        assert_eq!(locks.perform(&a, Act::Release(Token(1))), Response::NotHeld);
-        assert_eq!(locks.perform(&a, ACQUIRE), Response::Acquired(Token(3)));
+        assert_eq!(locks.perform(&a, ACQUIRE, None), Response::Acquired(Token(1)));
+        assert_eq!(locks.perform(&a, ACQUIRE, None), Response::Held(hold(1, 0)));
+        assert_eq!(locks.perform(&b, ACQUIRE, None), Response::Acquired(Token(2)));
+        assert_eq!(locks.perform(&a, Act::Release(Token(1)), None), Response::Released);
+        assert_eq!(locks.perform(&a, Act::Release(Token(1)), None), Response::NotHeld);
+        assert_eq!(locks.perform(&a, ACQUIRE, None), Response::Acquired(Token(3)));
     }
 
     #[test]
     fn a_hold_is_taken_over_only_as_it_was_watched() {
         let (mut locks, a) = (Locks::default(), b"a".to_vec());
-        locks.perform(&a, ACQUIRE);
+        locks.perform(&a, ACQUIRE, None);
         let watched = |hold| Act::Acquire { watched: Some(hold) };
-        assert_eq!(locks.perform(&a, Act::Renew(Token(1))), Response::Renewed);
-        assert_eq!(locks.perform(&a, watched(hold(1, 0))), Response::Held(hold(1, 1)));
-        assert_eq!(locks.perform(&a, watched(hold(1, 1))), Response::Acquired(Token(2)));
+        assert_eq!(locks.perform(&a, Act::Renew(Token(1)), None), Response::Renewed);
+        assert_eq!(locks.perform(&a, watched(hold(1, 0)), None), Response::Held(hold(1, 1)));
+        assert_eq!(locks.perform(&a, watched(hold(1, 1)), None), Response::Acquired(Token(2)));
         // Who was silent hears of it, and takes nothing from its successor.
-        assert_eq!(locks.perform(&a, Act::Renew(Token(1))), Response::NotHeld);
-        assert_eq!(locks.perform(&a, Act::Release(Token(1))), Response::NotHeld);
-        assert_eq!(locks.perform(&a, ACQUIRE), Response::Held(hold(2, 0)));
+        assert_eq!(locks.perform(&a, Act::Renew(Token(1)), None), Response::NotHeld);
+        assert_eq!(locks.perform(&a, Act::Release(Token(1)), None), Response::NotHeld);
+        assert_eq!(locks.perform(&a, ACQUIRE, None), Response::Held(hold(2, 0)));
         // Two contenders watched the same hold: one gets it.
-        assert_eq!(locks.perform(&a, watched(hold(1, 1))), Response::Held(hold(2, 0)));
+        assert_eq!(locks.perform(&a, watched(hold(1, 1)), None), Response::Held(hold(2, 0)));
     }
 
     #[test]
@@ -198,7 +202,7 @@ mod tests {
             let (mut locks, mut past) = (Locks::default(), Vec::new());
             for act in acts {
                 let expected = slowly(&past, act);
-                prop_assert_eq!(locks.perform(&b"a".to_vec(), act), expected.clone());
+                prop_assert_eq!(locks.perform(&b"a".to_vec(), act, None), expected.clone());
                 past.push((act, expected));
             }
         }

@@ -12,7 +12,7 @@ use thiserror::Error;
 use super::locks::{Fences, Locks, Token};
 use super::txns::Txns;
 use super::values::Values;
-use super::{Command, Key, Response, SessionId, Value};
+use super::{Command, Key, Mutant, Response, SessionId, Value};
 use crate::api::{LogEntry, LogIndex, Payload};
 use crate::membership::Membership;
 
@@ -60,9 +60,18 @@ pub struct Machine {
     /// Sessions by the entry that last used them: the first is the next to be forgotten.
     #[serde(skip)]
     by_use: BTreeMap<LogIndex, SessionId>,
+    /// What it does wrong.
+    #[serde(skip)]
+    mistake: Option<Mutant>,
 }
 
 impl Machine {
+    /// The same machine, which makes a mistake from now on.
+    #[must_use]
+    pub fn with_mistake(self, mistake: Option<Mutant>) -> Self {
+        Self { mistake, ..self }
+    }
+
     /// Applies an entry and says what its client is to be told. Entries come in the order of the log, each
     /// once. Replicas are given equal ones: all of an entry goes into the digest.
     pub fn apply(&mut self, entry: &impl LogEntry) -> Option<Response> {
@@ -133,7 +142,16 @@ impl Machine {
     /// The whole state as bytes; equal states give equal bytes.
     #[must_use]
     pub fn snapshot(&self) -> Vec<u8> {
-        postcard::to_extend(self, vec![FORMAT]).expect("a vector takes any number of bytes")
+        let bytes = |machine| {
+            postcard::to_extend(machine, vec![FORMAT]).expect("a vector takes any number of bytes")
+        };
+        match self.mistake {
+            Some(Mutant::ForgetLocks) => bytes(&Self { locks: Locks::default(), ..self.clone() }),
+            Some(Mutant::ForgetPrepared) => {
+                bytes(&Self { txns: self.txns.clone().without_prepared(), ..self.clone() })
+            }
+            _ => bytes(self),
+        }
     }
 
     /// The state that [`Machine::snapshot`] was taken of.
@@ -203,8 +221,8 @@ impl Machine {
                 Response::Swapped
             }
             Command::Append { key, value, fence } => self.append(index, key, value, *fence),
-            Command::Lock { lock, act } => self.locks.perform(lock, *act),
-            Command::Txn(step) => self.txns.perform(index, step, &mut self.values),
+            Command::Lock { lock, act } => self.locks.perform(lock, *act, self.mistake),
+            Command::Txn(step) => self.txns.perform(index, step, &mut self.values, self.mistake),
         }
     }
 
@@ -215,6 +233,7 @@ impl Machine {
         value: &Value,
         fence: Option<Token>,
     ) -> Response {
+        let fence = fence.filter(|_| self.mistake != Some(Mutant::IgnoreFence));
         if let Some(Err(largest)) = fence.map(|token| self.fences.pass(key, token)) {
             return Response::Fenced { largest };
         }

@@ -30,7 +30,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::values::{Values, Version};
-use super::{Key, Response, SessionId, Value};
+use super::{Key, Mutant, Response, SessionId, Value};
 use crate::api::LogIndex;
 use crate::placement::GroupId;
 
@@ -178,15 +178,23 @@ impl Txns {
         grip.writer.or(grip.readers.first().copied())
     }
 
+    /// The same without what it has promised (the mutant T4).
+    pub(super) fn without_prepared(self) -> Self {
+        Self { prepared: BTreeMap::new(), ..self }
+    }
+
     pub(super) fn perform(
         &mut self,
         index: LogIndex,
         step: &Step,
         values: &mut Values,
+        mistake: Option<Mutant>,
     ) -> Response {
         match step {
             Step::Fetch { keys } => {
-                Response::Fetched(keys.iter().map(|key| self.fetch(key, values)).collect())
+                let hidden = mistake == Some(Mutant::HideHolder);
+                let fetch = |key| self.fetch(key, values, hidden);
+                Response::Fetched(keys.iter().map(fetch).collect())
             }
             Step::Commit { checks, puts } => match self.obstacle(None, checks, puts, values) {
                 Some(obstacle) => obstacle,
@@ -195,8 +203,21 @@ impl Txns {
                     Response::Committed
                 }
             },
-            Step::Prepare { txn, checks, puts } => self.prepare(*txn, checks, puts, values),
+            Step::Prepare { txn, checks, puts } => {
+                if mistake != Some(Mutant::AlwaysYes)
+                    && !self.prepared.contains_key(txn)
+                    && let Some(obstacle) = self.obstacle(Some(*txn), checks, puts, values)
+                {
+                    return obstacle;
+                }
+                let held = if mistake == Some(Mutant::HoldPutsOnly) { &[][..] } else { checks };
+                self.prepare(*txn, held, puts);
+                Response::Prepared
+            }
             Step::Decide { txn, commit } => {
+                if mistake == Some(Mutant::LastDecisionWins) {
+                    self.forget(*txn);
+                }
                 Response::Decided { commit: self.decide(index, *txn, *commit) }
             }
             Step::Finish { txn, commit } => {
@@ -206,31 +227,32 @@ impl Txns {
                 Response::Finished
             }
             Step::Forget { txn } => {
-                if let Some(decision) = self.decisions.remove(txn) {
-                    self.by_age.remove(&decision.at);
-                }
+                self.forget(*txn);
                 Response::Finished
             }
         }
     }
 
-    fn fetch(&self, key: &Key, values: &Values) -> Held {
-        let by = self.grips.get(key).and_then(|grip| grip.writer);
+    fn fetch(&self, key: &Key, values: &Values, hidden: bool) -> Held {
+        let by = self.grips.get(key).and_then(|grip| grip.writer).filter(|_| !hidden);
         Held { value: values.get(key).cloned(), version: values.version(key), by }
     }
 
-    fn prepare(&mut self, txn: TxnId, checks: &Checks, puts: &Puts, values: &Values) -> Response {
+    /// Promises, unless that was done.
+    fn prepare(&mut self, txn: TxnId, checks: &[(Key, Version)], puts: &Puts) {
         if self.prepared.contains_key(&txn) {
-            return Response::Prepared;
-        }
-        if let Some(obstacle) = self.obstacle(Some(txn), checks, puts, values) {
-            return obstacle;
+            return;
         }
         let checks = checks.iter().map(|(key, _)| key.clone()).collect();
         let part = Prepared { checks, puts: puts.clone() };
         self.hold(txn, &part);
         self.prepared.insert(txn, part);
-        Response::Prepared
+    }
+
+    fn forget(&mut self, txn: TxnId) {
+        if let Some(decision) = self.decisions.remove(&txn) {
+            self.by_age.remove(&decision.at);
+        }
     }
 
     /// Why a transaction cannot have its way.
@@ -325,7 +347,7 @@ mod tests {
             let bytes = postcard::to_stdvec(&self.txns).unwrap();
             let restored = postcard::from_bytes::<Txns>(&bytes).unwrap().restored();
             assert_eq!(restored, self.txns);
-            self.txns.perform(LogIndex(self.index), step, &mut self.values)
+            self.txns.perform(LogIndex(self.index), step, &mut self.values, None)
         }
 
         fn commit(&mut self, c: &[(&str, u64)], p: &[(&str, &str)]) -> Response {
@@ -406,7 +428,7 @@ mod tests {
     fn the_oldest_decision_is_forgotten_first() {
         let (mut txns, mut values) = (Txns::default(), Values::default());
         let mut decide = |index: u64, n, commit| {
-            txns.perform(LogIndex(index), &Step::Decide { txn: txn(n), commit }, &mut values)
+            txns.perform(LogIndex(index), &Step::Decide { txn: txn(n), commit }, &mut values, None)
         };
         let full = DECISIONS_MAX as u64;
         // Later ones have smaller numbers.

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 
 use super::mutant::Mutant;
 use crate::api::{Nanos, NodeId};
+use crate::kv;
 use crate::membership::majority;
 
 const MILLISECOND: u64 = 1_000_000;
@@ -43,6 +44,8 @@ pub struct Config {
     pub lease_reads: bool,
     /// The seeded mistake, if any.
     pub mutant: Option<Mutant>,
+    /// A mistake of the state machine.
+    pub mistake: Option<kv::Mutant>,
 }
 
 /// How much of the time for which followers vote for nobody else a leader counts on, in per cent. Clocks of any two members may
@@ -67,6 +70,7 @@ impl Config {
             appends_in_flight_max: 16,
             lease_reads: false,
             mutant: None,
+            mistake: None,
         }
     }
 

@@ -117,7 +117,8 @@ impl Replica {
             term: snapshot.last_era,
             index: snapshot.last_index,
         });
-        let machine = stored.snapshot.as_ref().map_or_else(kv::Machine::default, |snapshot| {
+        let empty = || kv::Machine::default().with_mistake(config.mistake);
+        let machine = stored.snapshot.as_ref().map_or_else(empty, |snapshot| {
             restore(&config, &snapshot.data).expect("a stored snapshot is one of ours")
         });
         let membership = machine.membership().cloned();
@@ -423,7 +424,7 @@ impl Replica {
 
 /// The state machine of a snapshot.
 pub(super) fn restore(config: &Config, data: &[u8]) -> Result<kv::Machine, kv::RestoreError> {
-    let mut machine = kv::Machine::restore(data)?;
+    let mut machine = kv::Machine::restore(data)?.with_mistake(config.mistake);
     if config.is(Mutant::ForgetSessions) {
         machine.forget_commands();
     }
