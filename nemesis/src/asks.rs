@@ -14,6 +14,7 @@ pub fn asks(kind: &str) -> Option<&'static str> {
         "disk-truncate" | "disk-rewind" => {
             "a way to notice that it forgot what it had synced, such as the log's end kept elsewhere"
         }
+        "wipe" => "a way to tell a node that lost its disk from one that was never there",
         _ => return None,
     })
 }

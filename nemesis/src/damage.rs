@@ -2,20 +2,21 @@
 //!
 //! The store is killed, its files are damaged, the damage is read back through the disk, and the store is started. One that notices will
 //! not start, or mends itself from the others; one that does not will believe what it reads. When the fault is healed and the store does
-//! not run, what nobody has written since is given back, as by a medium whose sectors are readable again, and it is started once more.
+//! not run, what nobody has written since is given back, as by a medium whose sectors are readable again, and it is started once more. Where
+//! that does not help either, the node is taken out of the cluster, wiped, and let in as a new one.
 //!
 //! This is more than the failures that consensus is made for: a node that forgets, or misremembers, what it had synced. So the same
 //! minority is damaged throughout a run, which leaves an undamaged majority, and what is asked of a store stands in [`asks`](crate::asks).
 
 use std::time::Duration;
 
-use keelhaul_cluster::{DaemonState, Damaged, DiskDamage};
+use keelhaul_cluster::{Command, DaemonState, Damaged, DiskDamage, Node, NodeError};
 use keelhaul_history::NodeId;
 use serde::{Deserialize, Serialize};
 
 use crate::env::{Env, FaultError, Injected, names};
-use crate::kill;
 use crate::target::Target;
+use crate::{kill, member};
 
 /// How what is stored is damaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +30,8 @@ pub enum Damage {
     DiskCopy,
     /// Parts of files are as they were some time ago.
     DiskRewind,
+    /// Nothing is there any more.
+    Wipe,
 }
 
 /// A damage, and where.
@@ -59,7 +62,13 @@ const SETTLE: Duration = Duration::from_millis(500);
 impl DamageSpec {
     /// The damage with this name.
     pub(crate) fn named(kind: &str, target: Target) -> Option<Self> {
-        let all = [Damage::DiskFlip, Damage::DiskTruncate, Damage::DiskCopy, Damage::DiskRewind];
+        let all = [
+            Damage::DiskFlip,
+            Damage::DiskTruncate,
+            Damage::DiskCopy,
+            Damage::DiskRewind,
+            Damage::Wipe,
+        ];
         let damage = all.into_iter().find(|damage| damage.kind() == kind)?;
         Some(Self { damage, target })
     }
@@ -73,16 +82,19 @@ impl Damage {
             Self::DiskTruncate => "disk-truncate",
             Self::DiskCopy => "disk-copy",
             Self::DiskRewind => "disk-rewind",
+            Self::Wipe => "wipe",
         }
     }
 
-    const fn on_disk(self) -> DiskDamage {
-        match self {
+    /// How the disk is told; a wipe is done by a program on the node.
+    const fn on_disk(self) -> Option<DiskDamage> {
+        Some(match self {
             Self::DiskFlip => DiskDamage::FlipBits { count: FLIPS },
             Self::DiskTruncate => DiskDamage::Truncate { bytes: CUT_BYTES },
             Self::DiskCopy => DiskDamage::CopyWithin { bytes: COPY_BYTES },
             Self::DiskRewind => DiskDamage::RestoreChunks,
-        }
+            Self::Wipe => return None,
+        })
     }
 }
 
@@ -107,16 +119,20 @@ pub(crate) async fn inject(
     for &id in &nodes {
         let node = env.node(id)?;
         node.kill(env.store.daemon()).await?;
-        let places = node.damage_disk(dir, damage.on_disk(), "", fault).await?;
-        told.push(describe(id, &places));
-        env.damaged.borrow_mut().insert((fault, id), places);
+        if let Some(damage) = damage.on_disk() {
+            let places = node.damage_disk(dir, damage, "", fault).await?;
+            told.push(format!("; {}", describe(id, &places)));
+            env.damaged.borrow_mut().insert((fault, id), places);
+        } else {
+            member::wipe(env, id).await?;
+        }
     }
-    let label = format!("{}: {}; {}", damage.kind(), names(&nodes), told.join("; "));
+    let label = format!("{}: {}{}", damage.kind(), names(&nodes), told.concat());
     Ok(Injected { label, nodes })
 }
 
 /// What was there must not be read back any more, on any node struck. Then the store may meet it.
-pub(crate) async fn verify(env: &Env, fault: u64) -> Result<(), FaultError> {
+pub(crate) async fn verify(env: &Env, fault: u64, damage: Damage) -> Result<(), FaultError> {
     let mut unharmed = None;
     for id in env.struck(fault) {
         let node = env.node(id)?;
@@ -125,6 +141,9 @@ pub(crate) async fn verify(env: &Env, fault: u64) -> Result<(), FaultError> {
         for Damaged { path, offset, was, .. } in &places {
             let path = format!("{}/{path}", env.store.data_dir());
             differs |= node.read_part(&path, *offset, was.len() as u64).await? != *was;
+        }
+        if damage == Damage::Wipe {
+            differs = is_empty(node, env.store.data_dir()).await?;
         }
         if !differs {
             unharmed.get_or_insert(id);
@@ -145,14 +164,39 @@ pub(crate) async fn heal(env: &Env, fault: u64) -> Result<(), FaultError> {
     Ok(())
 }
 
-/// Starts a store that has ended, with what its disk can give back.
+async fn is_empty(node: &Node, dir: &str) -> Result<bool, FaultError> {
+    let output = node.run(Command::new(["find", dir, "-mindepth", "1", "-print", "-quit"])).await?;
+    Ok(output.success() && output.stdout.is_empty())
+}
+
+/// Starts a store that has ended, with what its disk can give back; if that does not help, the node is replaced, as an operator would do.
 async fn mend_if_ended(env: &Env, id: NodeId) -> Result<(), FaultError> {
-    let node = env.node(id)?;
-    if let DaemonState::Exited { .. } = node.status(env.store.daemon()).await? {
+    let (node, daemon) = (env.node(id)?, env.store.daemon());
+    let has_ended = async || {
+        let state = node.status(daemon).await?;
+        Ok::<_, FaultError>(matches!(state, DaemonState::Exited { .. }))
+    };
+    if !has_ended().await? {
+        return Ok(());
+    }
+    if is_on_disk_of_ours(env, id).await? {
         node.mend_disk(env.store.data_dir()).await?;
-        env.start(id).await?;
+    }
+    env.start(id).await?;
+    tokio::time::sleep(env.patience(SETTLE)).await;
+    if has_ended().await? && env.store.membership().is_some() {
+        member::replace(env, id).await?;
     }
     Ok(())
+}
+
+/// Whether what is stored can be mended at all; a disk is wiped wherever it is.
+async fn is_on_disk_of_ours(env: &Env, id: NodeId) -> Result<bool, FaultError> {
+    match env.node(id)?.disk_state(env.store.data_dir()).await {
+        Ok(_) => Ok(true),
+        Err(NodeError::Failed { .. }) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Writes go where they belong again. The store is started anew, so that it reads what went astray, before anything is given back.

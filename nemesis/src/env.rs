@@ -1,6 +1,6 @@
 //! What faults act on, and what they share: the nodes, the store, and who is struck already.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use keelhaul_history::NodeId;
 use keelhaul_stores::{Store, StoreError};
 use thiserror::Error;
 
+use crate::clock::{Shown, Told};
 use crate::cuts::{Cuts, Link};
 use crate::shapes::Shapes;
 use crate::target::Target;
@@ -28,6 +29,12 @@ pub struct Env {
     pub(crate) damaged: RefCell<BTreeMap<(u64, NodeId), Vec<Damaged>>>,
     /// The first process of the daemon before a restart, until it was looked at.
     pub(crate) pids: RefCell<BTreeMap<(u64, NodeId), Option<u32>>>,
+    /// What each clock was told last.
+    pub(crate) clocks: RefCell<BTreeMap<NodeId, Told>>,
+    /// What clocks showed before they jumped, until it was looked at.
+    pub(crate) shown: RefCell<BTreeMap<(u64, NodeId), Shown>>,
+    /// The fault that has the clocks.
+    pub(crate) clock_fault: Cell<Option<u64>>,
     struck: RefCell<BTreeMap<u64, Vec<NodeId>>>,
     timeout_factor: u32,
 }
@@ -64,14 +71,30 @@ impl Env {
     #[must_use]
     pub fn new(cluster: Rc<Cluster>, store: Rc<dyn Store>) -> Self {
         let (cuts, shapes, struck) = Default::default();
-        let (damaged, pids) = (RefCell::default(), RefCell::default());
-        Self { cluster, store, cuts, shapes, damaged, pids, struck, timeout_factor: 1 }
+        Self {
+            cluster,
+            store,
+            cuts,
+            shapes,
+            damaged: RefCell::default(),
+            pids: RefCell::default(),
+            clocks: RefCell::default(),
+            shown: RefCell::default(),
+            clock_fault: Cell::default(),
+            struck,
+            timeout_factor: 1,
+        }
     }
 
     /// With nodes that need so many times the usual patience.
     #[must_use]
     pub fn with_timeout_factor(self, timeout_factor: u32) -> Self {
         Self { timeout_factor, ..self }
+    }
+
+    /// What a node's clock was told last.
+    pub(crate) fn clock_of(&self, id: NodeId) -> Told {
+        self.clocks.borrow().get(&id).copied().unwrap_or_default()
     }
 
     /// A usual time, as long as it is here.

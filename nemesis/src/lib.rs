@@ -9,6 +9,7 @@
 //! the last one it waits until the store is well (`await-healthy`).
 
 mod asks;
+mod clock;
 mod cuts;
 mod damage;
 mod disk;
@@ -16,6 +17,7 @@ mod env;
 mod generator;
 mod kill;
 mod links;
+mod member;
 mod membership;
 mod nemesis;
 mod partition;
@@ -29,12 +31,14 @@ mod shapes;
 mod target;
 
 pub use asks::{asks, harms};
+pub use clock::{Clock, ClockSpec};
 pub use cuts::Link;
 pub use damage::{Damage, DamageSpec};
 pub use disk::{Plight, PlightSpec, Trouble};
 pub use env::{Env, names};
 pub use generator::{generator, recovery};
 pub use links::{Effect, LinkSpec};
+pub use member::{Member, MemberSpec};
 pub use membership::Ask;
 pub use nemesis::{Nemesis, reference};
 pub use partition::{Direction, Shape, label, links};
@@ -60,6 +64,21 @@ pub const KINDS: &[(&str, &str)] = &[
         "staggered-restart",
         "kills the store on most nodes at once, and starts it on one after the other",
     ),
+    (
+        "member-remove",
+        "takes a node out of the cluster while it works, and lets it in again with an empty disk",
+    ),
+    (
+        "member-replace",
+        "kills a node, takes it out of the cluster, and lets it in again with an empty disk",
+    ),
+    (
+        "wipe",
+        "kills the store on a minority, empties its disks, and starts it as if nothing had been",
+    ),
+    ("clock-bump", "lets the clocks of some nodes jump ahead, by up to a minute"),
+    ("clock-drift", "lets the clocks of some nodes run slow and those of the others fast"),
+    ("clock-strobe", "lets the clocks of some nodes run fast and slow by turns"),
     ("stutter", "stops the store on some nodes for most of every tenth of a second"),
     ("cpu", "lets other processes on some nodes take all the time of their processors"),
     ("memory", "lets another process on some nodes hold a quarter of the memory that is free"),
@@ -94,6 +113,18 @@ pub const KINDS: &[(&str, &str)] = &[
 #[must_use]
 pub fn is_live(kind: &str) -> bool {
     kind != "membership"
+}
+
+/// Whether a kind of fault needs a store whose members can be changed.
+#[must_use]
+pub fn needs_membership(kind: &str) -> bool {
+    kind.starts_with("member-")
+}
+
+/// Whether a kind of fault needs nodes whose clocks can differ.
+#[must_use]
+pub fn needs_clocks(kind: &str) -> bool {
+    kind.starts_with("clock-")
 }
 
 /// Whether a kind of fault exists in virtual time too.

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::env::{Env, FaultError};
 use crate::schedule::{Schedule, ScheduledFault, Spec};
-use crate::{damage, disk, kill, links, partition, pause, power, process};
+use crate::{clock, damage, disk, kill, links, member, partition, pause, power, process};
 
 /// How long the store may take to become well once everything is healed.
 const RECOVERY_LIMIT: Duration = Duration::from_secs(30);
@@ -89,6 +89,8 @@ impl Nemesis {
             Spec::Process(spec) => process::inject(env, fault.id, *spec, &order).await,
             Spec::Links(spec) => links::inject(env, fault.id, *spec, &order).await,
             Spec::Membership { .. } => return Outcome::Fail(NOT_LIVE.into()),
+            Spec::Clock(spec) => clock::inject(env, fault.id, *spec, &order).await,
+            Spec::Member(spec) => member::inject(env, fault.id, *spec, &order).await,
         };
         match injected {
             Ok(injected) => Outcome::Ok(Value::map([
@@ -118,10 +120,12 @@ impl Nemesis {
                 let (_, trouble) = fault.spec.trouble().expect("it is a fault of a disk");
                 disk::verify(&self.env, fault.id, trouble).await
             }
-            Spec::Damage(_) => damage::verify(&self.env, fault.id).await,
+            Spec::Damage(spec) => damage::verify(&self.env, fault.id, spec.damage).await,
             Spec::Process(spec) => process::verify(&self.env, fault.id, *spec).await,
             Spec::Links(spec) => links::verify(&self.env, fault.id, spec.effect).await,
             Spec::Membership { .. } => Err(FaultError::NotInEffect(NOT_LIVE.into())),
+            Spec::Clock(spec) => clock::verify(&self.env, fault.id, *spec).await,
+            Spec::Member(_) => member::verify(&self.env, fault.id).await,
         }
     }
 
@@ -142,6 +146,8 @@ impl Nemesis {
             Spec::Process(spec) => process::heal(&self.env, fault.id, *spec).await,
             Spec::Links(_) => links::heal(&self.env, fault.id).await,
             Spec::Membership { .. } => Ok(()),
+            Spec::Clock(spec) => clock::heal(&self.env, fault.id, *spec).await,
+            Spec::Member(_) => member::heal(&self.env, fault.id).await,
         }
     }
 
@@ -159,6 +165,8 @@ impl Nemesis {
             Spec::Process(spec) => process::verify_healed(&self.env, fault.id, *spec).await,
             Spec::Links(spec) => links::verify_healed(&self.env, fault.id, spec.effect).await,
             Spec::Membership { .. } => Ok(()),
+            Spec::Clock(_) => clock::verify_healed(&self.env, fault.id).await,
+            Spec::Member(_) => member::verify_healed(&self.env, fault.id).await,
         }
     }
 

@@ -77,6 +77,15 @@ impl ProcessSpec {
         Some(Self { process, target })
     }
 
+    /// A fault that a majority does not notice; a restart that goes round does so one node at a time.
+    pub(crate) fn survivable(kind: &str) -> Option<Self> {
+        let found = Self::named(kind, Target::Followers)?;
+        match found.process {
+            Process::RollingRestart => Self::named(kind, Target::All),
+            _ => Some(found),
+        }
+    }
+
     /// The fault with this name, on a target as suits it.
     pub(crate) fn draw(kind: &str, rng: &mut ChaCha8Rng) -> Option<Self> {
         let target = match Self::named(kind, Target::All)?.process {

@@ -13,9 +13,11 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::asks::harms;
+use crate::clock::ClockSpec;
 use crate::damage::DamageSpec;
 use crate::disk::{Plight, PlightSpec, Trouble};
 use crate::links::LinkSpec;
+use crate::member::MemberSpec;
 use crate::membership::Ask;
 use crate::partition::{Direction, Shape};
 use crate::process::ProcessSpec;
@@ -133,6 +135,12 @@ pub enum Spec {
     /// Damage what a disk has stored.
     #[serde(untagged)]
     Damage(DamageSpec),
+    /// Take members out, and let them in again.
+    #[serde(untagged)]
+    Member(MemberSpec),
+    /// Let clocks differ.
+    #[serde(untagged)]
+    Clock(ClockSpec),
     /// Restart processes, or let them lack something.
     #[serde(untagged)]
     Process(ProcessSpec),
@@ -158,6 +166,8 @@ impl Spec {
             Self::Damage(spec) => spec.damage.kind(),
             Self::Process(spec) => spec.process.name(),
             Self::Links(spec) => spec.effect.kind(),
+            Self::Clock(spec) => spec.clock.name(),
+            Self::Member(spec) => spec.member.name(),
         }
     }
 
@@ -174,6 +184,8 @@ impl Spec {
             Self::Plight(spec) => Some(&mut spec.target),
             Self::Damage(spec) => Some(&mut spec.target),
             Self::Process(spec) => Some(&mut spec.target),
+            Self::Clock(spec) => Some(&mut spec.target),
+            Self::Member(spec) => Some(&mut spec.target),
         }
     }
 
@@ -206,7 +218,9 @@ impl Spec {
             "membership" => Self::Membership { ask: Ask::Transfer },
             _ => {
                 return Self::of_disk(kind, Target::Followers, Target::One)
-                    .or_else(|| ProcessSpec::named(kind, Target::Followers).map(Self::Process))
+                    .or_else(|| ProcessSpec::survivable(kind).map(Self::Process))
+                    .or_else(|| ClockSpec::survivable(kind).map(Self::Clock))
+                    .or_else(|| MemberSpec::named(kind, Target::One).map(Self::Member))
                     .or_else(|| LinkSpec::survivable(kind).map(Self::Links));
             }
         })
@@ -236,6 +250,8 @@ impl Spec {
             "membership" => Self::Membership { ask: weighted(&Ask::WEIGHTED, rng) },
             _ if let Some(spec) = ProcessSpec::draw(kind, rng) => Self::Process(spec),
             _ if let Some(spec) = LinkSpec::draw(kind, rng) => Self::Links(spec),
+            _ if let Some(spec) = ClockSpec::draw(kind, rng) => Self::Clock(spec),
+            _ if let Some(spec) = MemberSpec::draw(kind, rng) => Self::Member(spec),
             _ => {
                 let damaged = weighted(&crate::damage::TARGETS, rng);
                 return Self::of_disk(kind, weighted(&Target::WEIGHTED, rng), damaged);

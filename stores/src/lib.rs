@@ -4,9 +4,11 @@
 //! decides nothing about faults, workloads or verdicts, and it never knows in which environment its nodes live.
 
 pub mod etcd;
+mod membership;
 mod node;
 pub mod raft;
 mod store;
 pub mod txn;
 
+pub use membership::Membership;
 pub use store::{Family, Leadership, Store, StoreError};

@@ -7,6 +7,8 @@ use keelhaul_engine::{Connect, LocalFuture};
 use keelhaul_history::NodeId;
 use thiserror::Error;
 
+use crate::Membership;
+
 /// A group of operations that a store can serve; a workload runs on every store that has its family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Family {
@@ -94,6 +96,17 @@ pub trait Store {
 
     /// Who leads now; answers within about a second whatever state the nodes are in.
     fn leadership<'a>(&'a self, nodes: &'a [Node]) -> LocalFuture<'a, Leadership>;
+
+    /// The file on a node that tells the clock of its daemon what to show (see the crate of our own nodes); an error says why there is
+    /// none.
+    fn clock_file(&self) -> Result<&'static str, &'static str> {
+        Err("no clock of its own that could be told anything")
+    }
+
+    /// How its members are changed, where they can be.
+    fn membership(&self) -> Option<&dyn Membership> {
+        None
+    }
 
     /// Opens clients for workers.
     fn connect(&self, nodes: &[Node]) -> Rc<dyn Connect>;

@@ -64,7 +64,13 @@ impl Cluster {
     fn launch(&mut self, member: Member) {
         let log = File::options().create(true).append(true).open(self.log(member)).unwrap();
         let data = self.dir.path().join(member.id.to_string());
-        let argv = deploy::argv(&member, &self.members, data.to_str().unwrap(), 1);
+        let argv = deploy::argv(
+            &member,
+            &self.members,
+            data.to_str().unwrap(),
+            1,
+            deploy::ClusterState::New,
+        );
         let child = Command::new(&argv[0])
             .args(&argv[1..])
             .env_clear()

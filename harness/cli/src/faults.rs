@@ -1,12 +1,25 @@
 //! Which kinds of faults a run can have, and what they ask of a store.
 
-use keelhaul_nemesis::{KINDS, asks, harms, is_live, is_simulated, shapes_links};
+use keelhaul_nemesis::{
+    KINDS, asks, harms, is_live, is_simulated, needs_clocks, needs_membership, shapes_links,
+};
 
 use crate::exit::Failure;
 use crate::registry::{self, Choice};
 
+/// What decides whether a fault can be.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The system under test, and how it serves reads.
+    pub store: &'a str,
+    pub read: Option<&'a str>,
+    /// Where the nodes live, and how many they are.
+    pub env: &'a str,
+    pub nodes: u16,
+}
+
 /// The kinds that a user names, each once; each must work where the nodes are.
-pub fn parse(text: &str, env: &str, nodes: u16) -> Result<Vec<String>, Failure> {
+pub fn parse(text: &str, place: Place<'_>) -> Result<Vec<String>, Failure> {
     let mut faults: Vec<String> = Vec::new();
     if text == "none" {
         return Ok(faults);
@@ -18,20 +31,36 @@ pub fn parse(text: &str, env: &str, nodes: u16) -> Result<Vec<String>, Failure> 
             faults.push(kind.to_owned());
         }
     }
-    check(&faults, env, nodes).map(|()| faults)
+    check(&faults, place).map(|()| faults)
 }
 
 /// Refuses kinds that cannot be, one sentence each.
-pub fn check(faults: &[String], env: &str, nodes: u16) -> Result<(), Failure> {
+pub fn check(faults: &[String], place: Place<'_>) -> Result<(), Failure> {
+    let Place { store, read, env, nodes } = place;
     for kind in faults {
+        if needs_clocks(kind)
+            && let Some(why) = registry::no_clock(store)
+        {
+            return Err(Failure::usage(format!("{kind} cannot strike {store}: {why}")));
+        }
+        if kind == "clock-bump" && read == Some("lease") {
+            return Err(Failure::usage(
+                "leases are promised for clocks that do not jump: leave clock-bump out of --nemesis, or --read lease",
+            ));
+        }
+        if needs_membership(kind) && !registry::has_membership(store) {
+            return Err(Failure::usage(format!(
+                "{kind} needs a store whose members can be changed, and those of {store} cannot"
+            )));
+        }
         if (kind == "partition" || shapes_links(kind)) && nodes < 2 {
             return Err(Failure::usage(format!(
                 "{kind} needs at least two nodes: leave it out of --nemesis, or raise --nodes"
             )));
         }
-        if harms(kind) && nodes < 3 {
+        if (harms(kind) || needs_membership(kind)) && nodes < 3 {
             return Err(Failure::usage(format!(
-                "{kind} harms a minority, and {nodes} nodes have none: leave it out of --nemesis, or raise --nodes to 3 or more"
+                "{kind} takes a minority, and {nodes} nodes have none: leave it out of --nemesis, or raise --nodes to 3 or more"
             )));
         }
         if env != "sim" && !is_live(kind) {
@@ -72,7 +101,8 @@ mod tests {
     #[test]
     fn what_cannot_be_is_refused() {
         let check = |text: &str, env, nodes, expected: Result<&[&str], &str>| {
-            let found = parse(text, env, nodes).map_err(|failure| failure.to_string());
+            let place = Place { store: "etcd", read: None, env, nodes };
+            let found = parse(text, place).map_err(|failure| failure.to_string());
             match expected {
                 Ok(kinds) => assert_eq!(found.unwrap_or_default(), kinds),
                 Err(words) => {
@@ -83,11 +113,13 @@ mod tests {
         check("kill, disk-flip,kill", "local", 3, Ok(&["kill", "disk-flip"]));
         check("none", "sim", 1, Ok(&[]));
         check("partition", "local", 1, Err("at least two nodes"));
-        check("disk-flip", "local", 2, Err("harms a minority, and 2 nodes have none"));
+        check("disk-flip", "local", 2, Err("takes a minority, and 2 nodes have none"));
         check("disk-stall", "local", 1, Ok(&["disk-stall"]));
         check("disk-flip", "sim", 5, Err("does not exist in virtual time"));
         check("membership", "sim", 5, Ok(&["membership"]));
         check("membership", "local", 5, Err("exists in virtual time only"));
+        check("member-remove", "local", 3, Ok(&["member-remove"]));
+        check("clock-drift", "local", 3, Err("clock-drift cannot strike etcd: etcd is linked"));
         check("disk-flap", "local", 5, Err("disk-flap"));
     }
 }

@@ -156,7 +156,12 @@ pub fn judge_run(
     })?;
     more.into_iter().for_each(|check| judged.judgement.add(check));
     judged.judgement.tested.extend(faults::fair(&plan.faults));
-    judged.judgement.not_tested.extend(registry::not_testable(&plan.env, &plan.disk));
+    let clocks = plan.faults.iter().any(|kind| keelhaul_nemesis::needs_clocks(kind));
+    let untested = registry::not_testable(&plan.env, &plan.disk).into_iter();
+    judged
+        .judgement
+        .not_tested
+        .extend(untested.filter(|reason| !clocks || !reason.starts_with("clock faults")));
     let infrastructure = |error| Failure::new(Exit::Infrastructure, error);
     dir.write(&dir.verdict(), judged.judgement.to_json().as_bytes()).map_err(infrastructure)?;
     write_report(dir, &judged, plan, story);

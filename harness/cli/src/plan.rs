@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::args::RunArgs;
 use crate::exit::{Exit, Failure};
-use crate::faults;
+use crate::faults::{self, Place};
 use crate::logs;
 use crate::registry::{self, Choice};
 use crate::units;
@@ -126,7 +126,8 @@ impl Plan {
         let time_limit_ms = millis(units::duration("--time-limit", &args.time_limit)?);
         let nemesis_interval_ms =
             millis(units::duration("--nemesis-interval", &args.nemesis_interval)?);
-        let faults = faults::parse(&args.nemesis, env, nodes)?;
+        let place = Place { store, read: args.read.as_deref(), env, nodes };
+        let faults = faults::parse(&args.nemesis, place)?;
         let options = ScheduleOptions {
             kinds: faults.clone(),
             nodes,
@@ -207,7 +208,7 @@ impl Plan {
                     plan.nodes
                 )));
             }
-            faults::check(&plan.faults, env, nodes)?;
+            faults::check(&plan.faults, Place { env, nodes, ..plan.place() })?;
             plan.timeout_factor = once();
             // Only a machine of its own loses anything without a disk that can.
             if env != "vm"
@@ -222,6 +223,12 @@ impl Plan {
             }
         }
         Ok(plan)
+    }
+
+    /// What decides which faults there can be.
+    pub fn place(&self) -> Place<'_> {
+        let (store, read) = (self.store.as_str(), self.read.as_deref());
+        Place { store, read, env: &self.env, nodes: self.nodes }
     }
 
     /// The nodes as `--nodes` takes them.
@@ -444,6 +451,10 @@ fn disk(args: &RunArgs, env: &str, faults: &[String]) -> Result<String, Failure>
 
 fn mutant(args: &RunArgs, store: &str) -> Result<Option<String>, Failure> {
     let Some(name) = &args.mutant else { return Ok(None) };
+    if store == "etcd" {
+        return registry::choose("--mutant", registry::ETCD_MUTANTS, name)
+            .map(|name| Some(name.to_owned()));
+    }
     if !registry::is_own(store) {
         return Err(Failure::usage(format!(
             "--mutant seeds a mistake into our own nodes; {store} is not one of them"

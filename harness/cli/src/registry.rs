@@ -102,6 +102,20 @@ pub fn families(store: &str) -> &'static [Family] {
     }
 }
 
+/// Whether its members can be changed.
+pub fn has_membership(store: &str) -> bool {
+    matches!(store, "raft" | "etcd")
+}
+
+/// Why its clock can be told nothing, if so.
+pub fn no_clock(store: &str) -> Option<&'static str> {
+    match store {
+        "etcd" => Some(etcd::NO_CLOCK),
+        own if is_own(own) => None,
+        _ => Some("nothing is known of how it reads the time"),
+    }
+}
+
 /// Where nodes live.
 pub const ENVIRONMENTS: &[Choice] = &[
     choice("local", "namespaces on this machine; needs no privileges and leaves nothing behind"),
@@ -200,6 +214,10 @@ pub const LOCKS: &[Choice] = &[
     choice("fenced", "holders show their fencing token to the resource, which refuses old ones"),
     choice("unfenced", "there are no tokens: whoever takes itself for the holder gets through"),
 ];
+
+/// The one mistake that etcd can be told to make, by a flag of its own.
+pub const ETCD_MUTANTS: &[Choice] =
+    &[choice(etcd::UNSAFE_NO_FSYNC, "never syncs; what was acknowledged is lost with the power")];
 
 /// What `--mutant` takes for a store: mistakes that can be seeded into its nodes, and changes that are none.
 pub fn mutants(store: &str) -> Vec<Choice> {

@@ -10,7 +10,7 @@ use keelhaul_results::{Format, Happened, RunDir, Story};
 use keelhaul_sim::{Life, Medium, SimPlan, States, System, What, checks, judgement, live_as};
 
 use crate::exit::{Exit, Failure};
-use crate::faults;
+use crate::faults::{self, Place};
 use crate::judge;
 use crate::plan::{Plan, Simulated, reproducible};
 use crate::run::session::{REPLAY, header};
@@ -27,7 +27,7 @@ pub fn life_plan(plan: &Plan) -> Result<SimPlan, Failure> {
             plan.store, plan.env
         )));
     };
-    faults::check(&plan.faults, "sim", plan.nodes)?;
+    faults::check(&plan.faults, Place { env: "sim", ..plan.place() })?;
     let life = SimPlan {
         nodes: plan.nodes,
         concurrency: plan.concurrency,

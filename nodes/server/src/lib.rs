@@ -24,6 +24,7 @@
 
 mod args;
 mod clients;
+mod clock;
 pub mod core;
 mod error;
 mod inbound;
@@ -41,6 +42,7 @@ pub mod wire;
 mod zab;
 
 pub use args::{ProtocolKind, Reads, ServerArgs, Timing};
+pub use clock::FILE_VARIABLE as CLOCK_FILE_VARIABLE;
 pub use error::{ArgsError, ServerError};
 pub use protocol::Protocol;
 pub use run::{run, run_all, run_until};

@@ -202,7 +202,7 @@ impl ErrorResponse {
 }
 
 /// A 64-bit number, which protobuf's JSON writes as text and accepts as a number too.
-fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+pub fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     struct Number;
     impl Visitor<'_> for Number {
         type Value = u64;

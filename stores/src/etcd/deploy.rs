@@ -20,6 +20,27 @@ const ELECTION_MS: u32 = 1000;
 /// entries behind a snapshot, so a short absence is still made up from the log.)
 const SNAPSHOT_ENTRIES: u32 = 2000;
 
+/// The flag, without its dashes, by which etcd never syncs: "unsafe; will cause data loss", says its help.
+pub const UNSAFE_NO_FSYNC: &str = "unsafe-no-fsync";
+
+/// Whether a member that has no data founds the cluster, or joins one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClusterState {
+    /// It is one of the founders.
+    New,
+    /// The others were there before it.
+    Existing,
+}
+
+impl ClusterState {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Existing => "existing",
+        }
+    }
+}
+
 /// The command line of `member`, one of `members`. It is the same for the first start and for every later one: a member
 /// that finds its data ignores the `initial-cluster` flags. On slow nodes heartbeats and elections take `timeout_factor` times as long.
 #[must_use]
@@ -28,6 +49,7 @@ pub fn argv(
     members: &[Member],
     data_dir: &str,
     timeout_factor: u32,
+    state: ClusterState,
 ) -> Vec<String> {
     let url = |m: &Member, port: u16| format!("http://{}:{port}", m.address);
     let peers: Vec<_> = members.iter().map(|m| format!("{}={}", m.id, url(m, PEER_PORT))).collect();
@@ -39,7 +61,7 @@ pub fn argv(
         ("listen-client-urls", url(member, CLIENT_PORT)),
         ("advertise-client-urls", url(member, CLIENT_PORT)),
         ("initial-cluster", peers.join(",")),
-        ("initial-cluster-state", "new".to_owned()),
+        ("initial-cluster-state", state.as_str().to_owned()),
         ("initial-cluster-token", "keelhaul".to_owned()),
         ("heartbeat-interval", (HEARTBEAT_MS * timeout_factor).to_string()),
         ("election-timeout", (ELECTION_MS * timeout_factor).to_string()),
@@ -113,10 +135,11 @@ mod tests {
         let members: Vec<_> = (1..=3)
             .map(|n| Member { id: NodeId(n), address: [10, 0, 0, n as u8].into() })
             .collect();
-        let argv = argv(&members[1], &members, "/d", 3);
+        let argv = argv(&members[1], &members, "/d", 3, ClusterState::Existing);
         for flag in [
             "--name=n2",
             "--data-dir=/d",
+            "--initial-cluster-state=existing",
             "--election-timeout=3000",
             "--listen-client-urls=http://10.0.0.2:2379",
             "--initial-cluster=n1=http://10.0.0.1:2380,n2=http://10.0.0.2:2380,n3=http://10.0.0.3:2380",

@@ -1,7 +1,7 @@
 //! The adapter proper: nodes in, a running cluster and clients out.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::rc::Rc;
 use std::str::FromStr;
@@ -11,9 +11,11 @@ use keelhaul_engine::{Client, Connect, LocalFuture};
 use keelhaul_history::{NodeId, Process};
 
 use super::client::EtcdClient;
-use super::deploy::{DATA_DIR, PROGRAM, argv, env, last_words, version};
+use super::deploy::{
+    ClusterState, DATA_DIR, PROGRAM, UNSAFE_NO_FSYNC, argv, env, last_words, version,
+};
 use super::members::{self, Member};
-use crate::{Family, Leadership, Store, StoreError, node};
+use crate::{Family, Leadership, Membership, Store, StoreError, node};
 
 /// The daemon's name on a node.
 const DAEMON: &str = "etcd";
@@ -61,6 +63,9 @@ pub struct Etcd {
     /// only, and only by its member id.
     ids: RefCell<BTreeMap<u64, NodeId>>,
     timeout_factor: Option<u32>,
+    unsafe_no_fsync: bool,
+    /// Members that joined later, each with those that were there then.
+    joined: RefCell<BTreeMap<NodeId, BTreeSet<NodeId>>>,
 }
 
 impl Etcd {
@@ -79,9 +84,35 @@ impl Etcd {
 }
 
 impl Etcd {
+    /// Whether members leave out every sync.
+    #[must_use]
+    pub fn without_fsync(mut self, unsafe_no_fsync: bool) -> Self {
+        self.unsafe_no_fsync = unsafe_no_fsync;
+        self
+    }
+
+    pub(super) fn factor(&self) -> u32 {
+        self.timeout_factor.unwrap_or(1)
+    }
+
+    /// The member starts with nothing, and these are the cluster's, itself included.
+    pub(super) fn note_joined(&self, id: NodeId, members: BTreeSet<NodeId>) {
+        self.joined.borrow_mut().insert(id, members);
+    }
+
     fn argv(&self, node: &Node, nodes: &[Node]) -> Vec<String> {
-        let factor = self.timeout_factor.unwrap_or(1);
-        argv(&member(node), &members_of(nodes), DATA_DIR, factor)
+        let mut members = members_of(nodes);
+        let joined = self.joined.borrow();
+        let state = match joined.get(&node.id()) {
+            Some(there) => {
+                members.retain(|member| there.contains(&member.id));
+                ClusterState::Existing
+            }
+            None => ClusterState::New,
+        };
+        let mut argv = argv(&member(node), &members, DATA_DIR, self.factor(), state);
+        argv.extend(self.unsafe_no_fsync.then(|| format!("--{UNSAFE_NO_FSYNC}")));
+        argv
     }
 }
 
@@ -149,6 +180,14 @@ impl Store for Etcd {
         })
     }
 
+    fn clock_file(&self) -> Result<&'static str, &'static str> {
+        Err(super::NO_CLOCK)
+    }
+
+    fn membership(&self) -> Option<&dyn Membership> {
+        Some(self)
+    }
+
     fn connect(&self, nodes: &[Node]) -> Rc<dyn Connect> {
         Rc::new(EtcdConnect { members: members_of(nodes), reads: self.reads })
     }
@@ -183,7 +222,7 @@ fn member(node: &Node) -> Member {
     Member { id: node.id(), address: node.address() }
 }
 
-fn members_of(nodes: &[Node]) -> Vec<Member> {
+pub(super) fn members_of(nodes: &[Node]) -> Vec<Member> {
     nodes.iter().map(member).collect()
 }
 

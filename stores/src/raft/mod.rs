@@ -32,6 +32,7 @@ pub mod errors;
 pub mod link;
 pub mod lock;
 pub mod members;
+mod membership;
 pub mod net;
 pub mod operator;
 mod store;

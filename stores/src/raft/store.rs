@@ -1,6 +1,7 @@
 //! The adapter proper: nodes in, a running cluster and clients out.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -11,20 +12,23 @@ use keelhaul_history::{NodeId, Process};
 use keelhaul_protocol::coordinator::Isolation;
 use keelhaul_protocol::placement::{GroupId, POINTS_DEFAULT, Ring};
 use keelhaul_protocol::{Mutant, api};
-use keelhaul_server::{ProtocolKind, Reads, ServerArgs, Timing};
+use keelhaul_server::{CLOCK_FILE_VARIABLE, ProtocolKind, Reads, ServerArgs, Timing};
 
 use super::client::RaftClient;
 use super::lock::{LockClient, Locking};
 use super::members::{self, Member};
 use super::txn::{Transacting, TxnClient};
-use crate::{Family, Leadership, Store, StoreError, node};
+use crate::{Family, Leadership, Membership, Store, StoreError, node};
+
+/// What the nodes' clock is told: in memory, since it is read often.
+const CLOCK_FILE: &str = "/run/keelhaul/node-clock";
 
 /// The times of the nodes. Half of what the protocol takes for a rack: a failover fits into the time of an
 /// operation then, so that operations live through it and are tried again at the new leader.
 const TIMING: Timing = Timing { election_ms: Some((250, 500)), heartbeat_ms: Some(50) };
 
 /// A cluster of our own nodes, one replica each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Own {
     protocol: ProtocolKind,
     seed: u64,
@@ -35,6 +39,8 @@ pub struct Own {
     locking: Option<Locking>,
     groups: u16,
     isolation: Option<Isolation>,
+    /// Nodes that are not among the first voters, since they joined later.
+    joined: RefCell<BTreeSet<NodeId>>,
 }
 
 impl Own {
@@ -51,6 +57,7 @@ impl Own {
             locking: None,
             groups: 1,
             isolation: None,
+            joined: RefCell::default(),
         }
     }
 
@@ -93,6 +100,22 @@ impl Own {
         self
     }
 
+    pub(super) fn timeout_factor(&self) -> u32 {
+        self.timeout_factor
+    }
+
+    /// The node starts with nothing, and is none of the first voters.
+    pub(super) fn note_joined(&self, id: NodeId) {
+        self.joined.borrow_mut().insert(id);
+    }
+
+    /// Whom a node takes for the first voters; all, if it is one of them.
+    fn voters(&self, id: NodeId, nodes: &[Node]) -> Option<Vec<api::NodeId>> {
+        let others = || nodes.iter().map(Node::id).filter(|other| *other != id);
+        let joined = self.joined.borrow().contains(&id);
+        joined.then(|| others().map(|other| api::NodeId(other.0)).collect())
+    }
+
     fn timing(&self) -> Timing {
         let times = |ms: u64| ms * u64::from(self.timeout_factor);
         let Timing { election_ms, heartbeat_ms } = TIMING;
@@ -125,7 +148,7 @@ impl Own {
             mutant: self.mutant,
             timing: self.timing(),
             snapshot_entries: self.snapshot_entries,
-            voters: None,
+            voters: self.voters(node.id(), nodes),
         }
     }
 }
@@ -155,6 +178,8 @@ impl Store for Own {
         Box::pin(async move {
             for node in nodes {
                 node::fresh_data_dir(node, self.data_dir()).await?;
+                let seen = format!("{CLOCK_FILE}.seen");
+                node::run(node, &["rm", "-f", CLOCK_FILE, &seen]).await?;
             }
             let mutant =
                 self.mutant.map_or(String::new(), |mutant| format!(" with mutant {mutant}"));
@@ -172,7 +197,8 @@ impl Store for Own {
             let groups = self.groups().map(|group| self.args(node, nodes, group).to_flags());
             let flags: Vec<Vec<String>> = groups.collect();
             let argv = program.into_iter().chain(flags.join(&"--".to_owned())).collect();
-            let daemon = Daemon { name: self.daemon().into(), argv, env: Vec::new(), cwd: None };
+            let env = vec![(CLOCK_FILE_VARIABLE.into(), CLOCK_FILE.into())];
+            let daemon = Daemon { name: self.daemon().into(), argv, env, cwd: None };
             node::start(node, daemon).await
         })
     }
@@ -193,6 +219,16 @@ impl Store for Own {
         // Of several groups the first one's leader counts as the leader.
         let members = members_of(nodes, GroupId(0));
         Box::pin(async move { members::leadership(&members::status(&members).await) })
+    }
+
+    fn clock_file(&self) -> Result<&'static str, &'static str> {
+        Ok(CLOCK_FILE)
+    }
+
+    fn membership(&self) -> Option<&dyn Membership> {
+        // Several groups would have to agree on their members; the other protocols have a fixed one.
+        let changes = self.protocol == ProtocolKind::Raft && self.groups == 1;
+        changes.then_some(self as &dyn Membership)
     }
 
     fn connect(&self, nodes: &[Node]) -> Rc<dyn Connect> {
@@ -260,7 +296,7 @@ impl Connect for TxnConnect {
     }
 }
 
-fn members_of(nodes: &[Node], group: GroupId) -> Vec<Member> {
+pub(super) fn members_of(nodes: &[Node], group: GroupId) -> Vec<Member> {
     nodes.iter().map(|node| Member::new(node.id(), node.address(), group)).collect()
 }
 

@@ -12,7 +12,7 @@ use keelhaul_cluster::{Cluster, DiskEffect, DiskFault, DiskOp, Naming, Node, Nod
 use keelhaul_nemesis::{ScheduledFault, shapes_links};
 use keelhaul_protocol::coordinator::Isolation;
 use keelhaul_server::{self as node, ProtocolKind};
-use keelhaul_stores::etcd::{Etcd, Reads};
+use keelhaul_stores::etcd::{self, Etcd, Reads};
 use keelhaul_stores::raft::Own;
 use keelhaul_stores::raft::lock::{Fencing, LEASE, Locking};
 use keelhaul_stores::{Store, StoreError};
@@ -95,7 +95,9 @@ fn store(plan: &Plan) -> Result<Rc<dyn Store>, Failure> {
                 Some("serializable") => Reads::Serializable,
                 _ => Reads::Linearizable,
             };
-            Ok(Rc::new(Etcd::new(reads).with_timeout_factor(plan.timeout_factor)))
+            let unsafe_no_fsync = plan.mutant.as_deref() == Some(etcd::UNSAFE_NO_FSYNC);
+            let etcd = Etcd::new(reads).with_timeout_factor(plan.timeout_factor);
+            Ok(Rc::new(etcd.without_fsync(unsafe_no_fsync)))
         }
         other => Err(Failure::usage(format!("no store is called {other:?}"))),
     }

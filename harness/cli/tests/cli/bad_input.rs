@@ -45,7 +45,7 @@ fn flags() {
     check("run --rate 0", 64, &["--rate"]);
     check("run --seed x", 64, &["--seed"]);
     check("run --mutant nobody", 64, &["--mutant", "nobody"]);
-    check("run --store etcd --mutant local-read", 64, &["--mutant", "etcd"]);
+    check("run --store etcd --mutant local-read", 64, &["--mutant", "unsafe-no-fsync"]);
     check("run --read serializable", 64, &["--read", "lease"]);
     check("run --workload lock --store etcd", 64, &["--workload lock", "raft", "not etcd"]);
     check("run --workload lock --lock padlock", 64, &["--lock", "fenced, unfenced", "padlock"]);

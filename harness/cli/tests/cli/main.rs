@@ -7,6 +7,7 @@ mod check;
 mod common;
 mod expect;
 mod explain;
+mod faults;
 mod logs;
 mod malformed;
 mod run;

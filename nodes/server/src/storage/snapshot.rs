@@ -49,7 +49,7 @@ pub(super) fn write<E: Era, D: Disk>(
     let (index, era) = (snapshot.last_index.0, snapshot.last_era.number());
     let head = head(index, era, snapshot.data.len());
     let crc = checksum(&head, &snapshot.data);
-    files.write_whole(directory, &file_name(index, era), &[&head, &snapshot.data, &crc])
+    files.write_snapshot(directory, &file_name(index, era), &[&head, &snapshot.data, &crc])
 }
 
 /// Reads the snapshot that the log names.

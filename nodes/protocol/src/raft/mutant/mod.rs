@@ -83,6 +83,8 @@ pub enum Mutant {
     DropSuffix,
     /// R48.
     SnapshotAhead,
+    /// R49.
+    CompactUnsynced,
     /// S1.
     VoteForAnyone,
     /// S2.

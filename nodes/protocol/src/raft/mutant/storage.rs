@@ -16,4 +16,10 @@ pub(super) const TABLE: &[Info<Mutant>] = &[
         .shows("after a loss of power the log has holes: a node does not start, or an acknowledged write is lost")
         .reached_by("disk-error,power", BUSY)
         .in_storage(),
+    Info::mistake(Mutant::CompactUnsynced, "compact-unsynced", "R49", 2)
+        .breaks("lets go of the log that a snapshot replaces before the snapshot is durable; its file and its name must be synced first")
+        .met_in("fluree#1459")
+        .shows("a node comes back from a loss of power with a log that names a snapshot it does not have; it does not start again")
+        .reached_by("power", BUSY)
+        .in_storage(),
 ];
