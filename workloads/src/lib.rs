@@ -7,8 +7,10 @@ mod keys;
 mod list_append;
 mod lock;
 mod long_fork;
+mod lost_update;
 mod register;
 mod txns;
+mod write_skew;
 
 use keelhaul_engine::generator::Boxed;
 
@@ -16,8 +18,10 @@ pub use bank::bank;
 pub use list_append::list_append;
 pub use lock::{LockOptions, lock};
 pub use long_fork::long_fork;
+pub use lost_update::lost_update;
 pub use register::{RegisterOptions, register};
 pub use txns::{MakeTxns, TxnOptions};
+pub use write_skew::write_skew;
 
 /// The generators of a run; the checker is chosen by the workload's name, which the history's header carries.
 pub struct Workload {

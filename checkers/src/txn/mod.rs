@@ -21,6 +21,7 @@ mod deps;
 mod fractured;
 mod list_append;
 mod names;
+mod narrow;
 mod orders;
 mod read;
 mod registers;
@@ -30,7 +31,8 @@ use crate::models::Model;
 use crate::workload::Workload;
 
 /// The workloads of this module.
-pub(crate) const WORKLOADS: &[Workload] = &[list_append::WORKLOAD, registers::WORKLOAD];
+pub(crate) const WORKLOADS: &[Workload] =
+    &[list_append::WORKLOAD, registers::WORKLOAD, narrow::LOST_UPDATE, narrow::WRITE_SKEW];
 
 /// What is usually asked, and everything else that transactions can promise.
 pub(crate) const MODELS: &[&str] = &[

@@ -135,9 +135,10 @@ pub struct RunArgs {
     /// Faults to inject, separated by commas, or `none`; see `list faults`
     #[arg(long, default_value = "partition,kill,pause")]
     pub nemesis: String,
-    /// Mean time between the beginnings of two faults of one kind, in seconds
-    #[arg(long, default_value = "5", value_name = "SECONDS")]
-    pub nemesis_interval: String,
+    /// Mean time between the beginnings of two faults of one kind, in seconds; by default 5, and longer where there are more than
+    /// three kinds, so that together they leave real nodes time to come back
+    #[arg(long, value_name = "SECONDS")]
+    pub nemesis_interval: Option<String>,
     /// How long the clients run, in seconds
     #[arg(long, default_value = "30", value_name = "SECONDS")]
     pub time_limit: String,

@@ -201,6 +201,18 @@ fn a_long_fork_needs_two_sites_or_worse() {
 }
 
 #[test]
+fn updates_are_lost_where_writers_are_not_checked() {
+    let keeps = [Serial, StaleReads, Snapshot, Parallel];
+    check("lost-update", &keeps, &[Unchecked, Nothing], "lost-update");
+}
+
+#[test]
+fn writes_are_skewed_by_snapshots() {
+    let breaks = [Snapshot, Parallel, Unchecked, Nothing];
+    check("write-skew", &[Serial, StaleReads], &breaks, "write-skew");
+}
+
+#[test]
 fn lists_tell_every_level_from_the_others() {
     let levels = [
         (Serial, Some(Model::StrictSerializable), None),

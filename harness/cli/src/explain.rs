@@ -81,6 +81,9 @@ fn of_anomaly(anomaly: &Anomaly) -> String {
     page.lines.push(format!("{}: an anomaly", anomaly.name));
     page.blank();
     page.prose("", anomaly.meaning);
+    if let Some(example) = anomaly.example() {
+        page.example("Example", example);
+    }
     page.blank();
     page.prose("looked for by", anomaly.found_by);
     page.names("refutes", anomaly.refutes.iter().copied());

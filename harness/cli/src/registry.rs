@@ -3,7 +3,7 @@
 use keelhaul_protocol::Mutant;
 use keelhaul_server::ProtocolKind;
 use keelhaul_stores::{Family, etcd, raft};
-use keelhaul_workloads::{MakeTxns, bank, list_append, long_fork};
+use keelhaul_workloads::{MakeTxns, bank, list_append, long_fork, lost_update, write_skew};
 
 use crate::exit::Failure;
 
@@ -71,6 +71,22 @@ const TRANSACTIONAL: &[Transactional] = &[
         ),
         promise: "long-fork",
         make: long_fork,
+    },
+    Transactional {
+        choice: choice(
+            "lost-update",
+            "transactions that read a key and write it: who overwrites has seen what was there",
+        ),
+        promise: "lost-update",
+        make: lost_update,
+    },
+    Transactional {
+        choice: choice(
+            "write-skew",
+            "two transactions read a pair of keys, and each writes another one: one sees the other",
+        ),
+        promise: "write-skew",
+        make: write_skew,
     },
 ];
 
@@ -180,7 +196,7 @@ const ZAB_READS: &[Choice] = &[
 
 const ETCD_READS: &[Choice] = &[
     choice("linearizable", "as of a moment between question and answer"),
-    choice("serializable", "whatever the node at hand has"),
+    choice("serializable", "whatever the node at hand has; `local` is the same"),
 ];
 
 /// How a store can serve reads, where that is a choice; the first is what it does by itself.

@@ -5,7 +5,8 @@
 //!
 //! 1. all keys that it reads or appends to are read by one etcd transaction, hence at one revision;
 //! 2. what it writes is put by another, on condition that none of these keys has been modified since (`MOD`, the revision of
-//!    a key's last change). If one has, nothing is written, and the operation has failed.
+//!    a key's last change). If one has, nothing is written, and the transaction is begun anew, as etcd's own client does
+//!    (`concurrency.NewSTM`); after some attempts it has failed. A request whose outcome is unknown is never followed by another.
 //!
 //! A transaction without writes ends after the first, one that neither reads nor appends needs only the second. So it is
 //! optimistic concurrency control: what was read is still so at the revision that writes, and the whole takes effect there;
@@ -30,6 +31,10 @@ use super::base64::Blob;
 use super::client::{EtcdClient, encode, key_of, not_done, value_of};
 use crate::txn::{Done, Keys, Txn};
 
+/// How often a transaction is begun whose keys were modified meanwhile. Where many clients share a few keys most first attempts
+/// meet another client's write, and a run in which transactions fail shows little.
+const ATTEMPTS: usize = 4;
+
 /// What the first request found of a key.
 struct Seen {
     key: Value,
@@ -47,22 +52,31 @@ impl EtcdClient {
     }
 
     async fn transact(&mut self, txn: &Txn) -> Outcome {
+        for _ in 0..ATTEMPTS {
+            if let Some(outcome) = self.attempt(txn).await {
+                return outcome;
+            }
+        }
+        Outcome::Fail("a key was modified meanwhile".into())
+    }
+
+    /// Nothing if a key was modified between the two requests, so that nothing happened.
+    async fn attempt(&mut self, txn: &Txn) -> Option<Outcome> {
         let seen = match self.look(txn.reads()).await {
             Ok(seen) => seen,
-            Err(why) => return Outcome::Fail(why),
+            Err(why) => return Some(Outcome::Fail(why)),
         };
         let holds = |key: &str| seen.get(key).map_or(Value::Null, |seen| seen.value.clone());
         let done = match txn.perform(&holds) {
             Ok(done) => done,
-            Err(why) => return Outcome::Fail(why.into()),
+            Err(why) => return Some(Outcome::Fail(why.into())),
         };
         if done.puts.is_empty() {
-            return Outcome::Ok(done.result);
+            return Some(Outcome::Ok(done.result));
         }
         match self.call::<TxnResponse>(TXN, &request(&seen, &done)).await {
-            Ok(answer) if answer.succeeded => Outcome::Ok(done.result),
-            Ok(_) => Outcome::Fail("a key was modified meanwhile".into()),
-            Err(error) => not_done(&error),
+            Ok(answer) => answer.succeeded.then_some(Outcome::Ok(done.result)),
+            Err(error) => Some(not_done(&error)),
         }
     }
 

@@ -105,6 +105,24 @@ fn etcd_is_valid_and_its_serializable_reads_are_not() {
 }
 
 #[test]
+fn every_workload_of_transactions_runs_on_etcd() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(_alone) = cluster_allowed(dir.path()) else { return };
+    if !Path::new("/usr/bin/etcd").exists() {
+        skipped("etcd is not installed (apt-get install etcd-server)");
+        return;
+    }
+    for workload in ["list-append", "bank", "long-fork", "lost-update", "write-skew"] {
+        let command = "run --store etcd --nodes 3 --nemesis none --time-limit 4 --seed 1";
+        let run = keelhaul(dir.path(), &format!("{command} --workload {workload}"));
+        // Where the machine is too busy for anything to be proved it says so.
+        assert!([0, 3].contains(&run.code), "{workload}: {run:?}");
+        let again = keelhaul(dir.path(), &format!("check runs/latest --workload {workload}"));
+        assert_eq!(again.code, run.code, "{workload}: {again:?}");
+    }
+}
+
+#[test]
 fn a_loss_of_power_shows_who_does_not_sync() {
     let dir = tempfile::tempdir().unwrap();
     let Some(_alone) = cluster_allowed(dir.path()) else { return };

@@ -338,8 +338,15 @@ fn a_transaction_reads_and_then_writes_if_nothing_changed() {
         "{body}"
     );
 
-    let (outcome, _) = transact(micros, Reads::Linearizable, vec![first.clone(), answer("")]);
-    assert_eq!(outcome, "fail a key was modified meanwhile");
+    // It is begun anew while keys are modified meanwhile, and not for ever.
+    let lost = || vec![first.clone(), answer("")];
+    let won = vec![found(&[None, Some(("Wzhd", 6))]), answer(",\"succeeded\":true")];
+    let (outcome, seen) = transact(micros, Reads::Linearizable, [lost(), won].concat());
+    assert!(outcome.starts_with("ok"), "{outcome}");
+    assert!(seen.requests[3].1.contains("\"mod_revision\":\"6\""), "{:?}", seen.requests[3]);
+    let all = [lost(), lost(), lost(), lost(), lost()].concat();
+    let (outcome, seen) = transact(micros, Reads::Linearizable, all);
+    assert_eq!((outcome.as_str(), seen.requests.len()), ("fail a key was modified meanwhile", 8));
     // Nobody knows what became of the second request, and the first one left nothing behind.
     let (outcome, _) = transact(micros, Reads::Linearizable, vec![first, Step::Raw("no".into())]);
     assert!(outcome.starts_with("info"), "{outcome}");
