@@ -11,6 +11,7 @@
 use std::collections::VecDeque;
 
 use super::csr::{Classes, Graph};
+use crate::budget::{Budget, Unlimited};
 
 /// Which cycles are meant.
 #[derive(Clone, Copy, Debug)]
@@ -72,23 +73,31 @@ pub struct Cycle {
 /// If the pattern requires more than two sets.
 #[must_use]
 pub fn shortest(graph: &Graph, pattern: &Pattern, work: &mut u64) -> Option<Cycle> {
-    search(graph, pattern, work, |_| true)
+    search(graph, pattern, (work, &Unlimited), |_| true)
 }
 
-/// As [`shortest`], of those that come through no node twice. Where there are cycles of a stronger pattern, one of this may be
-/// missed: a shorter walk of it is only one of the former twice.
+/// As [`shortest`], of those that come through no node twice, and while the budget lasts: where it ends no work is left. Where
+/// there are cycles of a stronger pattern, one of this may be missed: a shorter walk of it is only one of the former twice.
 ///
 /// # Panics
 /// As there.
 #[must_use]
-pub fn shortest_simple(graph: &Graph, pattern: &Pattern, work: &mut u64) -> Option<Cycle> {
-    search(graph, pattern, work, is_simple)
+pub fn shortest_simple(
+    graph: &Graph,
+    pattern: &Pattern,
+    work: &mut u64,
+    budget: &dyn Budget,
+) -> Option<Cycle> {
+    search(graph, pattern, (work, budget), is_simple)
 }
+
+/// Edges that are looked at between two looks at the budget: some milliseconds.
+const EDGES_PER_LOOK: u64 = 1 << 18;
 
 fn search(
     graph: &Graph,
     pattern: &Pattern,
-    work: &mut u64,
+    (work, budget): (&mut u64, &dyn Budget),
     wanted: impl Fn(&[Step]) -> bool,
 ) -> Option<Cycle> {
     let automaton = Automaton::new(pattern);
@@ -99,6 +108,7 @@ fn search(
         round: 0,
         queue: VecDeque::new(),
         length_max: u32::MAX,
+        budget,
     };
     let mut best = None;
     for start in automaton.starts(graph) {
@@ -239,6 +249,7 @@ struct Search<'a> {
     queue: VecDeque<(u32, State)>,
     /// Longer cycles are of no use.
     length_max: u32,
+    budget: &'a dyn Budget,
 }
 
 impl Search<'_> {
@@ -270,6 +281,10 @@ impl Search<'_> {
         let graph = self.graph;
         for (target, classes) in graph.edges_of(node) {
             *work = work.saturating_sub(1);
+            if work.is_multiple_of(EDGES_PER_LOOK) && self.budget.spent(0).is_some() {
+                *work = 0;
+                return;
+            }
             let cost = u32::from(graph.is_real(target));
             let wrong = begins && !self.automaton.begins(graph, node, (target, classes));
             if wrong || length + cost > self.length_max {

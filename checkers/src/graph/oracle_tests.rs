@@ -290,3 +290,21 @@ fn a_search_that_may_not_go_on_says_so() {
     let graph = built(2, &ring(2));
     assert!(shortest(&graph, &PATTERNS[0], &mut 3).unwrap().shortest);
 }
+
+#[test]
+fn a_search_ends_with_its_budget() {
+    // Every walk is tried, and none has an edge that would make it a cycle of the pattern.
+    let nodes = 700;
+    let pairs = (0..nodes).flat_map(|a| (0..nodes).map(move |b| (a, b)));
+    let edges: Edges = pairs.filter(|(a, b)| a != b).map(|(a, b)| (a, b, Classes::WW)).collect();
+    let graph = built(nodes, &edges);
+    let wanted = pattern(FREE, &[Classes::WR], Anti::None);
+    let looks = std::sync::atomic::AtomicU64::new(0);
+    let three = |_: usize| {
+        let before = looks.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        (before >= 2).then_some(crate::budget::Exhausted::Time)
+    };
+    let mut work = u64::MAX;
+    assert!(shortest_simple(&graph, &wanted, &mut work, &three).is_none());
+    assert_eq!((work, looks.into_inner()), (0, 3));
+}

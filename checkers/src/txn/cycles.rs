@@ -109,7 +109,7 @@ fn search(graph: &Graph, budget: &dyn Budget, wanted: impl Fn(&Kind, &[Found]) -
         let mut work = WORK_MAX;
         let mut best: Option<Cycle> = None;
         for part in &parts {
-            in_part(part, &kind.pattern, &mut work, &mut best);
+            in_part(part, &kind.pattern, (&mut work, budget), &mut best);
         }
         match best {
             Some(cycle) => search.found.push(Found { kind: kind.name, cycle }),
@@ -150,7 +150,12 @@ pub(crate) fn add_cycles(
 }
 
 /// Looks in the components of a part for a cycle that is shorter than the best so far.
-fn in_part(part: &Induced, pattern: &Pattern, work: &mut u64, best: &mut Option<Cycle>) {
+fn in_part(
+    part: &Induced,
+    pattern: &Pattern,
+    (work, budget): (&mut u64, &dyn Budget),
+    best: &mut Option<Cycle>,
+) {
     let candidates = match pattern.anti {
         Anti::None => components(&part.graph, pattern.free),
         // A single anti-dependency is not adjacent to another.
@@ -162,7 +167,8 @@ fn in_part(part: &Induced, pattern: &Pattern, work: &mut u64, best: &mut Option<
             return;
         }
         let inner = part.graph.induced(members);
-        let Some(mut cycle) = shortest_simple(&inner.graph, pattern, work) else { continue };
+        let found = shortest_simple(&inner.graph, pattern, work, budget);
+        let Some(mut cycle) = found else { continue };
         if best.as_ref().is_some_and(|best| best.steps.len() <= cycle.steps.len()) {
             continue;
         }

@@ -41,6 +41,7 @@ use super::answer::{Case, Findings, refutes};
 use super::columns::{NONE, Txns, Writers};
 use super::cycles;
 use super::read::{Reading, Shape};
+use crate::budget::Unlimited;
 use crate::columns::ColumnError;
 use crate::graph::{Anti, Classes, Pattern, Step, acyclic, components, shortest_simple};
 use crate::models::{Model, anomaly};
@@ -295,7 +296,9 @@ fn violation(past: &Past<'_>, level: Level) -> Option<Evidence> {
     let mut best: Option<Vec<Step>> = None;
     for members in components(&graph, ALL) {
         let part = graph.induced(members);
-        let Some(cycle) = shortest_simple(&part.graph, &pattern, &mut work) else { continue };
+        // The level is broken, and without a circle there is nothing to show it by: what this may cost is bounded by the edges.
+        let found = shortest_simple(&part.graph, &pattern, &mut work, &Unlimited);
+        let Some(cycle) = found else { continue };
         if best.as_ref().is_none_or(|best| cycle.steps.len() < best.len()) {
             let whole = |node: u32| part.members[node as usize];
             let steps = cycle.steps.into_iter().map(|step| Step {
