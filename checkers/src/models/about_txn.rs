@@ -30,7 +30,7 @@ const HERLIHY: &str = "Herlihy & Wing, Linearizability: A Correctness Condition 
 const CROOKS: &str = "Crooks, Pu, Alvisi & Clement, Seeing is Believing: A Client-Centric Specification of Database Isolation, PODC 2017";
 const ELNIKETY: &str = "Elnikety, Zwaenepoel & Pedone, Database Replication Using Generalized Snapshot Isolation, SRDS 2005";
 
-const G0: Example = Example {
+pub(super) const G0: Example = Example {
     drawing: "\
 A  [append x 1, append y 1]
 B  [append x 2, append y 2]
@@ -38,14 +38,14 @@ C                            [read x 1 2, read y 2 1]",
     why: "on x A's append comes first, on y B's: neither transaction is the earlier one",
 };
 
-const G0_PROCESS: Example = Example {
+pub(super) const G0_PROCESS: Example = Example {
     drawing: "\
 A  [append x 1]  [append x 2]
 B                               [read x 2 1]",
     why: "A's second append stands before its first",
 };
 
-const G0_REALTIME: Example = Example {
+pub(super) const G0_REALTIME: Example = Example {
     drawing: "\
 A  [append x 1]
 B                [append x 2]
@@ -53,21 +53,21 @@ C                              [read x 2 1]",
     why: "A had completed before B began, and yet B's append stands first",
 };
 
-const G1C: Example = Example {
+pub(super) const G1C: Example = Example {
     drawing: "\
 A  [append x 1, read y 1]
 B  [append y 1, read x 1]",
     why: "each sees the other, so each must have come first",
 };
 
-const G1C_PROCESS: Example = Example {
+pub(super) const G1C_PROCESS: Example = Example {
     drawing: "\
 A  [read x 1]  [append y 1]
 B  [append x 1, read y 1  ]",
     why: "A saw B before it wrote what B had seen",
 };
 
-const G1C_REALTIME: Example = Example {
+pub(super) const G1C_REALTIME: Example = Example {
     drawing: "\
 A  [read x 1]
 B  [append x 1, read y 1  ]
@@ -75,34 +75,34 @@ C               [append y 1]",
     why: "A saw B, who saw what was only written after A had completed",
 };
 
-const STALE: Example = Example {
+pub(super) const STALE: Example = Example {
     drawing: "\
 A  [append x 1]
 B                [read x nil]",
     why: "A had completed before B began, and B misses it",
 };
 
-const OWN_MISSED: Example = Example {
+pub(super) const OWN_MISSED: Example = Example {
     drawing: "\
 A  [append x 1]  [read x nil]",
     why: "the session misses what it did itself",
 };
 
-const SKEW: Example = Example {
+pub(super) const SKEW: Example = Example {
     drawing: "\
 A  [append x 1, append y 1]
 B  [read x nil, read y 1]",
     why: "B sees one half of A, having missed the other",
 };
 
-const FRACTURED: Example = Example {
+pub(super) const FRACTURED: Example = Example {
     drawing: "\
 A  [append x 1, append y 1]
 B  [read y 1, read x nil]",
     why: "B sees one half of A, and then misses the other",
 };
 
-const LOST_UPDATE: Example = Example {
+pub(super) const LOST_UPDATE: Example = Example {
     drawing: "\
 A  [read x nil, append x 1]
 B  [read x nil, append x 2]
@@ -110,7 +110,7 @@ C                            [read x 1 2]",
     why: "both changed what both had found empty: one did not take the other into account",
 };
 
-const LONG_FORK: Example = Example {
+pub(super) const LONG_FORK: Example = Example {
     drawing: "\
 A  [append x 1]
 B  [append y 1]
@@ -119,7 +119,7 @@ D  [read y 1, read x nil]",
     why: "C sees A without B, D sees B without A",
 };
 
-const WRITE_SKEW: Example = Example {
+pub(super) const WRITE_SKEW: Example = Example {
     drawing: "\
 A  [read x nil, append y 1]
 B  [read y nil, append x 1]
@@ -127,7 +127,7 @@ C                            [read x 1, read y 1]",
     why: "each missed the other's write, so each must have come first; no key was written by both",
 };
 
-const CAUSE_MISSED: Example = Example {
+pub(super) const CAUSE_MISSED: Example = Example {
     drawing: "\
 A  [append x 1]
 B                [read x 1, append y 1]

@@ -3,6 +3,8 @@
 //! A name may stand for related things in several workloads; then it is listed once, with all of them.
 
 use super::Model;
+use super::about::Example;
+use super::anomaly_examples::EXAMPLES;
 
 /// Something that must not happen.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +17,14 @@ pub struct Anomaly {
     pub found_by: &'static str,
     /// The weakest models that it refutes; empty if it breaks a promise of the workload's own.
     pub refutes: &'static [Model],
+}
+
+impl Anomaly {
+    /// A history that has it, drawn, if it is one of transactions.
+    #[must_use]
+    pub fn example(&self) -> Option<&'static Example> {
+        EXAMPLES.iter().find(|(name, _)| *name == self.name).map(|(_, example)| example)
+    }
 }
 
 /// The anomaly of that name, in any case.
@@ -237,7 +247,7 @@ pub const ANOMALIES: &[Anomaly] = &[
     ),
     of_transactions(
         "write-skew",
-        "list-append, rw-register",
+        "list-append, rw-register, write-skew",
         &[Model::UpdateSerializable, Model::RepeatableRead],
         "Two transactions each missed what the other wrote, on different keys: a circle of two anti-dependencies (Berenson et al. 1995, A5B).",
     ),
@@ -272,13 +282,13 @@ pub const ANOMALIES: &[Anomaly] = &[
     ),
     of_transactions(
         "garbage-read",
-        "kafka, long-fork, causal-reverse, list-append, rw-register",
+        "kafka, long-fork, causal-reverse, list-append, rw-register, lost-update, write-skew",
         &[Model::ReadUncommitted],
         "Something was read that nobody ever wrote.",
     ),
     of_transactions(
         "G1a",
-        "kafka, long-fork, causal-reverse, list-append, rw-register",
+        "kafka, long-fork, causal-reverse, list-append, rw-register, lost-update, write-skew",
         &[Model::ReadCommitted],
         "An aborted read: something was read that a failed transaction had written (Adya 1999, section 3).",
     ),
@@ -432,7 +442,7 @@ pub const ANOMALIES: &[Anomaly] = &[
     ),
     of_transactions(
         "lost-update",
-        "list-append, rw-register",
+        "list-append, rw-register, lost-update",
         &[Model::CursorStability, Model::UpdateAtomic],
         "Two transactions that committed read one version of a key and wrote the key: one of them did not take the other into account (Berenson et al. 1995, P4).",
     ),

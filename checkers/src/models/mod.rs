@@ -22,6 +22,7 @@
 mod about;
 mod about_txn;
 mod anomalies;
+mod anomaly_examples;
 #[cfg(test)]
 pub(crate) mod drawing;
 #[cfg(test)]

@@ -13,6 +13,10 @@
 //! taken for the order. There are no predicates, so item anomalies are all there are: repeatable read is serializability.
 
 #[cfg(test)]
+mod axioms;
+#[cfg(test)]
+mod boundary_tests;
+#[cfg(test)]
 mod oracle_tests;
 mod single;
 #[cfg(test)]

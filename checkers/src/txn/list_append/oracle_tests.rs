@@ -3,8 +3,10 @@
 
 use proptest::prelude::*;
 
-use super::tests::verdict_of;
+use super::axioms::{AXIOMATIC, History};
+use super::tests::{verdict_in, verdict_of};
 use crate::models::Model;
+use crate::testing::judged;
 use crate::verdict::Verdict;
 
 /// An operation: whether it appends, on which key, and which of several lists a read returns.
@@ -192,6 +194,28 @@ proptest! {
             let found = verdict_of(model, &history);
             let expected = if explained(&case, &run, before) { Verdict::Valid } else { Verdict::Invalid };
             prop_assert!(found == expected, "{model} is {found:?}, not {expected:?}:\n{history}");
+        }
+    }
+}
+
+proptest! {
+    // Trying all orders of commits takes its time.
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn weaker_models_are_what_their_axioms_say(case in case()) {
+        let text = text(&case, &run(&case));
+        let judgement = judged("list-append", &[], &text);
+        // The axioms do not know what is wrong with single reads.
+        let single = ["internal", "future-read", "G1b", "incompatible-order"];
+        let known = !judgement.anomalies.iter().any(|name| single.contains(&name.as_str()));
+        let history = History::of(&text);
+        for model in AXIOMATIC.iter().filter(|_| known) {
+            let verdict = verdict_in(&judgement, *model);
+            if let Verdict::Valid | Verdict::Invalid = verdict {
+                let keeps = history.keeps(*model);
+                prop_assert!(keeps == (verdict == Verdict::Valid), "{model} is {verdict:?}, and by its axioms {keeps}:\n{text}");
+            }
         }
     }
 }

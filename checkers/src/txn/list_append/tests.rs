@@ -28,7 +28,11 @@ fn verdict(model: Model, drawing: &str) -> Verdict {
 
 /// The same of events.
 pub(super) fn verdict_of(model: Model, events: &str) -> Verdict {
-    let judgement = judged("list-append", &[], events);
+    verdict_in(&judged("list-append", &[], events), model)
+}
+
+/// What a judgement says of a model.
+pub(super) fn verdict_in(judgement: &Judgement, model: Model) -> Verdict {
     let mut checks = judgement.checks.iter();
     let standing = judgement.standing.iter().find(|standing| standing.model == model.name());
     standing.map(|standing| standing.verdict).unwrap_or_else(|| {
