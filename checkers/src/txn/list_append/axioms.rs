@@ -112,8 +112,12 @@ impl History {
             _ => session,
         };
         let known = self.relation(|a, b| reads[a][b] || before[a][b]);
+        // What nobody saw follows all that somebody saw.
         let lists = self.relation(|a, b| {
-            self.orders.iter().any(|order| order.windows(2).any(|next| next == [a, b]))
+            self.orders.iter().enumerate().any(|(key, order)| {
+                let unseen = b > 0 && self.writes(b, key as u32) && !order.contains(&b);
+                order.windows(2).any(|next| next == [a, b]) || unseen && order.contains(&a)
+            })
         });
         let first = self.relation(|a, b| known[a][b] || lists[a][b]);
         self.extend(&first, &mut vec![0], &|commits: &Relation| {
