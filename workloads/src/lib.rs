@@ -9,6 +9,7 @@ mod lock;
 mod long_fork;
 mod lost_update;
 mod register;
+mod rw_register;
 mod txns;
 mod write_skew;
 
@@ -20,6 +21,7 @@ pub use lock::{LockOptions, lock};
 pub use long_fork::long_fork;
 pub use lost_update::lost_update;
 pub use register::{RegisterOptions, register};
+pub use rw_register::rw_register;
 pub use txns::{MakeTxns, TxnOptions};
 pub use write_skew::write_skew;
 

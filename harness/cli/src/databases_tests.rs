@@ -213,6 +213,14 @@ fn writes_are_skewed_by_snapshots() {
 }
 
 #[test]
+fn registers_of_a_serial_database_break_nothing_and_of_none_much() {
+    for seed in SEEDS {
+        assert_ne!(judged("rw-register", Serial, seed).verdict, Verdict::Invalid, "{seed}");
+        assert_eq!(judged("rw-register", Nothing, seed).verdict, Verdict::Invalid, "{seed}");
+    }
+}
+
+#[test]
 fn lists_tell_every_level_from_the_others() {
     let levels = [
         (Serial, Some(Model::StrictSerializable), None),

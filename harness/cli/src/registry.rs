@@ -3,7 +3,9 @@
 use keelhaul_protocol::Mutant;
 use keelhaul_server::ProtocolKind;
 use keelhaul_stores::{Family, etcd, raft};
-use keelhaul_workloads::{MakeTxns, bank, list_append, long_fork, lost_update, write_skew};
+use keelhaul_workloads::{
+    MakeTxns, bank, list_append, long_fork, lost_update, rw_register, write_skew,
+};
 
 use crate::exit::Failure;
 
@@ -55,6 +57,11 @@ const TRANSACTIONAL: &[Transactional] = &[
         choice: choice("list-append", "transactions that append to lists and read them"),
         promise: "strict-serializable",
         make: list_append,
+    },
+    Transactional {
+        choice: choice("rw-register", "transactions that read and write registers"),
+        promise: "strict-serializable",
+        make: rw_register,
     },
     Transactional {
         choice: choice(

@@ -112,11 +112,12 @@ fn every_workload_of_transactions_runs_on_etcd() {
         skipped("etcd is not installed (apt-get install etcd-server)");
         return;
     }
-    for workload in ["list-append", "bank", "long-fork", "lost-update", "write-skew"] {
+    for workload in ["list-append", "rw-register", "bank", "long-fork", "lost-update", "write-skew"]
+    {
         let command = "run --store etcd --nodes 3 --nemesis none --time-limit 4 --seed 1";
         let run = keelhaul(dir.path(), &format!("{command} --workload {workload}"));
-        // Where the machine is too busy for anything to be proved it says so.
-        assert!([0, 3].contains(&run.code), "{workload}: {run:?}");
+        // Where the machine is too busy for anything to be proved it says so, or what is open stays open.
+        assert!([0, 2, 3].contains(&run.code), "{workload}: {run:?}");
         let again = keelhaul(dir.path(), &format!("check runs/latest --workload {workload}"));
         assert_eq!(again.code, run.code, "{workload}: {again:?}");
     }
