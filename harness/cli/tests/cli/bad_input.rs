@@ -17,7 +17,7 @@ fn check(words: &str, code: i32, sentence: &[&str]) {
 
 #[test]
 fn flags() {
-    check("run --store mongo", 64, &["--store", "mongo", "raft, paxos, etcd"]);
+    check("run --store mongo", 64, &["--store", "mongo", "raft, paxos, zab, etcd"]);
     check("run --workload chess", 64, &["--workload", "chess", "register"]);
     check("run --workload list-append --env sim", 64, &["list-append", "--env sim", "register"]);
     check("run --workload bank --groups 0", 64, &["--groups", "1 to 8"]);
@@ -39,7 +39,7 @@ fn flags() {
     check("run --plan none.json --seed 1", 64, &["--plan", "--seed"]);
     check("run --nodes 1", 64, &["partition", "two nodes"]);
     check("run --nodes 2 --nemesis disk-flip", 64, &["disk-flip", "minority", "3 or more"]);
-    check("run --env sim --nemesis disk-stall", 64, &["disk-stall", "virtual time"]);
+    check("run --env sim --nemesis stutter", 64, &["stutter", "virtual time"]);
     check("run --time-limit soon", 64, &["--time-limit", "soon"]);
     check("run --concurrency 0", 64, &["--concurrency"]);
     check("run --rate 0", 64, &["--rate"]);
