@@ -274,7 +274,11 @@ impl Replica {
     /// NEWLEADER: this node's history is the leader's. It becomes the current epoch's only when it is durable: an epoch
     /// whose initial history could be lost would win elections with less than that.
     fn on_new_leader(&mut self, last: Zxid) {
-        let complete = self.history.last() == last || self.config.is(Mutant::EarlyNewLeader);
+        let complete = match self.config.mutant {
+            Some(Mutant::EarlyNewLeader) => true,
+            Some(Mutant::KeepTail) => self.history.last().counter >= last.counter,
+            _ => self.history.last() == last,
+        };
         let epoch = self.epochs.accepted;
         let Office::Following(follower) = &mut self.office else { return };
         match follower.stage {
