@@ -50,8 +50,8 @@ pub(crate) const TARGETS: [(Target, u32); 2] = [(Target::One, 3), (Target::Some,
 const FLIPS: u32 = 16;
 /// Bytes that a file loses: more than a record of any store here, less than a segment of its log.
 const CUT_BYTES: u64 = 3_000;
-/// Bytes of a part that is found elsewhere: a page.
-const COPY_BYTES: u64 = 4_096;
+/// Bytes of a part that is found elsewhere: a sector, since files that are not longer are left alone.
+const COPY_BYTES: u64 = 512;
 /// Bytes of a part that goes back in time.
 const REWIND_BYTES: u64 = 256 << 10;
 /// How far it goes back: long enough that something was written and synced.
