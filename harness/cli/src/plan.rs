@@ -414,7 +414,7 @@ fn transactions(
 fn lock(args: &RunArgs, workload: &str, env: &str) -> Result<Option<String>, Failure> {
     match (&args.lock, workload, env) {
         (_, other, "sim") if other != "register" => Err(Failure::usage(format!(
-            "--env sim simulates --workload register only, and this one is {other}"
+            "--env sim simulates --workload register only, not --workload {other}"
         ))),
         (asked, "lock", _) => {
             let asked = asked.as_deref().unwrap_or("fenced");

@@ -26,12 +26,14 @@ const SMALL_MAX: u64 = u32::MAX as u64;
 /// Bytes of the text that says what was tested.
 const TEXT_BYTES_MAX: u64 = 4096;
 
-/// Whether five small numbers and a short text stand at the beginning.
+/// Whether five small numbers and a short text stand at the beginning, and not zeros only: those are a file that lost its contents.
 pub(super) fn looks_right(head: &[u8]) -> bool {
     let mut numbers =
         head.chunks_exact(8).map(|bytes| u64::from_le_bytes(bytes.try_into().unwrap_or_default()));
-    let small = numbers.by_ref().take(NUMBERS).filter(|number| *number <= SMALL_MAX).count();
-    let Some(len) = numbers.next().filter(|len| small == NUMBERS && *len <= TEXT_BYTES_MAX) else {
+    let counts: Vec<u64> = numbers.by_ref().take(NUMBERS).collect();
+    let right =
+        counts.iter().all(|count| *count <= SMALL_MAX) && counts.iter().any(|count| *count > 0);
+    let Some(len) = numbers.next().filter(|len| right && *len <= TEXT_BYTES_MAX) else {
         return false;
     };
     let text = head.get(8 * (NUMBERS + 1)..).unwrap_or_default();
