@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use thiserror::Error;
 
 use crate::clock::{Shown, Told};
 use crate::cuts::{Cuts, Link};
+use crate::flap::Flaps;
 use crate::shapes::Shapes;
 use crate::target::Target;
 
@@ -25,6 +27,8 @@ pub struct Env {
     pub(crate) store: Rc<dyn Store>,
     pub(crate) cuts: RefCell<Cuts>,
     pub(crate) shapes: RefCell<Shapes>,
+    pub(crate) flaps: RefCell<Flaps>,
+    applying: tokio::sync::Mutex<()>,
     /// What was damaged on which node, until it was looked at.
     pub(crate) damaged: RefCell<BTreeMap<(u64, NodeId), Vec<Damaged>>>,
     /// The first process of the daemon before a restart, until it was looked at.
@@ -70,7 +74,7 @@ impl Env {
     /// No fault in effect yet.
     #[must_use]
     pub fn new(cluster: Rc<Cluster>, store: Rc<dyn Store>) -> Self {
-        let (cuts, shapes, struck) = Default::default();
+        let (cuts, shapes, flaps, struck, applying) = Default::default();
         Self {
             cluster,
             store,
@@ -81,6 +85,8 @@ impl Env {
             clocks: RefCell::default(),
             shown: RefCell::default(),
             clock_fault: Cell::default(),
+            flaps,
+            applying,
             struck,
             timeout_factor: 1,
         }
@@ -199,13 +205,14 @@ impl Env {
 
     /// Makes every node that has power drop exactly the packets that the faults in effect say.
     pub(crate) async fn apply_cuts(&self) -> Result<(), FaultError> {
+        // One after the other, or an older word could reach a node after a newer one.
+        let _one = self.applying.lock().await;
         for node in self.cluster.nodes().iter().filter(|node| node.is_powered()) {
-            let senders = self.cuts.borrow().senders_cut_at(node.id());
-            let mut addresses = Vec::with_capacity(senders.len());
-            for sender in senders {
-                addresses.push(self.node(sender)?.address());
-            }
-            node.cut(&addresses).await?;
+            let (dropped, refused) = self.cuts.borrow().senders_cut_at(node.id());
+            let addresses = |senders: Vec<NodeId>| -> Result<Vec<Ipv4Addr>, FaultError> {
+                senders.into_iter().map(|id| Ok(self.node(id)?.address())).collect()
+            };
+            node.cut_and_refuse(&addresses(dropped)?, &addresses(refused)?).await?;
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ mod cuts;
 mod damage;
 mod disk;
 mod env;
+mod flap;
 mod generator;
 mod kill;
 mod links;
@@ -27,7 +28,9 @@ mod pressure;
 mod process;
 mod restart;
 mod schedule;
+pub mod sequence;
 mod shapes;
+mod shaping;
 mod target;
 
 pub use asks::{asks, harms};
@@ -44,6 +47,7 @@ pub use nemesis::{Nemesis, reference};
 pub use partition::{Direction, Shape, label, links};
 pub use process::{Process, ProcessSpec};
 pub use schedule::{Moment, Schedule, ScheduleOptions, ScheduledFault, Spec};
+pub use sequence::{SCHEDULE_VERSION, ScheduleFile, SequenceError};
 pub use target::Target;
 
 /// The faults a user can ask for: name, and what it does in one sentence.
@@ -52,6 +56,11 @@ pub const KINDS: &[(&str, &str)] = &[
         "partition",
         "cuts the network between nodes: one node, the leader, halves, a minority, a ring, a bridge; one way or both",
     ),
+    (
+        "reject",
+        "refuses packets between nodes as a partition drops them: connections are reset at once",
+    ),
+    ("flap", "cuts and restores the network between nodes again and again"),
     ("kill", "ends the store's process on some nodes with SIGKILL, and starts it again"),
     ("pause", "stops every process of the store on some nodes with SIGSTOP, and lets them go on"),
     ("restart", "asks the store on some nodes to end, and starts it again at once"),
@@ -149,6 +158,12 @@ pub fn is_simulated(kind: &str) -> bool {
             | "corrupt"
             | "membership"
     )
+}
+
+/// Whether a kind of fault is one of links between nodes, of which there must be two.
+#[must_use]
+pub fn is_of_links(kind: &str) -> bool {
+    matches!(kind, "partition" | "reject" | "flap") || shapes_links(kind)
 }
 
 /// Whether a kind of fault needs the store's data to be on a disk of ours.

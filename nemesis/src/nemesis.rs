@@ -7,6 +7,7 @@ use keelhaul_engine::{Client, Invocation, LocalFuture, Outcome};
 use keelhaul_history::{Process, Value};
 use tokio::time::Instant;
 
+use crate::cuts::Manner;
 use crate::env::{Env, FaultError};
 use crate::schedule::{Schedule, ScheduledFault, Spec};
 use crate::{clock, damage, disk, kill, links, member, partition, pause, power, process};
@@ -68,10 +69,10 @@ impl Nemesis {
     }
 
     async fn inject(&self, fault: &ScheduledFault) -> Outcome {
-        let (env, order) = (&*self.env, fault.order());
+        let (env, order) = (&self.env, fault.order());
         let injected = match &fault.spec {
             Spec::Partition { shape, direction } => {
-                partition::inject(env, fault.id, *shape, *direction, &order).await
+                partition::inject(env, fault.id, *shape, *direction, Manner::Drop, &order).await
             }
             Spec::Kill { target } => kill::inject(env, fault.id, *target, &order).await,
             Spec::Pause { target } => pause::inject(env, fault.id, *target, &order).await,
@@ -144,7 +145,7 @@ impl Nemesis {
             }
             Spec::Damage(_) => damage::heal(&self.env, fault.id).await,
             Spec::Process(spec) => process::heal(&self.env, fault.id, *spec).await,
-            Spec::Links(_) => links::heal(&self.env, fault.id).await,
+            Spec::Links(spec) => links::heal(&self.env, fault.id, spec.effect).await,
             Spec::Membership { .. } => Ok(()),
             Spec::Clock(spec) => clock::heal(&self.env, fault.id, *spec).await,
             Spec::Member(_) => member::heal(&self.env, fault.id).await,

@@ -1,12 +1,16 @@
 //! Network partitions: which links a shape cuts, and the fault that cuts them.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use keelhaul_history::NodeId;
 use serde::{Deserialize, Serialize};
 
-use crate::cuts::Link;
+use crate::cuts::{Link, Manner};
 use crate::env::{Env, FaultError, Injected, names};
+
+/// How long a refusal may take: a connection's first packet may have to be sent again.
+const REFUSAL_PATIENCE: Duration = Duration::from_secs(4);
 
 /// Who is cut from whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,10 +55,11 @@ impl Shape {
 }
 
 /// Which of a partition's links are cut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Direction {
     /// Both ways.
+    #[default]
     Both,
     /// Only packets to the first group: it can speak and not hear.
     Inbound,
@@ -172,15 +177,17 @@ pub(crate) async fn inject(
     fault: u64,
     shape: Shape,
     direction: Direction,
+    manner: Manner,
     order: &[NodeId],
 ) -> Result<Injected, FaultError> {
     let order = placed(env, shape, order).await;
     let links = links(shape, direction, &order);
     let nodes: BTreeSet<NodeId> = links.iter().flat_map(|&(a, b)| [a, b]).collect();
-    env.cuts.borrow_mut().insert(fault, links);
+    env.cuts.borrow_mut().insert(fault, links, manner);
     env.apply_cuts().await?;
+    let label = label(shape, direction, &order);
     Ok(Injected {
-        label: format!("partition: {}", label(shape, direction, &order)),
+        label: if manner == Manner::Drop { format!("partition: {label}") } else { label },
         nodes: nodes.into_iter().collect(),
     })
 }
@@ -194,10 +201,29 @@ pub(crate) async fn verify(env: &Env, fault: u64) -> Result<(), FaultError> {
         if carried && cut.contains(&link) {
             return Err(FaultError::NotInEffect(format!("packets from {from} still reach {to}")));
         }
-        if !carried && !env.cuts.borrow().is_cut(link) {
+        if !carried && !env.cuts.borrow().may_be_cut(link) {
             return Err(FaultError::NotInEffect(format!(
                 "packets from {from} do not reach {to}, which nothing cuts"
             )));
+        }
+    }
+    Ok(())
+}
+
+/// [`verify`], and whoever knocks must be told that the door is shut.
+pub(crate) async fn verify_refused(env: &Env, fault: u64) -> Result<(), FaultError> {
+    verify(env, fault).await?;
+    let refused: BTreeSet<Link> = env.cuts.borrow().of(fault);
+    for (from, to) in refused {
+        let (_, refuses) = env.cuts.borrow().senders_cut_at(to);
+        let back = env.cuts.borrow().senders_cut_at(from).0;
+        // Where another fault makes one of the two silent, there is no answer.
+        if !refuses.contains(&from) || back.contains(&to) {
+            continue;
+        }
+        if !env.cluster.refuses(from, to, env.patience(REFUSAL_PATIENCE)).await? {
+            let sentence = format!("connections from {from} to {to} are not refused");
+            return Err(FaultError::NotInEffect(sentence));
         }
     }
     Ok(())
@@ -212,7 +238,7 @@ pub(crate) async fn heal(env: &Env, fault: u64) -> Result<(), FaultError> {
 /// Every link that no fault cuts must carry datagrams again.
 pub(crate) async fn verify_healed(env: &Env) -> Result<(), FaultError> {
     for (link, carried) in env.reachability().await? {
-        if !carried && !env.cuts.borrow().is_cut(link) {
+        if !carried && !env.cuts.borrow().may_be_cut(link) {
             return Err(FaultError::NotHealed(format!(
                 "packets from {} still do not reach {}",
                 link.0, link.1

@@ -86,6 +86,7 @@ pub enum Spec {
         /// Which.
         shape: Shape,
         /// In which direction.
+        #[serde(default)]
         direction: Direction,
     },
     /// Kill and restart the daemon.
@@ -103,6 +104,7 @@ pub enum Spec {
         /// Where.
         target: Target,
         /// Some of what was not synced is kept: what this seed says had reached the disk by chance.
+        #[serde(default)]
         torn: Option<u64>,
     },
     /// Let syncs take longer.
@@ -187,6 +189,15 @@ impl Spec {
             Self::Clock(spec) => Some(&mut spec.target),
             Self::Member(spec) => Some(&mut spec.target),
         }
+    }
+
+    /// The same for other nodes; a fault that is none of nodes stays as it is.
+    #[must_use]
+    pub const fn aimed_at(mut self, to: Target) -> Self {
+        if let Some(target) = self.target_mut() {
+            *target = to;
+        }
+        self
     }
 
     /// What a fault of a disk does to it.
@@ -287,6 +298,21 @@ impl Schedule {
             fault.id = id;
         }
         Self { faults }
+    }
+}
+
+impl Schedule {
+    /// The kinds of its faults, each once, in order of their first.
+    #[must_use]
+    pub fn kinds(&self) -> Vec<String> {
+        let mut kinds: Vec<String> = Vec::new();
+        for fault in &self.faults {
+            let kind = fault.spec.kind();
+            if !kinds.iter().any(|known| known == kind) {
+                kinds.push(kind.into());
+            }
+        }
+        kinds
     }
 }
 

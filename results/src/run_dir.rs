@@ -75,6 +75,12 @@ impl RunDir {
         self.path.join("plan.json")
     }
 
+    /// The faults that were planned, so that another run can have them.
+    #[must_use]
+    pub fn schedule(&self) -> PathBuf {
+        self.path.join("schedule.json")
+    }
+
     /// What happened.
     #[must_use]
     pub fn history(&self) -> PathBuf {

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpStream, UdpSocket};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -112,6 +112,13 @@ impl Probes {
                 .0;
         }
     }
+}
+
+/// Whether a TCP connection is refused, rather than accepted or left without an answer.
+pub(crate) fn is_refused(to: SocketAddrV4, patience: Duration) -> bool {
+    let refusals = [io::ErrorKind::ConnectionRefused, io::ErrorKind::ConnectionReset];
+    let connected = TcpStream::connect_timeout(&to.into(), patience);
+    connected.is_err_and(|error| refusals.contains(&error.kind()))
 }
 
 fn receive(socket: &UdpSocket, seen: &Seen, trains: &Trains) {

@@ -111,11 +111,13 @@ pub enum DaemonState {
     },
 }
 
-/// One drop rule as the kernel has it.
+/// What the kernel does to one source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CutRule {
     /// Packets from this address are dropped on arrival.
     pub from: Ipv4Addr,
+    /// And answered by a reset or an error.
+    pub refuses: bool,
     /// Packets dropped so far.
     pub packets: u64,
     /// Bytes dropped so far.
@@ -178,11 +180,15 @@ pub enum Request {
         /// At most so many bytes.
         limit: u64,
     },
-    /// From now on drop packets from exactly these addresses; answered by [`Reply::Cuts`] as read back.
+    /// From now on drop or refuse packets from exactly these addresses; answered by [`Reply::Cuts`] as read back.
     Cut {
-        /// The whole set; empty removes the agent's table.
+        /// All whose packets meet silence; if there is nobody, the agent's table is removed.
         from: Vec<Ipv4Addr>,
+        /// All whose packets are answered by a reset or an error.
+        refuse: Vec<Ipv4Addr>,
     },
+    /// Try to refuse somebody; answered by [`Reply::Done`] if it works here.
+    TryRefusing,
     /// Answered by [`Reply::Cuts`].
     CutState,
     /// Where probes to this agent must go; answered by [`Reply::Port`].
@@ -193,6 +199,13 @@ pub enum Request {
         to: SocketAddrV4,
         /// What to recognise it by.
         nonce: u64,
+    },
+    /// Whether a TCP connection is refused; answered by [`Reply::Seen`].
+    ProbeRefused {
+        /// To where; that nobody listens there is a refusal, too.
+        to: SocketAddrV4,
+        /// How many milliseconds to wait for any answer.
+        wait_ms: u64,
     },
     /// Whether a probe arrived here; answered by [`Reply::Seen`].
     ProbeSeen {
@@ -313,7 +326,7 @@ pub enum Reply {
         /// How long the whole file is.
         size: u64,
     },
-    /// The drop rules in the kernel, by address.
+    /// What the kernel drops and refuses, by address.
     Cuts(Vec<CutRule>),
     /// The port of probes.
     Port(u16),

@@ -12,7 +12,7 @@ use crate::children::Children;
 use crate::daemon::Daemons;
 use crate::disk::{Disks, log};
 use crate::lease::Leased;
-use crate::probe::Probes;
+use crate::probe::{self, Probes};
 use crate::request::{DaemonState, Reply, Request};
 use crate::shape::{self, Shapes};
 use crate::wire::{
@@ -144,6 +144,8 @@ fn is_slow(request: &Request) -> bool {
         | Request::Pause { .. }
         | Request::Resume { .. }
         | Request::ProbeSeen { .. }
+        | Request::ProbeRefused { .. }
+        | Request::TryRefusing
         | Request::Shape { .. }
         | Request::ShapeWays
         | Request::TrainSend { .. }
@@ -238,12 +240,16 @@ impl Agent {
                 Ok((bytes, size)) => Reply::Bytes { bytes, size },
                 Err(e) => failed(&format!("read {path}"), &e),
             },
-            Request::Cut { from } => {
+            Request::Cut { from, refuse } => {
                 self.has_cut.store(true, Ordering::Release);
-                cut::replace(&from)
+                cut::replace(&from, &refuse)
                     .map_or_else(|e| failed("replace the table of cuts", &e), |()| cuts())
             }
             Request::CutState => cuts(),
+            Request::TryRefusing => done("refuse packets", cut::try_refusing()),
+            Request::ProbeRefused { to, wait_ms } => {
+                Reply::Seen(probe::is_refused(to, Duration::from_millis(wait_ms)))
+            }
             Request::ProbePort => match self.probes.port() {
                 Ok(port) => Reply::Port(port),
                 Err(e) => failed("find the port of probes", &e),
@@ -389,7 +395,7 @@ impl Agent {
 
 /// Removes our tables. A host whose kernel has no nf_tables, or where we may not use it, has none of ours.
 pub(crate) fn uncut() -> io::Result<()> {
-    match cut::replace(&[]).and_then(|()| shape::remove_leftovers()) {
+    match cut::replace(&[], &[]).and_then(|()| shape::remove_leftovers()) {
         Err(e)
             if matches!(
                 e.raw_os_error(),

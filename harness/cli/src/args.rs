@@ -86,11 +86,12 @@ pub enum Command {
 }
 
 /// Flags that a plan leaves no room for.
-const DECIDED_BY_PLAN: [&str; 18] = [
+const DECIDED_BY_PLAN: [&str; 19] = [
     "store",
     "workload",
     "nemesis",
     "nemesis_interval",
+    "schedule",
     "time_limit",
     "concurrency",
     "rate",
@@ -139,6 +140,9 @@ pub struct RunArgs {
     /// three kinds, so that together they leave real nodes time to come back
     #[arg(long, value_name = "SECONDS")]
     pub nemesis_interval: Option<String>,
+    /// A schedule of faults instead of a drawn one: a run's schedule.json, or steps that you have written, in JSON or TOML
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["nemesis", "nemesis_interval"])]
+    pub schedule: Option<PathBuf>,
     /// How long the clients run, in seconds
     #[arg(long, default_value = "30", value_name = "SECONDS")]
     pub time_limit: String,

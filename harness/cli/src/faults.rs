@@ -1,7 +1,7 @@
 //! Which kinds of faults a run can have, and what they ask of a store.
 
 use keelhaul_nemesis::{
-    KINDS, asks, harms, is_live, is_simulated, needs_clocks, needs_membership, shapes_links,
+    KINDS, asks, harms, is_live, is_of_links, is_simulated, needs_clocks, needs_membership,
 };
 
 use crate::exit::Failure;
@@ -53,7 +53,7 @@ pub fn check(faults: &[String], place: Place<'_>) -> Result<(), Failure> {
                 "{kind} needs a store whose members can be changed, and those of {store} cannot"
             )));
         }
-        if (kind == "partition" || shapes_links(kind)) && nodes < 2 {
+        if is_of_links(kind) && nodes < 2 {
             return Err(Failure::usage(format!(
                 "{kind} needs at least two nodes: leave it out of --nemesis, or raise --nodes"
             )));

@@ -27,6 +27,7 @@ mod progress;
 mod registry;
 mod replay;
 mod run;
+mod scheduled;
 mod sessions;
 mod simulated;
 mod units;

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Context;
 use keelhaul_cluster::ssh::{Host, Transport};
 use keelhaul_nemesis::{Schedule, ScheduleOptions, needs_disk};
-use keelhaul_sim::{Weather, Work, stream};
+use keelhaul_sim::{Weather, Work};
 use keelhaul_stores::Family;
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,7 @@ use crate::exit::{Exit, Failure};
 use crate::faults::{self, Place};
 use crate::logs;
 use crate::registry::{self, Choice};
+use crate::scheduled::{self, For};
 use crate::units;
 
 /// A complete plan.
@@ -71,6 +72,9 @@ pub struct Plan {
     pub nemesis_interval_ms: u64,
     /// Every fault with its time.
     pub schedule: Schedule,
+    /// The file that it was read from; if absent, it was drawn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule_file: Option<String>,
     /// Decides the order of operations and faults.
     pub seed: u64,
     /// What a simulation has beside the rest.
@@ -125,17 +129,18 @@ impl Plan {
         let (env, nodes, hosts) = place(args)?;
         let time_limit_ms = millis(units::duration("--time-limit", &args.time_limit)?);
         let place = Place { store, read: args.read.as_deref(), env, nodes };
-        let faults = faults::parse(&args.nemesis, place)?;
+        let kinds = if args.schedule.is_some() { "none" } else { &args.nemesis };
+        let kinds = faults::parse(kinds, place)?;
         let nemesis_interval_ms = match &args.nemesis_interval {
             Some(text) => millis(units::duration("--nemesis-interval", text)?),
-            None => interval_ms(env, faults.len()),
+            None => interval_ms(env, kinds.len()),
         };
-        let options = ScheduleOptions {
-            kinds: faults.clone(),
-            nodes,
-            time_limit_ms,
-            interval_ms: nemesis_interval_ms,
-        };
+        let options =
+            ScheduleOptions { kinds, nodes, time_limit_ms, interval_ms: nemesis_interval_ms };
+        let schedule =
+            scheduled::schedule(args.schedule.as_deref(), &For { store, seed, options: &options })?;
+        let faults = if args.schedule.is_some() { schedule.kinds() } else { options.kinds };
+        faults::check(&faults, place)?;
         Ok(Self {
             keelhaul_plan: PLAN_VERSION,
             store: store.into(),
@@ -158,7 +163,8 @@ impl Plan {
             timeout_factor: once(),
             faults,
             nemesis_interval_ms,
-            schedule: Schedule::draw(&options, &mut stream(seed, "schedule")),
+            schedule,
+            schedule_file: args.schedule.as_ref().map(|file| file.display().to_string()),
             seed,
             sim: simulated(env, store, args.read.as_deref(), seed)?,
             log_pattern: logs::pattern(args.log_pattern.as_deref())?.map(|p| p.as_str().into()),
@@ -252,7 +258,12 @@ impl Plan {
                 self.env,
                 self.nodes_word()
             ),
-            format!("--nemesis {faults} --nemesis-interval {}ms", self.nemesis_interval_ms),
+            match &self.schedule_file {
+                Some(file) => format!("--schedule {}", quoted(file)),
+                None => {
+                    format!("--nemesis {faults} --nemesis-interval {}ms", self.nemesis_interval_ms)
+                }
+            },
             format!("--time-limit {}ms --op-timeout {}ms", self.time_limit_ms, self.op_timeout_ms),
             format!("--concurrency {} --rate {} --seed {}", self.concurrency, self.rate, self.seed),
         ];
@@ -264,8 +275,6 @@ impl Plan {
         words.extend(self.lock.iter().map(|lock| format!("--lock {lock}")));
         words.push(format!("--disk {}", self.disk));
         words.extend(self.mutant.iter().map(|mutant| format!("--mutant {mutant}")));
-        // Quoted for a shell.
-        let quoted = |text: &String| format!("'{}'", text.replace('\'', r"'\''"));
         words.extend(self.log_pattern.iter().map(|text| format!("--log-pattern {}", quoted(text))));
         words.join(" ")
     }
@@ -278,6 +287,11 @@ fn interval_ms(env: &str, kinds: usize) -> u64 {
     const KINDS_USUAL: u64 = 3;
     let kinds = if env == "sim" { KINDS_USUAL } else { kinds as u64 };
     INTERVAL_MS * kinds.max(KINDS_USUAL) / KINDS_USUAL
+}
+
+/// Quoted for a shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// Where the nodes live, how many they are, and on which hosts.

@@ -79,6 +79,7 @@ pub fn plan_of(life: &SimPlan, like: &Plan) -> Plan {
         op_timeout_ms: life.op_timeout_ms,
         faults,
         schedule: life.schedule.clone(),
+        schedule_file: None,
         seed: life.seed,
         sim: Some(Simulated { weather: life.weather, work: life.work.clone() }),
         reproducible,

@@ -249,9 +249,9 @@ fn try_veth() -> io::Result<()> {
 
 fn try_cut() -> io::Result<()> {
     let source = Ipv4Addr::new(10, 77, 0, 1);
-    cut::replace(&[source])?;
+    cut::replace(&[source], &[])?;
     let rules = cut::read()?;
-    cut::replace(&[])?;
+    cut::replace(&[], &[])?;
     let left = cut::read()?;
     if rules.iter().map(|rule| rule.from).eq([source]) && left.is_empty() {
         return Ok(());

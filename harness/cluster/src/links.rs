@@ -21,15 +21,13 @@ pub enum ShapeError {
     /// A node did not answer.
     #[error(transparent)]
     Node(#[from] NodeError),
-    /// There is no way that works on all nodes.
+    /// There is a node where it does not work.
     #[error(
-        "shape links: {node} has neither netem ({netem}) nor packet queues ({queue}); load the kernel's modules sch_netem, or nf_tables and nfnetlink_queue"
+        "shape links: {node} has no packet queues ({queue}); load the kernel's modules nf_tables and nfnetlink_queue"
     )]
     NoWay {
-        /// The first node where none works, or not the same as on others.
+        /// The first such node.
         node: NodeId,
-        /// What the kernel said.
-        netem: String,
         /// What the kernel said.
         queue: String,
     },
@@ -59,7 +57,7 @@ impl Cluster {
         self.nodes().iter().filter(|node| node.is_powered()).cloned().collect()
     }
 
-    /// How links can be shaped on all nodes; the kernel's own way is preferred. Tried once.
+    /// How links can be shaped on all nodes. Tried once.
     pub async fn shape_way(&self) -> Result<ShapeWay, ShapeError> {
         if let Some(way) = self.shape_way.get() {
             return Ok(*way);
@@ -73,10 +71,9 @@ impl Cluster {
             let (id, ways) = answer?;
             answers.insert(id, ways);
         }
-        for way in [ShapeWay::Netem, ShapeWay::Queue] {
-            if answers.values().all(|ways| ways.contains(&(way, None))) {
-                return Ok(*self.shape_way.get_or_init(|| way));
-            }
+        let way = ShapeWay::Queue;
+        if answers.values().all(|ways| ways.contains(&(way, None))) {
+            return Ok(*self.shape_way.get_or_init(|| way));
         }
         Err(no_way(&answers))
     }
@@ -91,7 +88,6 @@ impl Cluster {
         for node in self.powered() {
             let here = links.iter().filter_map(|(&(from, to), shaping)| {
                 let (at, other) = match way {
-                    ShapeWay::Netem => (from, to),
                     ShapeWay::Queue => (to, from),
                 };
                 (at == node.id()).then(|| (self.node(other).address(), *shaping))
@@ -101,6 +97,17 @@ impl Cluster {
         }
         shaping.join_all().await.into_iter().collect::<Result<Vec<()>, _>>()?;
         Ok(())
+    }
+
+    /// Whether TCP connections from one node to another are refused, rather than accepted or left without an answer.
+    pub async fn refuses(
+        &self,
+        from: NodeId,
+        to: NodeId,
+        wait: Duration,
+    ) -> Result<bool, NodeError> {
+        let address = self.node(to).probe_address().await?;
+        self.node(from).is_refused(address, millis(wait)).await
     }
 
     /// How long packets from one node to another and back were under way, in microseconds, in rising order, without those that were
@@ -170,7 +177,7 @@ fn no_way(answers: &BTreeMap<NodeId, Vec<(ShapeWay, Option<String>)>>) -> ShapeE
         let why = ways.filter(|found| found.0 == way).find_map(|found| found.1.clone());
         why.unwrap_or_else(|| "which others lack".into())
     };
-    ShapeError::NoWay { node, netem: why(ShapeWay::Netem), queue: why(ShapeWay::Queue) }
+    ShapeError::NoWay { node, queue: why(ShapeWay::Queue) }
 }
 
 fn millis(time: Duration) -> u64 {

@@ -185,10 +185,32 @@ impl Node {
 
     /// Drops packets from exactly these addresses from now on; answers the rules as read back from the kernel.
     pub async fn cut(&self, from: &[Ipv4Addr]) -> Result<Vec<CutRule>, NodeError> {
-        self.ask_cuts(Request::Cut { from: from.to_vec() }).await
+        self.cut_and_refuse(from, &[]).await
     }
 
-    /// The drop rules that the node's kernel has now.
+    /// [`Node::cut`], and from now on answers packets from exactly these others by a reset or an error.
+    pub async fn cut_and_refuse(
+        &self,
+        from: &[Ipv4Addr],
+        refuse: &[Ipv4Addr],
+    ) -> Result<Vec<CutRule>, NodeError> {
+        self.ask_cuts(Request::Cut { from: from.to_vec(), refuse: refuse.to_vec() }).await
+    }
+
+    /// Whether packets can be refused here; an error if not.
+    pub async fn try_refusing(&self) -> Result<(), NodeError> {
+        self.ask_done(Request::TryRefusing).await
+    }
+
+    /// Whether a TCP connection to a port that nobody listens on is refused, rather than left without an answer.
+    pub async fn is_refused(&self, to: SocketAddrV4, wait_ms: u64) -> Result<bool, NodeError> {
+        match self.ask(Request::ProbeRefused { to, wait_ms }).await? {
+            Reply::Seen(refused) => Ok(refused),
+            other => Err(self.unexpected(&other)),
+        }
+    }
+
+    /// What the node's kernel drops and refuses now.
     pub async fn cut_state(&self) -> Result<Vec<CutRule>, NodeError> {
         self.ask_cuts(Request::CutState).await
     }

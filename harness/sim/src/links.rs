@@ -38,7 +38,8 @@ impl Way {
             Effect::Reorder { percent, delay_ms } => {
                 (self.overtaking, self.held) = (percent.min(100), time(delay_ms));
             }
-            Effect::Bandwidth { .. } => {}
+            // None of a life has these.
+            Effect::Bandwidth { .. } | Effect::Reject | Effect::Flap { .. } => {}
         }
     }
 

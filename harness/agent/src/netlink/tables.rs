@@ -47,6 +47,7 @@ const META_KEY: u16 = 2;
 /// What `meta` can look at.
 const META_KEY_INPUT_INTERFACE: u32 = 4;
 const META_KEY_NFPROTO: u32 = 15;
+const META_KEY_L4PROTO: u32 = 16;
 const COMPARE_REGISTER: u16 = 1;
 const COMPARE_OPERATOR: u16 = 2;
 const COMPARE_EQUAL: u32 = 0;
@@ -64,6 +65,14 @@ const PAYLOAD_BASE: u16 = 2;
 const PAYLOAD_OFFSET: u16 = 3;
 const PAYLOAD_LENGTH: u16 = 4;
 const NETWORK_HEADER: u32 = 1;
+const TRANSPORT_HEADER: u32 = 2;
+/// Where a TCP header has its flags, and that of a reset.
+const TCP_FLAGS_OFFSET: u32 = 13;
+const TCP_RESET: u8 = 4;
+/// Protocols above IP.
+pub const ICMP: u8 = 1;
+/// See [`ICMP`].
+pub const TCP: u8 = 6;
 /// Where an IPv4 header has the source address.
 const SOURCE_OFFSET: u32 = 12;
 /// What a counter has counted.
@@ -75,6 +84,17 @@ const IMMEDIATE_REGISTER: u16 = 1;
 pub const IMMEDIATE_DATA: u16 = 2;
 const REGISTER_VERDICT: u32 = 0;
 const REGISTER_1: u32 = 1;
+const BITWISE_SOURCE: u16 = 1;
+const BITWISE_DESTINATION: u16 = 2;
+const BITWISE_LENGTH: u16 = 3;
+const BITWISE_MASK: u16 = 4;
+const BITWISE_XOR: u16 = 5;
+const REJECT_TYPE: u16 = 1;
+const REJECT_CODE: u16 = 2;
+const REJECT_BY_RESET: u32 = 1;
+/// By an error of whatever version of IP.
+const REJECT_BY_ERROR: u32 = 2;
+const ADMINISTRATIVELY_PROHIBITED: u8 = 3;
 const QUEUE_NUMBER: u16 = 1;
 const QUEUE_TOTAL: u16 = 2;
 const QUEUE_FLAGS: u16 = 3;
@@ -167,13 +187,37 @@ fn meta(m: Message, key: u32) -> Message {
 pub fn from_source(m: Message, address: Ipv4Addr) -> Message {
     let m = compare(meta(m, META_KEY_NFPROTO), COMPARE_EQUAL, &[NFPROTO_IPV4]);
     let octets = address.octets();
-    let m = expression(m, "payload", |m| {
-        m.with_be32(PAYLOAD_REGISTER, REGISTER_1)
-            .with_be32(PAYLOAD_BASE, NETWORK_HEADER)
-            .with_be32(PAYLOAD_OFFSET, SOURCE_OFFSET)
-            .with_be32(PAYLOAD_LENGTH, octets.len() as u32)
-    });
+    let m = payload(m, NETWORK_HEADER, SOURCE_OFFSET, octets.len() as u32);
     compare(m, COMPARE_EQUAL, &octets)
+}
+
+fn payload(m: Message, base: u32, offset: u32, length: u32) -> Message {
+    expression(m, "payload", |m| {
+        m.with_be32(PAYLOAD_REGISTER, REGISTER_1)
+            .with_be32(PAYLOAD_BASE, base)
+            .with_be32(PAYLOAD_OFFSET, offset)
+            .with_be32(PAYLOAD_LENGTH, length)
+    })
+}
+
+/// `meta l4proto PROTOCOL`.
+#[must_use]
+pub fn of_protocol(m: Message, protocol: u8) -> Message {
+    compare(meta(m, META_KEY_L4PROTO), COMPARE_EQUAL, &[protocol])
+}
+
+/// `tcp flags rst`.
+#[must_use]
+pub fn with_reset(m: Message) -> Message {
+    let m = payload(of_protocol(m, TCP), TRANSPORT_HEADER, TCP_FLAGS_OFFSET, 1);
+    let m = expression(m, "bitwise", |m| {
+        m.with_be32(BITWISE_SOURCE, REGISTER_1)
+            .with_be32(BITWISE_DESTINATION, REGISTER_1)
+            .with_be32(BITWISE_LENGTH, 1)
+            .nest(BITWISE_MASK, |m| m.with(DATA_VALUE, &[TCP_RESET]))
+            .nest(BITWISE_XOR, |m| m.with(DATA_VALUE, &[0]))
+    });
+    compare(m, COMPARE_UNEQUAL, &[0])
 }
 
 /// `iif != lo`.
@@ -188,12 +232,26 @@ pub fn count(m: Message) -> Message {
     expression(m, "counter", |m| m)
 }
 
-/// `drop`.
+/// `drop` or `accept`.
 #[must_use]
-pub fn drop_it(m: Message) -> Message {
+pub fn verdict(m: Message, code: u32) -> Message {
     expression(m, "immediate", |m| {
         m.with_be32(IMMEDIATE_REGISTER, REGISTER_VERDICT)
-            .nest(IMMEDIATE_DATA, |m| m.nest(DATA_VERDICT, |m| m.with_be32(VERDICT_CODE, NF_DROP)))
+            .nest(IMMEDIATE_DATA, |m| m.nest(DATA_VERDICT, |m| m.with_be32(VERDICT_CODE, code)))
+    })
+}
+
+/// `reject with tcp reset`.
+#[must_use]
+pub fn reject_by_reset(m: Message) -> Message {
+    expression(m, "reject", |m| m.with_be32(REJECT_TYPE, REJECT_BY_RESET))
+}
+
+/// `reject with icmpx admin-prohibited`.
+#[must_use]
+pub fn reject_by_error(m: Message) -> Message {
+    expression(m, "reject", |m| {
+        m.with_be32(REJECT_TYPE, REJECT_BY_ERROR).with(REJECT_CODE, &[ADMINISTRATIVELY_PROHIBITED])
     })
 }
 

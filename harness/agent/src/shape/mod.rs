@@ -1,18 +1,14 @@
 //! Shaping: packets between chosen nodes are late, lost, doubled, out of order, damaged, or let through slowly.
 //!
-//! Two ways, by what a kernel has:
-//! * `netem`, the kernel's own, at the sender and by destination ([`netem`]);
-//! * a *queue* to which the receiver's packet filter hands what arrives from chosen sources, and a thread of ours that says what becomes
-//!   of each packet and when (`worker`); what it decides is pure (`line`).
-//!
-//! Both do the same, with the same meaning of the numbers. The second costs a wake-up a packet: delays are exact to about a
-//! millisecond on a machine that is not overloaded, and a link carries some tens of megabytes a second. In both a
+//! The receiver's packet filter hands what arrives from chosen sources to a *queue*, and a thread of ours says what becomes of each packet and
+//! when (`worker`); what it decides is pure (`line`). It needs nothing of the kernel but packet queues. It costs a wake-up a packet: delays are
+//! exact to about a millisecond on a machine that is not overloaded, and a link carries some tens of megabytes a second. A
 //! link has at most half a second's worth of packets waiting for its bandwidth; more are lost, as at a real one.
 //!
 //! Damage is one flipped bit behind the IP header, which checksums of TCP and UDP find: to a store it is a loss, but for what the kernel
-//! counts. A double of the second way arrives over the loopback interface.
+//! counts. A double arrives over the loopback interface.
 //!
-//! Limits: IPv4 only.
+//! Limits: IPv4 only; the kernel's own `netem` is not used where there is one.
 
 mod filter;
 mod line;
@@ -85,8 +81,6 @@ impl Shaping {
 /// How packets are shaped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ShapeWay {
-    /// By the kernel, as they leave; links are named by destination.
-    Netem,
     /// By the agent, as they arrive; links are named by source.
     Queue,
 }
@@ -99,7 +93,6 @@ impl Shapes {
     /// From now on exactly these links are shaped.
     pub fn replace(&self, way: ShapeWay, links: &[(Ipv4Addr, Shaping)]) -> io::Result<()> {
         match way {
-            ShapeWay::Netem => Err(io::ErrorKind::Unsupported.into()),
             ShapeWay::Queue => self.queue(links),
         }
     }

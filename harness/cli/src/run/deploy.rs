@@ -1,5 +1,6 @@
 //! Brings the nodes and the store up.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use keelhaul_cluster::local::Local;
 use keelhaul_cluster::ssh::Ssh;
 use keelhaul_cluster::vm::{Fleet, Image, MEMORY_MIB_DEFAULT, Vm};
 use keelhaul_cluster::{Cluster, DiskEffect, DiskFault, DiskOp, Naming, Node, NodeError};
-use keelhaul_nemesis::{ScheduledFault, shapes_links};
+use keelhaul_nemesis::shapes_links;
 use keelhaul_protocol::coordinator::Isolation;
 use keelhaul_server::{self as node, ProtocolKind};
 use keelhaul_stores::etcd::{self, Etcd, Reads};
@@ -105,12 +106,26 @@ fn store(plan: &Plan) -> Result<Rc<dyn Store>, Failure> {
 
 /// Refuses faults that the nodes cannot have, before anything is started on them.
 async fn refuse(plan: &Plan, cluster: &Cluster) -> Result<(), Failure> {
-    let shaping = |fault: &&ScheduledFault| shapes_links(fault.spec.kind());
-    let Some(fault) = plan.schedule.faults.iter().find(shaping) else { return Ok(()) };
-    let refused = cluster.shape_way().await.map(drop);
-    refused
-        .with_context(|| format!("failed to prepare the fault {}", fault.spec.kind()))
-        .map_err(|error| Failure::new(Exit::Infrastructure, error))
+    let kinds: BTreeSet<&str> = plan.schedule.faults.iter().map(|f| f.spec.kind()).collect();
+    for kind in kinds {
+        let able = match kind {
+            "reject" => can_refuse(cluster).await.map_err(anyhow::Error::from),
+            kind if shapes_links(kind) => {
+                cluster.shape_way().await.map(drop).map_err(anyhow::Error::from)
+            }
+            _ => Ok(()),
+        };
+        able.with_context(|| format!("failed to prepare the fault {kind}"))
+            .map_err(|error| Failure::new(Exit::Infrastructure, error))?;
+    }
+    Ok(())
+}
+
+async fn can_refuse(cluster: &Cluster) -> Result<(), NodeError> {
+    for node in cluster.nodes() {
+        node.try_refusing().await?;
+    }
+    Ok(())
 }
 
 /// What transactions promise, if the plan has any on our own nodes.

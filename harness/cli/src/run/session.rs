@@ -12,7 +12,7 @@ use keelhaul_cluster::vm::Fleet;
 use keelhaul_engine::driver::{self, DriverError, RunOptions, RunSummary};
 use keelhaul_engine::generator::{Boxed, Combine, any_of, phases};
 use keelhaul_history::{Header, NodeId, Writer};
-use keelhaul_nemesis::{Env, Nemesis, generator, recovery};
+use keelhaul_nemesis::{Env, Nemesis, ScheduleFile, generator, recovery};
 use keelhaul_results::RunDir;
 use keelhaul_sim::{Work, listed, stream};
 use keelhaul_workloads::{LockOptions, RegisterOptions, TxnOptions, Workload, lock, register};
@@ -81,7 +81,11 @@ pub fn run(
 }
 
 fn write_plan(dir: &RunDir, plan: &Plan) -> Result<(), Failure> {
+    let recorded = ScheduleFile::record(&plan.store, plan.nodes, &plan.schedule);
+    let recorded = serde_json::to_vec_pretty(&recorded)
+        .map_err(|error| Failure::new(Exit::Internal, error))?;
     dir.write(&dir.plan(), to_json(plan)?.as_bytes())
+        .and_then(|()| dir.write(&dir.schedule(), &recorded))
         .and_then(|()| dir.write_replay(REPLAY))
         .map_err(|error| Failure::new(Exit::Infrastructure, error))
 }

@@ -25,7 +25,7 @@ fn flags() {
     check("run --workload bank --isolation none", 64, &["--isolation", "snapshot", "none"]);
     check("run --groups 2", 64, &["--groups", "transactions", "register"]);
     check("run --store etcd --workload bank --isolation snapshot", 64, &["--isolation", "etcd"]);
-    check("run --nemesis partition,fire", 64, &["--nemesis", "fire", "partition, kill, pause"]);
+    check("run --nemesis partition,fire", 64, &["--nemesis", "fire", "partition, reject, flap"]);
     check("run --nodes 0", 64, &["--nodes", "1 to 9"]);
     check("run --nodes 10", 64, &["--nodes", "1 to 9"]);
     check("run --env local --nodes many", 64, &["--nodes", "1 to 9"]);
@@ -173,4 +173,26 @@ fn a_node_that_cannot_complain_ends_with_the_right_code() {
     assert_eq!(said.trim_end().lines().count(), 1, "{said}");
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     assert_eq!(ended(full.into()).status.code(), Some(10));
+}
+
+#[test]
+fn schedules() {
+    let dir = tempfile::tempdir().unwrap();
+    let check = |name: &str, text: &str, words: &str, sentence: &[&str]| {
+        let file = dir.path().join(name);
+        std::fs::write(&file, text).unwrap();
+        check(&format!("run --schedule {} {words}", file.display()), 64, sentence);
+    };
+    let kill = r#""steps": [{"kind": "kill", "target": "one", "hold_ms": 500}]"#;
+    let file = |header: &str| format!("{{{header}, {kill}}}");
+    check("a.json", "{", "", &["failed to read the schedule", "a.json"]);
+    check("a.toml", "steps = 3", "", &["failed to read the schedule", "a.toml"]);
+    check("a.json", &file(r#""keelhaul_schedule": 7"#), "", &["version 7"]);
+    let header = r#""keelhaul_schedule": 1"#;
+    check("a.json", &file(&format!(r#"{header}, "store": "etcd""#)), "", &["store etcd", "raft"]);
+    check("a.json", &file(&format!(r#"{header}, "nodes": 3"#)), "", &["3 nodes", "5"]);
+    check("a.json", &file(header), "--time-limit 1", &["after 1.5 s", "--time-limit"]);
+    check("a.json", &file(header), "--nemesis kill", &["--nemesis", "--schedule"]);
+    let odd = r#"{"keelhaul_schedule": 1, "steps": [{"kind": "kill", "hold_ms": 500}]}"#;
+    check("a.json", odd, "", &["step 1"]);
 }

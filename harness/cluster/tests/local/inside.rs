@@ -26,7 +26,7 @@ pub struct World<'a> {
 type Test = for<'a> fn(&'a World<'a>) -> Pin<Box<dyn Future<Output = ()> + 'a>>;
 
 /// The tests of one cluster, in this order; each leaves the nodes as it found them.
-const TESTS: [(&str, Test); 19] = [
+const TESTS: [(&str, Test); 20] = [
     ("names_and_addresses", |w| Box::pin(names_and_addresses(w))),
     ("software_is_the_hosts", |w| Box::pin(software_is_the_hosts(w))),
     ("files_stay_in_their_node", |w| Box::pin(files_stay_in_their_node(w))),
@@ -39,6 +39,7 @@ const TESTS: [(&str, Test); 19] = [
     ("a_stop_is_gentle_first", |w| Box::pin(a_stop_is_gentle_first(w))),
     ("cuts_are_one_way_and_heal", |w| Box::pin(cuts_are_one_way_and_heal(w))),
     ("a_cut_stops_tcp", |w| Box::pin(a_cut_stops_tcp(w))),
+    ("a_refusal_is_an_answer", |w| Box::pin(shaped::refusals(w))),
     ("a_delay_is_as_long_as_asked", |w| Box::pin(shaped::delay(w))),
     ("packets_are_lost_and_doubled_as_asked", |w| Box::pin(shaped::loss_and_doubles(w))),
     ("packets_overtake_and_are_damaged", |w| Box::pin(shaped::order_and_damage(w))),

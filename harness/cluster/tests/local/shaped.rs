@@ -185,3 +185,43 @@ pub async fn healed_by_heal(world: &World<'_>) {
     assert!(times[0] < 100_000, "{times:?}");
     assert_untouched(world, FIRST, SECOND).await;
 }
+
+/// How a connection from one node to another, on which nothing listens that we know of, ends: at once by a refusal, or not within the time.
+async fn is_refused(world: &World<'_>, from: NodeId, to: NodeId) -> bool {
+    world.cluster.refuses(from, to, Duration::from_millis(900)).await.unwrap()
+}
+
+pub async fn refusals(world: &World<'_>) {
+    serve(world, SECOND).await;
+    let second = world.cluster.node(SECOND);
+    let (first_address, third_address) =
+        (world.cluster.node(FIRST).address(), world.cluster.node(THIRD).address());
+    let connects = async |from: NodeId| {
+        let argv = [SELF_EXE, "tcp-times", &second.address().to_string()];
+        world.cluster.node(from).run(Command::new(argv)).await.unwrap()
+    };
+    assert!(connects(FIRST).await.success() && connects(THIRD).await.success());
+    // One is refused, another meets silence.
+    let rules = second.cut_and_refuse(&[third_address], &[first_address]).await.unwrap();
+    let refuses: Vec<_> = rules.iter().map(|rule| (rule.from, rule.refuses)).collect();
+    assert_eq!(refuses, [(first_address, true), (third_address, false)]);
+    let told = String::from_utf8_lossy(&connects(FIRST).await.stderr).into_owned();
+    assert!(told.contains("ConnectionRefused"), "{told}");
+    assert!(is_refused(world, FIRST, SECOND).await && !is_refused(world, THIRD, SECOND).await);
+    // One way only: the second's own packets arrive, and are answered, though the answers are refused.
+    let seen = world.cluster.reachability().await.unwrap();
+    assert!(!seen.reaches(FIRST, SECOND) && seen.reaches(SECOND, FIRST));
+    let rules = second.cut_state().await.unwrap();
+    assert!(rules.iter().all(|rule| rule.packets > 0), "{rules:?}");
+    // Both ways: each hears that the other refuses.
+    let first = world.cluster.node(FIRST);
+    first.cut_and_refuse(&[], &[second.address()]).await.unwrap();
+    assert!(is_refused(world, FIRST, SECOND).await && is_refused(world, SECOND, FIRST).await);
+    let seen = world.cluster.reachability().await.unwrap();
+    assert!(!seen.reaches(FIRST, SECOND) && !seen.reaches(SECOND, FIRST));
+    for node in [first, second] {
+        assert!(node.cut(&[]).await.unwrap().is_empty());
+    }
+    assert!(connects(FIRST).await.success() && connects(THIRD).await.success());
+    second.kill("echo").await.unwrap();
+}
