@@ -93,11 +93,14 @@ fn lost_updates() {
 
 #[test]
 fn fractured_reads_and_causes() {
-    check("A  [w x 1, w y 1]\nB  [r x 1, r y nil]", &["G-monotonic", "G-single-item"]);
+    check(
+        "A  [w x 1, w y 1]\nB  [r x 1, r y nil]",
+        &["G-monotonic", "G-single-item", "causality-violation"],
+    );
     let skew = "A  [w x 1, w y 1]\nB  [r y nil, r x 1]";
-    check(skew, &["G-single-item", "fractured-read"]);
+    check(skew, &["G-single-item", "causality-violation", "fractured-read"]);
     let own = "A  [w x 1]  [r x nil]\nB  [r x 1]";
-    let found = ["G-single-item-process", "fractured-read-process"];
+    let found = ["G-single-item-process", "causality-violation", "fractured-read-process"];
     check(own, &found);
     assert_eq!(verdict_of(Model::Serializable, &judge(own, &[])), Verdict::Valid);
     let causes = "A  [w x 1]\nB             [r x 1, w y 1]\nC                               [r y 1]  [r x nil]";
@@ -127,7 +130,7 @@ fn what_keys_promise() {
     let skew = "A  [w x 1, w y 1]\nB  [r x 1, r y 1, w x 2]\nC  [r x 1, r y 1]";
     check(skew, &[]);
     let single = "A  [w y 1]  [r y 1, w x 1, w y 2]\nB                          [r x 1, r y 1]";
-    check(single, &["G-single-item", "fractured-read"]);
+    check(single, &["G-monotonic", "G-single-item", "causality-violation"]);
 }
 
 #[test]
