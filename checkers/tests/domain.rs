@@ -513,7 +513,7 @@ fn what_does_not_fit_is_refused_with_its_line() {
         let error = judged(workload, "", &jsonl(&events.replace(" x", " \"x\""))).unwrap_err();
         let JudgeError::Columns { line, source } = error else { panic!("{error}") };
         assert!(source.to_string().contains(expected), "{source}");
-        assert_eq!(line, if events.contains('=') { 3 } else { 2 });
+        assert_eq!(line, if events.contains(';') { 3 } else { 2 });
     }
     let JudgeError::Option(workload, error) =
         judged("lock", "lease-ms=-1", &jsonl("")).unwrap_err()

@@ -435,7 +435,7 @@ fn damage_is_where_it_says(dir: &Path) {
     disk.power_cut(None);
     assert_eq!(differing(&disk), expected);
     // Back to an older state, which a program would take for its own.
-    disk.write_synced("data", &text.to_uppercase());
+    disk.write_synced("data", &"-".repeat(text.len()));
     let restored = disk.damage(DiskDamage::RestoreChunks, "");
     assert_eq!((restored.len(), restored[0].offset), (1, copied[0].offset));
     let old = copied[0].offset as usize..(copied[0].offset + copied[0].bytes) as usize;
