@@ -336,7 +336,7 @@ mod tests {
     #[test]
     fn what_a_run_records_is_read_again() {
         let kill = json!([{"kind": "kill", "target": "one", "hold_ms": 500, "times": 3}]);
-        let schedule = steps(kill).unwrap();
+        let schedule = steps(&kill).unwrap();
         let file = ScheduleFile::record("raft", 5, &schedule);
         let text = serde_json::to_string(&file).unwrap();
         let read: ScheduleFile = serde_json::from_str(&text).unwrap();
