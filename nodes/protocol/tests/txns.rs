@@ -189,14 +189,17 @@ fn key(key: u8) -> Key {
     vec![key]
 }
 
-/// Plays transactions to their end; the lists at the end, and what became of each.
+/// The lists at the end, and what became of each transaction.
+type Played = (BTreeMap<u8, Vec<u8>>, Vec<Outcome>);
+
+/// Plays transactions to their end.
 fn play(
     ring: &Ring,
     isolation: Isolation,
     seed: u64,
     faults: bool,
     mistake: Option<Mutant>,
-) -> Option<(BTreeMap<u8, Vec<u8>>, Vec<Outcome>)> {
+) -> Option<Played> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let client = |id: u8, isolation, work: Work| {
         let keys: BTreeSet<Key> = work.iter().map(|(k, _)| key(*k)).collect();

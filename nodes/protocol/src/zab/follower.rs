@@ -135,7 +135,7 @@ impl Replica {
     pub(super) fn say_what_it_has(&mut self) {
         let Office::Following(follower) = &mut self.office else { return };
         follower.asked = true;
-        let fresh = self.opened_by == Some(follower.leader) || self.config.is(Mutant::AcceptTwice);
+        let fresh = self.opened_by == Some(follower.leader);
         let HardState { accepted: epoch, current } = self.epochs;
         let message = Message::AckEpoch { epoch, current, last: self.history.last(), fresh };
         self.outbox.send(After::History, follower.leader, message);

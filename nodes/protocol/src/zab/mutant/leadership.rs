@@ -9,16 +9,11 @@ pub(super) const TABLE: &[Info<Mutant>] = &[
         .met_in("ZOOKEEPER-1082; SandTable, EuroSys '24, ZooKeeper#1")
         .shows("a node whose tail was never committed leads one that holds a later epoch's history; an acknowledged write is lost")
         .reached_by("partition,kill", BUSY),
-    Info::mistake(Mutant::ForgetAccepted, "zab-forget-accepted", "Z14a", 3)
+    Info::mistake(Mutant::ForgetAccepted, "zab-forget-accepted", "Z14", 3)
         .breaks("does not wait until the epoch that it accepts is durable; a node that forgets it listens to an earlier leader again")
         .met_in("ZOOKEEPER-335; Zab, DSN '11, §V")
         .shows("two leaders in one epoch: replicas diverge")
         .reached_by("kill,partition", BUSY),
-    Info::mistake(Mutant::AcceptTwice, "zab-accept-twice", "Z14b", 3)
-        .breaks("acknowledges an epoch that it has accepted from another leader; of two that opened the same one only one may be")
-        .met_in("ZOOKEEPER-1081; Zab, DSN '11, §V, phase 1")
-        .shows("two leaders in one epoch: replicas diverge")
-        .reached_by("partition,kill", BUSY),
     Info::mistake(Mutant::EarlyBroadcast, "zab-early-broadcast", "Z15", 2)
         .breaks("proposes and commits before a quorum has its history")
         .met_in("Zab, DSN '11, §V, phase 2")

@@ -29,8 +29,6 @@ pub enum Mutant {
     ApplyTail,
     /// Z14.
     ForgetAccepted,
-    /// Z14, the other half.
-    AcceptTwice,
     /// Z15.
     EarlyBroadcast,
     /// Z16.
