@@ -65,9 +65,8 @@ fn json(sessions: &[Vec<Txn>]) -> Vec<u8> {
         let events: Vec<String> = txn.ops.iter().map(event).collect();
         format!("{{\"events\":[{}],\"committed\":{}}}", events.join(","), txn.committed)
     };
-    let session = |txns: &Vec<Txn>| {
-        format!("[{}]", txns.iter().map(txn).collect::<Vec<_>>().join(",\n"))
-    };
+    let session =
+        |txns: &Vec<Txn>| format!("[{}]", txns.iter().map(txn).collect::<Vec<_>>().join(",\n"));
     let data: Vec<String> = sessions.iter().map(session).collect();
     format!("{{\"data\":[{}]}}", data.join(",")).into_bytes()
 }
