@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// The program under test.
 pub const KEELHAUL: &str = env!("CARGO_BIN_EXE_keelhaul");
@@ -44,14 +44,41 @@ pub fn skipped(why: &str) {
     );
 }
 
-/// One cluster at a time: several would take each other's processor time, and a store that gets none makes no progress.
-static ONE_CLUSTER: Mutex<()> = Mutex::new(());
+/// How many clusters run at a time. One takes a third of a processor and mostly waits for its own time limit; many would
+/// take each other's processor time, and a store that gets none makes no progress.
+const MOST_CLUSTERS: usize = 3;
+
+static CLUSTERS: Mutex<usize> = Mutex::new(0);
+static ONE_ENDED: Condvar = Condvar::new();
+
+/// Whoever failed while holding it has left nothing behind that could matter here.
+fn clusters() -> MutexGuard<'static, usize> {
+    CLUSTERS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Leave to run a cluster, given back when dropped.
+pub struct Leave;
+
+impl Leave {
+    fn wait() -> Self {
+        let full = |running: &mut usize| *running == MOST_CLUSTERS;
+        let running = ONE_ENDED.wait_while(clusters(), full);
+        *running.unwrap_or_else(PoisonError::into_inner) += 1;
+        Self
+    }
+}
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        *clusters() -= 1;
+        ONE_ENDED.notify_one();
+    }
+}
 
 /// Leave to run a cluster, where nodes can be started; where not, that is said plainly.
-pub fn cluster_allowed(dir: &Path) -> Option<MutexGuard<'static, ()>> {
-    // Whoever failed while holding it has left nothing behind that could matter here.
-    let alone = ONE_CLUSTER.lock().unwrap_or_else(PoisonError::into_inner);
-    environment_works(dir).then_some(alone)
+pub fn cluster_allowed(dir: &Path) -> Option<Leave> {
+    let leave = Leave::wait();
+    environment_works(dir).then_some(leave)
 }
 
 /// Whether nodes can be started here.

@@ -28,7 +28,7 @@ fn seen(dir: &Path) -> BTreeMap<String, (u32, u32)> {
 /// Runs with these kinds of faults, one after the other; ends with one of these codes.
 fn check(words: &str, kinds: &[&str], codes: &[i32]) {
     let dir = tempfile::tempdir().unwrap();
-    let Some(_alone) = cluster_allowed(dir.path()) else { return };
+    let Some(_leave) = cluster_allowed(dir.path()) else { return };
     let limit = 4 * kinds.len() + 4;
     let kinds_word = kinds.join(",");
     let run = keelhaul(

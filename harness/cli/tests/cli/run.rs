@@ -19,7 +19,7 @@ fn assert_code(ended: &Ended, expected: i32) {
 #[test]
 fn raft_is_valid_under_all_faults() {
     let dir = tempfile::tempdir().unwrap();
-    let Some(_alone) = cluster_allowed(dir.path()) else { return };
+    let Some(_leave) = cluster_allowed(dir.path()) else { return };
     let run = keelhaul(dir.path(), "run --time-limit 12 --nemesis-interval 3 --seed 1");
     assert_code(&run, 0);
     let last = run.stdout.lines().last().unwrap_or_default();
@@ -45,7 +45,7 @@ fn raft_is_valid_under_all_faults() {
 #[test]
 fn a_leader_that_reads_locally_is_caught() {
     let dir = tempfile::tempdir().unwrap();
-    let Some(_alone) = cluster_allowed(dir.path()) else { return };
+    let Some(_leave) = cluster_allowed(dir.path()) else { return };
     let command =
         "run --mutant local-read --nemesis partition --nemesis-interval 3 --time-limit 20";
     let caught = (1..=5).any(|seed| {
@@ -67,7 +67,7 @@ fn a_leader_that_reads_locally_is_caught() {
 #[test]
 fn a_fenced_lock_holds_and_an_unfenced_one_is_caught_under_pauses() {
     let dir = tempfile::tempdir().unwrap();
-    let Some(_alone) = cluster_allowed(dir.path()) else { return };
+    let Some(_leave) = cluster_allowed(dir.path()) else { return };
     let command = "run --workload lock --nemesis pause --nemesis-interval 3 --time-limit 20";
     let fenced = keelhaul(dir.path(), &format!("{command} --seed 1"));
     assert_code(&fenced, 0);
@@ -86,7 +86,7 @@ fn a_fenced_lock_holds_and_an_unfenced_one_is_caught_under_pauses() {
 #[test]
 fn etcd_is_valid_and_its_serializable_reads_are_not() {
     let dir = tempfile::tempdir().unwrap();
-    let Some(_alone) = cluster_allowed(dir.path()) else { return };
+    let Some(_leave) = cluster_allowed(dir.path()) else { return };
     if !Path::new("/usr/bin/etcd").exists() {
         skipped("etcd is not installed (apt-get install etcd-server)");
         return;
@@ -107,7 +107,7 @@ fn etcd_is_valid_and_its_serializable_reads_are_not() {
 #[test]
 fn every_workload_of_transactions_runs_on_etcd() {
     let dir = tempfile::tempdir().unwrap();
-    let Some(_alone) = cluster_allowed(dir.path()) else { return };
+    let Some(_leave) = cluster_allowed(dir.path()) else { return };
     if !Path::new("/usr/bin/etcd").exists() {
         skipped("etcd is not installed (apt-get install etcd-server)");
         return;
@@ -126,7 +126,7 @@ fn every_workload_of_transactions_runs_on_etcd() {
 #[test]
 fn a_loss_of_power_shows_who_does_not_sync() {
     let dir = tempfile::tempdir().unwrap();
-    let Some(_alone) = cluster_allowed(dir.path()) else { return };
+    let Some(_leave) = cluster_allowed(dir.path()) else { return };
     let power =
         "run --nemesis power --nemesis-interval 2 --time-limit 12 --op-timeout 0.3 --seed 1";
     let correct = keelhaul(dir.path(), &format!("{power} --disk strict --nodes 3"));
@@ -155,7 +155,7 @@ fn asked_for(dir: &Path) -> (Vec<String>, Vec<String>) {
 #[test]
 fn one_seed_asks_for_the_same_operations_and_faults() {
     let dir = tempfile::tempdir().unwrap();
-    let Some(_alone) = cluster_allowed(dir.path()) else { return };
+    let Some(_leave) = cluster_allowed(dir.path()) else { return };
     // Slow enough that a thread is always free: then only the seed decides what comes next.
     let command =
         "run --time-limit 6 --nemesis partition,pause --nemesis-interval 2 --rate 10 --seed";
@@ -175,7 +175,7 @@ fn one_seed_asks_for_the_same_operations_and_faults() {
 #[test]
 fn an_interrupt_ends_the_run_with_a_sealed_history() {
     let dir = tempfile::tempdir().unwrap();
-    let Some(_alone) = cluster_allowed(dir.path()) else { return };
+    let Some(_leave) = cluster_allowed(dir.path()) else { return };
     let run = Command::new(KEELHAUL)
         .args(["run", "--time-limit", "60", "--seed", "12", "--nemesis", "none"])
         .current_dir(dir.path())
@@ -218,7 +218,7 @@ fn processes_of(marker: &str) -> Vec<String> {
 #[test]
 fn kill_9_leaves_nothing_but_a_readable_prefix() {
     let dir = tempfile::tempdir().unwrap();
-    let Some(_alone) = cluster_allowed(dir.path()) else { return };
+    let Some(_leave) = cluster_allowed(dir.path()) else { return };
     let marker = format!("KEELHAUL_TEST_MARKER={}", dir.path().display());
     let mounts_before = std::fs::read_to_string("/proc/self/mounts").unwrap();
     let (name, value) = marker.split_once('=').unwrap();
@@ -252,7 +252,7 @@ fn kill_9_leaves_nothing_but_a_readable_prefix() {
 #[test]
 fn a_full_disk_ends_the_run_in_words_and_loses_nothing_written() {
     let dir = tempfile::tempdir().unwrap();
-    let Some(_alone) = cluster_allowed(dir.path()) else { return };
+    let Some(_leave) = cluster_allowed(dir.path()) else { return };
     // A file system of 300 kB for the run directory, in a mount namespace of its own.
     std::fs::create_dir(dir.path().join("small")).unwrap();
     let script = format!(
