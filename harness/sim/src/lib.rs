@@ -22,8 +22,10 @@
 //! A node takes one input a step, and steps take no time. Connections between nodes do not break: messages on them are lost one by one.
 //! A node that loses its disk entirely is not simulated: no protocol of ours promises anything to a voter that forgets.
 
+mod acting;
 mod around;
 mod client;
+mod clocks;
 mod disk;
 mod hunt;
 mod life;

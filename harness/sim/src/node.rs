@@ -115,7 +115,8 @@ impl<P: Simulated> Node<P> {
         let rng = ChaCha8Rng::seed_from_u64(seed);
         let mut effects = Vec::new();
         let now = Nanos(self.clock.local(now));
-        let protocol = P::start(NodeId(id), plan, mutant, stored.clone(), now, rng, &mut effects);
+        let config = P::config(NodeId(id), plan, mutant);
+        let protocol = P::NEW(config, stored.clone(), now, rng, &mut effects);
         let process = Process {
             core: Core::new(protocol, effects),
             storage,

@@ -13,9 +13,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::hash::Hasher;
+use std::hash::{Hash, Hasher};
 
-use keelhaul_protocol::api::{Effect, LogEntry, NodeId, Stored, Vocabulary};
+use keelhaul_protocol::api::{Effect, Era, LogEntry, NodeId, Payload, Stored, Vocabulary};
 use serde::{Deserialize, Serialize};
 
 use crate::system::{Simulated, Standing};
@@ -78,11 +78,30 @@ fn broken<T>(
 
 /// What tells an entry from others at its index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Mark {
+struct Mark {
     /// The term of the leader who made it.
-    pub(crate) term: u64,
+    term: u64,
     /// Its fingerprint, not 0.
-    pub(crate) value: u64,
+    value: u64,
+}
+
+impl Mark {
+    /// Where logs match, an index has one entry of a term, and the term tells it from others too; where they do not, one value may be
+    /// chosen under any ballot, and is the same.
+    fn of<P: Simulated>(entry: &<P::Message as Vocabulary>::Entry) -> Self {
+        let (mut fnv, term) = (Fnv::default(), P::made_in(entry).number());
+        if P::LOGS_MATCH {
+            term.hash(&mut fnv);
+        }
+        match entry.payload() {
+            Payload::Command { session, sequence, command } => {
+                (session, sequence, command).hash(&mut fnv);
+            }
+            Payload::Membership(membership) => membership.hash(&mut fnv),
+            other => std::mem::discriminant(other).hash(&mut fnv),
+        }
+        Self { term, value: fnv.finish() }
+    }
 }
 
 /// A change to a node's log, as the node asks its disk to store it.
@@ -198,7 +217,7 @@ impl Oracle {
             log.change(Change::Install(snapshot.last_index.0));
         }
         for entry in &stored.entries {
-            log.change(Change::Put(entry.index().0, P::mark(entry)));
+            log.change(Change::Put(entry.index().0, Mark::of::<P>(entry)));
         }
         let applied = log.covered;
         self.nodes[node] = Seen { stored: log.clone(), log, asked: Vec::new(), applied, leads: 0 };
@@ -276,7 +295,9 @@ impl Oracle {
         node: usize,
         entries: &[<P::Message as Vocabulary>::Entry],
     ) -> Result<(), Broken> {
-        entries.iter().try_for_each(|entry| self.put::<P>(node, entry.index().0, P::mark(entry)))
+        entries
+            .iter()
+            .try_for_each(|entry| self.put::<P>(node, entry.index().0, Mark::of::<P>(entry)))
     }
 
     fn put<P: Simulated>(&mut self, node: usize, index: u64, mark: Mark) -> Result<(), Broken> {
@@ -423,7 +444,7 @@ impl Oracle {
 
 /// FNV-1a, for fingerprints of entries. Never 0.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Fnv(u64);
+struct Fnv(u64);
 
 impl Default for Fnv {
     fn default() -> Self {

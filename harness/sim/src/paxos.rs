@@ -1,39 +1,34 @@
 //! Multi-Paxos, simulated.
 
-use std::hash::{Hash, Hasher};
-
 use keelhaul_nemesis::Moment;
-use keelhaul_protocol::Mutant as Mistake;
-use keelhaul_protocol::api::{Effect, Era, LogIndex, Nanos, NodeId, Payload, Stored};
+use keelhaul_protocol::api::{Era, LogIndex, Nanos, NodeId};
 use keelhaul_protocol::membership::majority;
-use keelhaul_protocol::paxos::{Config, Entry, Message, Mutant, Replica, Role};
-use rand_chacha::ChaCha8Rng;
+use keelhaul_protocol::paxos::{Ballot, Config, Entry, Message, Mutant, Replica, Role};
 
-use crate::oracle::{Fnv, Mark};
 use crate::plan::SimPlan;
-use crate::system::{ELECTION_MS, HEARTBEAT_MS, Simulated, Standing};
+use crate::system::{ELECTION_MS, HEARTBEAT_MS, New, Simulated, Standing};
+use crate::trace::range;
 use crate::world::MS;
 
 impl Simulated for Replica {
     const NAME: &'static str = "paxos";
     const LOGS_MATCH: bool = false;
+    const NEW: New<Self> = Self::new;
     type Mutant = Mutant;
+    type Config = Config;
 
-    fn start(
-        id: NodeId,
-        plan: &SimPlan,
-        mutant: Option<Mutant>,
-        stored: Stored<Message>,
-        now: Nanos,
-        rng: ChaCha8Rng,
-        effects: &mut Vec<Effect<Message>>,
-    ) -> Self {
-        Self::new(config(id, plan, mutant), stored, now, rng, effects)
-    }
-
-    /// None of them is: the storage's are Raft's to name.
-    fn in_storage(_mutant: Mutant) -> Option<Mistake> {
-        None
+    fn config(id: NodeId, plan: &SimPlan, mutant: Option<Mutant>) -> Config {
+        let mut config = Config::new(id, (1..=plan.nodes).map(NodeId).collect());
+        config.election_timeout = Nanos(ELECTION_MS.0 * MS)..=Nanos(ELECTION_MS.1 * MS);
+        config.heartbeat_interval = Nanos(HEARTBEAT_MS * MS);
+        config.snapshot_entries = u64::from(plan.weather.snapshot_entries);
+        config.keep_entries = config.snapshot_entries / 4;
+        // Snapshots and what was chosen travel in several pieces.
+        config.accept_bytes_max = 2_000;
+        config.accept_entries_max = 16;
+        config.lease_reads = plan.lease_reads;
+        config.mutant = mutant;
+        config
     }
 
     fn standing(&self) -> Standing {
@@ -79,16 +74,8 @@ impl Simulated for Replica {
         self.status().established
     }
 
-    /// One value may be chosen under any ballot.
-    fn mark(entry: &Entry) -> Mark {
-        let mut fnv = Fnv::default();
-        match &entry.payload {
-            Payload::Command { session, sequence, command } => {
-                (session, sequence, command).hash(&mut fnv);
-            }
-            other => std::mem::discriminant(other).hash(&mut fnv),
-        }
-        Mark { term: entry.ballot.number(), value: fnv.finish() }
+    fn made_in(entry: &Entry) -> Ballot {
+        entry.ballot
     }
 
     fn moment(message: &Message) -> Option<Moment> {
@@ -104,29 +91,12 @@ impl Simulated for Replica {
     }
 }
 
-fn config(id: NodeId, plan: &SimPlan, mutant: Option<Mutant>) -> Config {
-    let mut config = Config::new(id, (1..=plan.nodes).map(NodeId).collect());
-    config.election_timeout = Nanos(ELECTION_MS.0 * MS)..=Nanos(ELECTION_MS.1 * MS);
-    config.heartbeat_interval = Nanos(HEARTBEAT_MS * MS);
-    config.snapshot_entries = u64::from(plan.weather.snapshot_entries);
-    config.keep_entries = config.snapshot_entries / 4;
-    // Snapshots and what was chosen travel in several pieces.
-    config.accept_bytes_max = 2_000;
-    config.accept_entries_max = 16;
-    config.lease_reads = plan.lease_reads;
-    config.mutant = mutant;
-    config
-}
-
 /// A message in a few words, and whether it is routine.
 fn describe(message: &Message) -> (String, bool) {
     let ballot = message.ballot();
     let under = format!("b{}.{}", ballot.round, ballot.node.0);
-    let range = |first: u64, last: u64| {
-        if first == last { first.to_string() } else { format!("{first}-{last}") }
-    };
     let slots = |entries: &[std::sync::Arc<Entry>]| match (entries.first(), entries.last()) {
-        (Some(first), Some(last)) => range(first.slot.0, last.slot.0),
+        (Some(first), Some(last)) => range(first.slot, last.slot),
         _ => "nothing".to_owned(),
     };
     match message {
@@ -140,7 +110,7 @@ fn describe(message: &Message) -> (String, bool) {
             (format!("accept {} {under} committed {}", slots(entries), committed.0), false)
         }
         Message::Accepted { first, last, .. } => {
-            (format!("accepted {} {under}", range(first.0, last.0)), false)
+            (format!("accepted {} {under}", range(*first, *last)), false)
         }
         Message::Reject { promised, .. } => {
             (format!("no {under}, promised b{}.{}", promised.round, promised.node.0), false)

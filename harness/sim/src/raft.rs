@@ -1,34 +1,35 @@
 //! Raft, simulated.
 
-use std::hash::{Hash, Hasher};
-
 use keelhaul_nemesis::Moment;
 use keelhaul_protocol::Mutant as Mistake;
-use keelhaul_protocol::api::{Effect, Entry, Nanos, NodeId, Payload, Stored};
+use keelhaul_protocol::api::{Entry, Nanos, NodeId, Term};
 use keelhaul_protocol::membership::majority;
 use keelhaul_protocol::raft::{AppendOutcome, Config, Message, Mutant, Replica, Role};
-use rand_chacha::ChaCha8Rng;
 
-use crate::oracle::{Fnv, Mark};
 use crate::plan::SimPlan;
-use crate::system::{ELECTION_MS, HEARTBEAT_MS, Simulated, Standing};
+use crate::system::{ELECTION_MS, HEARTBEAT_MS, New, Simulated, Standing};
+use crate::trace::range;
 use crate::world::MS;
 
 impl Simulated for Replica {
     const NAME: &'static str = "raft";
     const LOGS_MATCH: bool = true;
+    const NEW: New<Self> = Self::new;
     type Mutant = Mutant;
+    type Config = Config;
 
-    fn start(
-        id: NodeId,
-        plan: &SimPlan,
-        mutant: Option<Mutant>,
-        stored: Stored<Message>,
-        now: Nanos,
-        rng: ChaCha8Rng,
-        effects: &mut Vec<Effect<Message>>,
-    ) -> Self {
-        Self::new(config(id, plan, mutant), stored, now, rng, effects)
+    fn config(id: NodeId, plan: &SimPlan, mutant: Option<Mutant>) -> Config {
+        let mut config = Config::new(id, (1..=plan.nodes).map(NodeId).collect());
+        config.election_timeout = Nanos(ELECTION_MS.0 * MS)..=Nanos(ELECTION_MS.1 * MS);
+        config.heartbeat_interval = Nanos(HEARTBEAT_MS * MS);
+        config.snapshot_entries = u64::from(plan.weather.snapshot_entries);
+        config.keep_entries = config.snapshot_entries / 4;
+        // Snapshots and long appends travel in several pieces.
+        config.append_bytes_max = 2_000;
+        config.append_entries_max = 16;
+        config.lease_reads = plan.lease_reads;
+        config.mutant = mutant;
+        config
     }
 
     fn in_storage(mutant: Mutant) -> Option<Mistake> {
@@ -79,18 +80,8 @@ impl Simulated for Replica {
             && self.log().term(status.committed) == Some(status.hard_state.term)
     }
 
-    /// An entry is told from others by its term too: an index has one of a term.
-    fn mark(entry: &Entry) -> Mark {
-        let mut fnv = Fnv::default();
-        entry.term.hash(&mut fnv);
-        match &entry.payload {
-            Payload::Command { session, sequence, command } => {
-                (session, sequence, command).hash(&mut fnv);
-            }
-            Payload::Membership(membership) => membership.hash(&mut fnv),
-            other => std::mem::discriminant(other).hash(&mut fnv),
-        }
-        Mark { term: entry.term.0, value: fnv.finish() }
+    fn made_in(entry: &Entry) -> Term {
+        entry.term
     }
 
     fn moment(message: &Message) -> Option<Moment> {
@@ -115,20 +106,6 @@ fn membership_facts(replica: &Replica) -> u16 {
         | u16::from(membership.is_voter(replica.status().id)) << 5
 }
 
-fn config(id: NodeId, plan: &SimPlan, mutant: Option<Mutant>) -> Config {
-    let mut config = Config::new(id, (1..=plan.nodes).map(NodeId).collect());
-    config.election_timeout = Nanos(ELECTION_MS.0 * MS)..=Nanos(ELECTION_MS.1 * MS);
-    config.heartbeat_interval = Nanos(HEARTBEAT_MS * MS);
-    config.snapshot_entries = u64::from(plan.weather.snapshot_entries);
-    config.keep_entries = config.snapshot_entries / 4;
-    // Snapshots and long appends travel in several pieces.
-    config.append_bytes_max = 2_000;
-    config.append_entries_max = 16;
-    config.lease_reads = plan.lease_reads;
-    config.mutant = mutant;
-    config
-}
-
 /// A message in a few words, and whether it is routine.
 fn describe(message: &Message) -> (String, bool) {
     let term = message.term().0;
@@ -143,11 +120,7 @@ fn describe(message: &Message) -> (String, bool) {
         Message::VoteReply { granted, .. } => (format!("vote {} t{term}", yes(*granted)), !granted),
         Message::Append { entries, prev, commit, .. } => match (entries.first(), entries.last()) {
             (Some(first), Some(last)) => {
-                let range = if first.index == last.index {
-                    first.index.0.to_string()
-                } else {
-                    format!("{}-{}", first.index.0, last.index.0)
-                };
+                let range = range(first.index, last.index);
                 (format!("append {range} t{term} commit {}", commit.0), false)
             }
             _ => (format!("append? after {} t{term}", prev.index.0), true),

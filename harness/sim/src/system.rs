@@ -12,7 +12,6 @@ use keelhaul_protocol::{self as protocol, paxos, raft, zab};
 use keelhaul_server::Protocol;
 use rand_chacha::ChaCha8Rng;
 
-use crate::oracle::Mark;
 use crate::plan::SimPlan;
 
 /// The times of the nodes, ms: those of live nodes (`keelhaul_stores::raft`).
@@ -74,6 +73,16 @@ impl System {
     }
 }
 
+/// Makes a node: from its settings, what its disk held, the time that its clock shows, and its chances. What it wants done at its start is added
+/// to the effects.
+pub(crate) type New<P> = fn(
+    <P as Simulated>::Config,
+    Stored<<P as Protocol>::Message>,
+    Nanos,
+    ChaCha8Rng,
+    &mut Vec<Effect<<P as Protocol>::Message>>,
+) -> P;
+
 /// A protocol whose nodes can be simulated.
 ///
 /// Numbers that name a leader's time in office (term, epoch, ballot) are all called *term* here; each grows, and each has one leader.
@@ -83,22 +92,20 @@ pub(crate) trait Simulated: Protocol + Sized + 'static {
     /// Whether two logs with the same entry at an index are the same up to there, as in Raft and Zab. Where they are not, each entry is committed
     /// by itself.
     const LOGS_MATCH: bool;
+    /// A node from its settings and what its disk held.
+    const NEW: New<Self>;
     /// Mistakes that can be seeded into it.
     type Mutant: Copy + std::fmt::Debug;
+    /// What a node is told when it starts.
+    type Config;
 
-    /// A node from what its disk held. Its clients are those of `keelhaul_stores::raft`; its times should be those of its live nodes.
-    fn start(
-        id: NodeId,
-        plan: &SimPlan,
-        mutant: Option<Self::Mutant>,
-        stored: Stored<Self::Message>,
-        now: Nanos,
-        rng: ChaCha8Rng,
-        effects: &mut Vec<Effect<Self::Message>>,
-    ) -> Self;
+    /// The settings of one node. Its clients are those of `keelhaul_stores::raft`; its times should be those of its live nodes.
+    fn config(id: NodeId, plan: &SimPlan, mutant: Option<Self::Mutant>) -> Self::Config;
 
     /// The mistake, if it is one that the storage makes.
-    fn in_storage(mutant: Self::Mutant) -> Option<protocol::Mutant>;
+    fn in_storage(_mutant: Self::Mutant) -> Option<protocol::Mutant> {
+        None
+    }
 
     /// How it stands. Asked after every step: to cost a few loads.
     fn standing(&self) -> Standing;
@@ -115,10 +122,8 @@ pub(crate) trait Simulated: Protocol + Sized + 'static {
     /// Whether it leads, has committed an entry of its own term, and takes commands: what a cluster that became well shows.
     fn is_established(&self) -> bool;
 
-    /// What tells an entry of the log from others: the term of the leader who made it, and its fingerprint (see [`Fnv`](crate::oracle::Fnv)).
-    /// Entries that nodes may apply in each other's place have the same fingerprint; those of one index and term have, if they are the
-    /// same.
-    fn mark(entry: &<Self::Message as Vocabulary>::Entry) -> Mark;
+    /// The time in office of the leader who made an entry of the log.
+    fn made_in(entry: &<Self::Message as Vocabulary>::Entry) -> <Self::Message as Vocabulary>::Era;
 
     /// The moment that has come about when this message is sent, if faults can be aimed at it.
     fn moment(message: &Self::Message) -> Option<Moment>;

@@ -1,6 +1,6 @@
 //! What happened in a life, for those who want to see it: messages, faults, changes of role.
 
-use keelhaul_protocol::api::{Era, Note};
+use keelhaul_protocol::api::{Era, LogIndex, Note};
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +41,11 @@ pub enum What {
         /// What.
         text: String,
     },
+}
+
+/// A range of a log in short.
+pub(crate) fn range(first: LogIndex, last: LogIndex) -> String {
+    if first == last { first.0.to_string() } else { format!("{}-{}", first.0, last.0) }
 }
 
 /// A note in words.

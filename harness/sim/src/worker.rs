@@ -5,13 +5,16 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use keelhaul_engine::generator::Thread;
-use keelhaul_engine::interpreter::{Completion, Dispatch};
+use keelhaul_engine::interpreter::{Completion, Dispatch, Wake};
 use keelhaul_engine::{Client, Outcome};
 use keelhaul_history::{NodeId, Process};
+use keelhaul_protocol::kv::Request;
 use keelhaul_stores::raft::client::RaftClient;
 use keelhaul_stores::raft::net::Net;
 
-use crate::client::SimNet;
+use crate::around::delay;
+use crate::client::{LineId, Sent, SimNet};
+use crate::node::Caller;
 use crate::system::Simulated;
 use crate::world::{Event, MS, Sim};
 
@@ -117,5 +120,48 @@ impl<P: Simulated> Sim<'_, P> {
     fn complete(&mut self, thread: usize, outcome: Outcome) {
         let thread = Thread::Client(thread as u32);
         self.completions.push(Completion { thread, outcome });
+    }
+
+    /// Everything that follows from completions, and new work.
+    pub(crate) fn turn(&mut self) {
+        let mut completions = std::mem::take(&mut self.completions);
+        self.interpreter.step(self.now, &mut completions, &mut self.effects);
+        self.completions = completions;
+        for op in &self.effects.records {
+            self.writer.append(op).expect("a vector takes all bytes");
+        }
+        let dispatches = std::mem::take(&mut self.effects.dispatches);
+        match self.effects.wake {
+            Wake::At(at) if at != self.turn_at => {
+                self.turn_at = at;
+                self.queue.push(at, Event::Turn);
+            }
+            Wake::At(_) | Wake::Completion => {}
+            Wake::Finished => self.finished = true,
+            Wake::Stuck => unreachable!("the generator waits although nothing is in flight"),
+        }
+        for dispatch in dispatches {
+            self.dispatch(dispatch);
+        }
+    }
+
+    /// A request leaves a client.
+    pub(crate) fn request(&mut self, sent: Sent) {
+        let Sent { line, node, correlation, request } = sent;
+        self.send_as(line, correlation, node, request);
+    }
+
+    /// A request is on its way to the process that a node runs now.
+    pub(crate) fn send_as(
+        &mut self,
+        line: LineId,
+        correlation: u64,
+        node: usize,
+        request: Request,
+    ) {
+        let life = self.nodes[node].life;
+        let at = self.now + delay(&mut self.rng, self.plan.weather.late);
+        let caller = Caller { line, correlation };
+        self.queue.push(at, Event::Request { node: node as u8, life, caller, request });
     }
 }

@@ -1,38 +1,34 @@
 //! Zab, simulated.
 
-use std::hash::{Hash, Hasher};
-
 use keelhaul_nemesis::Moment;
-use keelhaul_protocol::Mutant as Mistake;
-use keelhaul_protocol::api::{Effect, Nanos, NodeId, Payload, Stored};
+use keelhaul_protocol::api::{Nanos, NodeId};
 use keelhaul_protocol::membership::majority;
-use keelhaul_protocol::zab::{Config, Entry, Message, Mutant, Replica, Role, Stance};
-use rand_chacha::ChaCha8Rng;
+use keelhaul_protocol::zab::{Config, Entry, Epoch, Message, Mutant, Replica, Role, Stance};
 
-use crate::oracle::{Fnv, Mark};
 use crate::plan::SimPlan;
-use crate::system::{ELECTION_MS, HEARTBEAT_MS, Simulated, Standing};
+use crate::system::{ELECTION_MS, HEARTBEAT_MS, New, Simulated, Standing};
+use crate::trace::range;
 use crate::world::MS;
 
 impl Simulated for Replica {
     const NAME: &'static str = "zab";
     const LOGS_MATCH: bool = true;
+    const NEW: New<Self> = Self::new;
     type Mutant = Mutant;
+    type Config = Config;
 
-    fn start(
-        id: NodeId,
-        plan: &SimPlan,
-        mutant: Option<Mutant>,
-        stored: Stored<Message>,
-        now: Nanos,
-        rng: ChaCha8Rng,
-        effects: &mut Vec<Effect<Message>>,
-    ) -> Self {
-        Self::new(config(id, plan, mutant), stored, now, rng, effects)
-    }
-
-    fn in_storage(_mutant: Mutant) -> Option<Mistake> {
-        None
+    fn config(id: NodeId, plan: &SimPlan, mutant: Option<Mutant>) -> Config {
+        let mut config = Config::new(id, (1..=plan.nodes).map(NodeId).collect());
+        config.election_timeout = Nanos(ELECTION_MS.0 * MS)..=Nanos(ELECTION_MS.1 * MS);
+        config.heartbeat_interval = Nanos(HEARTBEAT_MS * MS);
+        config.settle_time = Nanos(HEARTBEAT_MS * MS / 2);
+        config.snapshot_entries = u64::from(plan.weather.snapshot_entries);
+        config.keep_entries = config.snapshot_entries / 4;
+        // Snapshots and long proposals travel in several pieces.
+        config.propose_bytes_max = 2_000;
+        config.propose_entries_max = 16;
+        config.mutant = mutant;
+        config
     }
 
     fn standing(&self) -> Standing {
@@ -77,18 +73,8 @@ impl Simulated for Replica {
         status.role == Role::Leading && status.serving
     }
 
-    /// A transaction is told from others by its epoch too: a position has one of an epoch.
-    fn mark(entry: &Entry) -> Mark {
-        let mut fnv = Fnv::default();
-        entry.epoch.hash(&mut fnv);
-        match &entry.payload {
-            Payload::Command { session, sequence, command } => {
-                (session, sequence, command).hash(&mut fnv);
-            }
-            Payload::Membership(membership) => membership.hash(&mut fnv),
-            other => std::mem::discriminant(other).hash(&mut fnv),
-        }
-        Mark { term: entry.epoch.0, value: fnv.finish() }
+    fn made_in(entry: &Entry) -> Epoch {
+        entry.epoch
     }
 
     fn moment(message: &Message) -> Option<Moment> {
@@ -106,20 +92,6 @@ impl Simulated for Replica {
         );
         (describe(message), routine)
     }
-}
-
-fn config(id: NodeId, plan: &SimPlan, mutant: Option<Mutant>) -> Config {
-    let mut config = Config::new(id, (1..=plan.nodes).map(NodeId).collect());
-    config.election_timeout = Nanos(ELECTION_MS.0 * MS)..=Nanos(ELECTION_MS.1 * MS);
-    config.heartbeat_interval = Nanos(HEARTBEAT_MS * MS);
-    config.settle_time = Nanos(HEARTBEAT_MS * MS / 2);
-    config.snapshot_entries = u64::from(plan.weather.snapshot_entries);
-    config.keep_entries = config.snapshot_entries / 4;
-    // Snapshots and long proposals travel in several pieces.
-    config.propose_bytes_max = 2_000;
-    config.propose_entries_max = 16;
-    config.mutant = mutant;
-    config
 }
 
 /// A message in a few words.
@@ -154,8 +126,7 @@ fn describe(message: &Message) -> String {
         Message::UpToDate { commit, .. } => format!("up to date, commit {}", commit.0),
         Message::Propose { entries, commit, .. } => {
             let range = match (entries.first(), entries.last()) {
-                (Some(first), Some(last)) if first.index == last.index => first.index.0.to_string(),
-                (Some(first), Some(last)) => format!("{}-{}", first.index.0, last.index.0),
+                (Some(first), Some(last)) => range(first.index, last.index),
                 _ => "nothing".to_owned(),
             };
             format!("propose {range} commit {}", commit.0)
