@@ -156,6 +156,13 @@ pub fn is_simulated(kind: &str) -> bool {
             | "duplicate"
             | "reorder"
             | "corrupt"
+            | "bandwidth"
+            | "wipe"
+            | "clock-bump"
+            | "clock-drift"
+            | "clock-strobe"
+            | "member-remove"
+            | "member-replace"
             | "membership"
     )
 }

@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 
-use keelhaul_sim::{States, draw, live};
+use keelhaul_sim::{States, System, draw, live};
 
 fn main() -> ExitCode {
     for seed in 0..20 {
-        let life = live(&draw(seed), true, &mut States::default());
+        let life = live(&draw(System::Raft(None), seed), true, &mut States::default());
         let history = crc32fast::hash(&life.history);
         let trace = crc32fast::hash(format!("{:?}", life.trace).as_bytes());
         let figures = life.figures;

@@ -110,7 +110,7 @@ impl<P: Simulated> Sim<'_, P> {
             commands: &mut process.commands,
             trace: &mut self.trace,
             seen: &mut self.seen,
-            ways: &self.ways[node * nodes..(node + 1) * nodes],
+            lines: &mut self.lines[node * nodes..(node + 1) * nodes],
         };
         process.core.carry_out(&mut around);
         if let Some(due) = process.core.timer() {

@@ -74,6 +74,13 @@ impl SimDisk {
         Self(Rc::new(RefCell::new(State { medium, ..State::default() })))
     }
 
+    /// There is nothing on it any more.
+    pub(crate) fn wipe(&self) {
+        let state = &mut *self.0.borrow_mut();
+        let State { medium, trouble, .. } = *state;
+        *state = State { medium, trouble, ..State::default() };
+    }
+
     /// From now on something goes wrong, or nothing.
     pub(crate) fn set_trouble(&self, trouble: Option<Trouble>) {
         self.0.borrow_mut().trouble = trouble;

@@ -8,7 +8,8 @@ use std::sync::Mutex;
 
 use keelhaul_checkers::budget::Budget;
 use keelhaul_nemesis::{
-    Ask, KINDS, Moment, Schedule, ScheduleOptions, ScheduledFault, Spec, Target, is_simulated,
+    Ask, KINDS, Moment, Schedule, ScheduleOptions, ScheduledFault, Spec, Target, harms,
+    is_simulated, needs_membership,
 };
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, RngExt};
@@ -153,18 +154,19 @@ impl Hunt {
 
     fn choose(&self, seed: u64, corpus: &[(usize, SimPlan)]) -> SimPlan {
         let rng = &mut stream(seed, "choice");
-        let mut plan = match (self.guidance, corpus.choose(rng)) {
-            (Guidance::None, _) => draw(seed),
-            (Guidance::States, Some((_, kept))) if rng.random_bool(0.5) => mutate(kept, seed, rng),
+        match (self.guidance, corpus.choose(rng)) {
+            (Guidance::None, _) => draw(self.system, seed),
+            (Guidance::States, Some((_, kept))) if rng.random_bool(0.5) => {
+                // What is kept may be of another mistake.
+                let kept = SimPlan { system: self.system, ..kept.clone() };
+                mutate(kept, seed, rng)
+            }
             (Guidance::States, _) => {
-                let mut plan = draw(seed);
+                let mut plan = draw(self.system, seed);
                 aim(&mut plan.schedule, rng);
                 plan
             }
-        };
-        plan.system = self.system;
-        plan.lease_reads &= self.system.has_leases();
-        plan
+        }
     }
 }
 
@@ -189,22 +191,32 @@ fn one_of<T: Copy>(choices: &[T], rng: &mut ChaCha8Rng) -> T {
     choices[rng.random_range(0..choices.len())]
 }
 
+/// The faults that a system promises to survive, in virtual time. Leases count on clocks that do not jump.
+fn kinds(system: System, lease_reads: bool) -> impl Iterator<Item = &'static str> {
+    let survives = move |kind: &str| {
+        !harms(kind)
+            && (system.has_membership() || !needs_membership(kind))
+            && !(lease_reads && kind == "clock-bump")
+    };
+    KINDS.iter().map(|kind| kind.0).filter(move |kind| is_simulated(kind) && survives(kind))
+}
+
 /// A life drawn from a seed: how many nodes and clients, which faults how often, and in what weather.
 #[must_use]
-pub fn draw(seed: u64) -> SimPlan {
+pub fn draw(system: System, seed: u64) -> SimPlan {
     let rng = &mut stream(seed, "life");
     let nodes = one_of(&[3, 3, 4, 5, 5], rng);
     let (time_limit_ms, interval_ms) = (10_000, one_of(&[700, 1_500, 3_000], rng));
-    let mut kinds: Vec<String> =
-        KINDS.iter().filter(|kind| is_simulated(kind.0)).map(|kind| kind.0.to_owned()).collect();
+    let lease_reads = system.has_leases() && rng.random_bool(0.3);
+    let mut kinds: Vec<String> = kinds(system, lease_reads).map(str::to_owned).collect();
     kinds.shuffle(rng);
     let all = kinds.len();
     kinds.truncate(one_of(&[1, 2, 3, all], rng));
     let options = ScheduleOptions { kinds, nodes, time_limit_ms, interval_ms };
-    let lease_reads = rng.random_bool(0.3);
     let mut weather = Weather::draw(seed);
     if lease_reads {
-        weather.jump_ms = 0;
+        // Together with what a fault tells a clock it stays within what leases allow for.
+        (weather.jump_ms, weather.drift_ppm) = (0, weather.drift_ppm.min(1_000));
     }
     SimPlan {
         nodes,
@@ -217,7 +229,7 @@ pub fn draw(seed: u64) -> SimPlan {
         weather,
         medium: one_of(&[Medium::Journaled, Medium::Strict], rng),
         lease_reads,
-        system: System::Raft(None),
+        system,
         seed,
     }
 }
@@ -258,8 +270,7 @@ fn reschedule(fault: &mut ScheduledFault, at_ms: u64) {
 }
 
 /// A plan like another, but for a few changes.
-fn mutate(kept: &SimPlan, seed: u64, rng: &mut ChaCha8Rng) -> SimPlan {
-    let mut plan = kept.clone();
+fn mutate(mut plan: SimPlan, seed: u64, rng: &mut ChaCha8Rng) -> SimPlan {
     // Half of the time the chances of the network stay as they were, as far as what happens is the same.
     if rng.random_bool(0.5) {
         plan.seed = seed;
@@ -278,8 +289,12 @@ fn change(plan: &mut SimPlan, rng: &mut ChaCha8Rng) {
     let what = rng.random_range(0..9);
     if count == 0 || what == 0 {
         // Another draw's fault.
-        let other = draw(rng.next_u64());
-        let fault = other.schedule.faults.choose(rng).filter(|_| other.nodes == plan.nodes);
+        let other = draw(plan.system, rng.next_u64());
+        let may = |fault: &ScheduledFault| {
+            kinds(plan.system, plan.lease_reads).any(|kind| kind == fault.spec.kind())
+        };
+        let fault = other.schedule.faults.choose(rng);
+        let fault = fault.filter(|fault| other.nodes == plan.nodes && may(fault));
         plan.schedule.faults.extend(fault.cloned());
         return;
     }

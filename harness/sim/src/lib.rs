@@ -20,7 +20,6 @@
 //! # Limits
 //!
 //! A node takes one input a step, and steps take no time. Connections between nodes do not break: messages on them are lost one by one.
-//! A node that loses its disk entirely is not simulated: no protocol of ours promises anything to a voter that forgets.
 
 mod acting;
 mod around;
@@ -29,7 +28,7 @@ mod clocks;
 mod disk;
 mod hunt;
 mod life;
-mod links;
+mod members;
 mod nemesis;
 mod node;
 mod operator;
@@ -41,6 +40,7 @@ mod raft;
 mod shrink;
 mod sound;
 mod states;
+mod strikes;
 mod system;
 mod trace;
 mod worker;

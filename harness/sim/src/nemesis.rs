@@ -1,5 +1,5 @@
-//! Carrying out a schedule's faults in virtual time. Which nodes and links a fault means, and the operations of the process `nemesis`, are
-//! the nemesis crate's, as on real nodes; only the doing is here.
+//! The operations of the process `nemesis` in virtual time: when a fault strikes, and what is waited for. Which nodes and links a fault means,
+//! and the operations themselves, are the nemesis crate's, as on real nodes; what a fault does is in `strikes`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,17 +7,13 @@ use keelhaul_engine::generator::Thread;
 use keelhaul_engine::interpreter::Completion;
 use keelhaul_engine::{Invocation, Outcome};
 use keelhaul_history::{NodeId, Value};
-use keelhaul_nemesis::{
-    Direction, Effect, Link, LinkSpec, Moment, ScheduledFault, Shape, Spec, Target, label, links,
-    names, reference,
-};
+use keelhaul_nemesis::{ClockSpec, Effect, Link, Moment, ScheduledFault, Spec, names, reference};
 use keelhaul_protocol::kv::Response;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::around::Seen;
 use crate::disk::Trip;
-use crate::links::{Way, ways};
 use crate::system::Simulated;
 use crate::world::{Event, MS, Sim};
 
@@ -39,15 +35,39 @@ pub(crate) enum Doing {
     /// An operation that is done, told when its time has passed.
     Done(Outcome),
     /// Waits for a moment.
-    Aiming { fault: usize },
+    Aiming {
+        fault: usize,
+    },
     /// Waits for disks that were armed to go dark.
-    Armed { fault: usize, nodes: Vec<usize> },
+    Armed {
+        fault: usize,
+        nodes: Vec<usize>,
+    },
     /// Waits for started processes to settle.
     Settling(usize),
     /// Waits for the answer to a request of an operator.
-    Asked { fault: usize },
+    Asked {
+        fault: usize,
+    },
+    /// Lets clocks run fast and slow by turns.
+    Strobing {
+        fault: usize,
+        spec: ClockSpec,
+        turn: u32,
+    },
+    /// Waits for a member to be let go, or in.
+    Leaving {
+        fault: usize,
+        until: u64,
+    },
+    Joining {
+        fault: usize,
+        until: u64,
+    },
     /// Waits until the store is well.
-    Recovering { since: u64 },
+    Recovering {
+        since: u64,
+    },
 }
 
 /// Who is struck, and how.
@@ -56,12 +76,14 @@ pub(crate) struct Struck {
     pub(crate) doing: Option<Doing>,
     /// Counts waits, so that the end of one that a moment has cut short is known.
     pub(crate) waits: u64,
-    nodes: BTreeMap<u64, Vec<NodeId>>,
-    links: BTreeMap<u64, BTreeSet<Link>>,
+    pub(crate) nodes: BTreeMap<u64, Vec<NodeId>>,
+    pub(crate) links: BTreeMap<u64, BTreeSet<Link>>,
     /// Links that are not cut, and what is done to them.
-    shaped: BTreeMap<u64, (BTreeSet<Link>, Effect)>,
+    pub(crate) shaped: BTreeMap<u64, (BTreeSet<Link>, Effect)>,
     /// Torn cuts to come, by node.
-    torn: BTreeMap<usize, u64>,
+    pub(crate) torn: BTreeMap<usize, u64>,
+    /// Which fault tells clocks anything.
+    pub(crate) clocks: Option<u64>,
     /// What became of requests of an operator, by fault.
     pub(crate) answers: BTreeMap<u64, Response>,
 }
@@ -72,7 +94,12 @@ impl Struck {
         self.torn.remove(&node).map(ChaCha8Rng::seed_from_u64)
     }
 
-    fn busy(&self) -> Vec<NodeId> {
+    /// Whom a fault struck.
+    pub(crate) fn struck(&self, fault: u64) -> Vec<usize> {
+        self.nodes.get(&fault).into_iter().flatten().copied().map(at).collect()
+    }
+
+    pub(crate) fn busy(&self) -> Vec<NodeId> {
         self.nodes.values().flatten().copied().collect()
     }
 }
@@ -116,6 +143,9 @@ impl<P: Simulated> Sim<'_, P> {
             ("verify-healed", Some(fault)) if self.is_request(fault) => {
                 self.done(Outcome::Ok(reference(&self.plan.schedule.faults[fault])));
             }
+            ("verify-healed", Some(fault)) if self.is_of_members(fault) => {
+                self.joining(fault, self.patience());
+            }
             ("verify-healed", Some(fault)) => self.wait(SETTLE, Doing::Settling(fault)),
             (other, _) => self.done(Outcome::Fail(format!("the nemesis cannot {other}").into())),
         }
@@ -132,7 +162,7 @@ impl<P: Simulated> Sim<'_, P> {
         self.wait(STEP, Doing::Done(outcome));
     }
 
-    fn wait(&mut self, time: u64, doing: Doing) {
+    pub(crate) fn wait(&mut self, time: u64, doing: Doing) {
         self.nemesis.doing = Some(doing);
         self.nemesis.waits += 1;
         self.queue.push(self.now + time, Event::Nemesis { wait: self.nemesis.waits });
@@ -158,19 +188,30 @@ impl<P: Simulated> Sim<'_, P> {
                 let seen = self.in_effect(&self.plan.schedule.faults[fault]);
                 self.done(self.seen_or(fault, seen, "not in effect"));
             }
-            Some(Doing::Settling(fault)) => {
-                let healed = self.healed(fault);
-                self.done(self.seen_or(fault, healed, "not healed"));
-            }
-            Some(Doing::Recovering { since }) => match self.unready() {
-                None => self.done(Outcome::Ok(Value::Null)),
-                Some(why) if self.now - since > RECOVERY_LIMIT => {
-                    self.healthy = Some(why.clone());
-                    self.done(Outcome::Fail(why.into()));
-                }
-                Some(_) => self.wait(RECOVERY_POLL, Doing::Recovering { since }),
-            },
+            Some(Doing::Settling(fault)) => self.settle(fault),
+            Some(Doing::Strobing { fault, spec, turn }) => self.strobe(fault, spec, turn),
+            Some(Doing::Leaving { fault, until }) => self.leaving(fault, until),
+            Some(Doing::Joining { fault, until }) => self.joining(fault, until),
+            Some(Doing::Recovering { since }) => self.recover(since),
             None => {}
+        }
+    }
+
+    /// A fault was healed, and that had time to show.
+    pub(crate) fn settle(&mut self, fault: usize) {
+        let healed = self.healed(fault);
+        self.done(self.seen_or(fault, healed, "not healed"));
+    }
+
+    /// Looks whether the store is well.
+    fn recover(&mut self, since: u64) {
+        match self.unready() {
+            None => self.done(Outcome::Ok(Value::Null)),
+            Some(why) if self.now - since > RECOVERY_LIMIT => {
+                self.healthy = Some(why.clone());
+                self.done(Outcome::Fail(why.into()));
+            }
+            Some(_) => self.wait(RECOVERY_POLL, Doing::Recovering { since }),
         }
     }
 
@@ -214,28 +255,6 @@ impl<P: Simulated> Sim<'_, P> {
         }
     }
 
-    /// Victims of a process fault; the node where a moment came about is preferred.
-    fn choose(
-        &mut self,
-        fault: &ScheduledFault,
-        target: Target,
-        actor: Option<usize>,
-    ) -> Vec<usize> {
-        let mut order = fault.order();
-        if let Some(position) = actor.and_then(|a| order.iter().position(|node| *node == id(a))) {
-            order[..=position].rotate_right(1);
-        }
-        let leader = match (target, actor) {
-            // The actor is what the fault is aimed at.
-            (Target::Leader, Some(actor)) => Some(id(actor)),
-            (Target::Leader | Target::Followers, _) => self.leadership().0,
-            _ => None,
-        };
-        let nodes = target.pick(&order, leader, &self.nemesis.busy());
-        self.nemesis.nodes.insert(fault.id, nodes.clone());
-        nodes.into_iter().map(at).collect()
-    }
-
     fn arm(&mut self, fault: usize, trip: Trip) {
         let scheduled = self.plan.schedule.faults[fault].clone();
         let (Spec::Power { target, .. } | Spec::Kill { target }) = scheduled.spec else { return };
@@ -259,7 +278,7 @@ impl<P: Simulated> Sim<'_, P> {
         self.injected(&fault, &named, format!("power, at a moment: {}", names(&named)));
     }
 
-    fn nothing_to_strike(&mut self, fault: &ScheduledFault) {
+    pub(crate) fn nothing_to_strike(&mut self, fault: &ScheduledFault) {
         self.nemesis.nodes.remove(&fault.id);
         self.done(Outcome::Fail(
             "every node it could strike is struck by another fault already".into(),
@@ -274,176 +293,5 @@ impl<P: Simulated> Sim<'_, P> {
             ("label", label.into()),
             ("nodes", nodes.into()),
         ])));
-    }
-
-    /// A fault strikes.
-    fn strike(&mut self, fault: usize, actor: Option<usize>) {
-        let fault = self.plan.schedule.faults[fault].clone();
-        let target = match &fault.spec {
-            Spec::Partition { shape, direction } => {
-                return self.strike_links(&fault, *shape, *direction, None, actor);
-            }
-            Spec::Links(spec) => {
-                let LinkSpec { effect, shape, direction } = *spec;
-                return self.strike_links(&fault, shape, direction, Some(effect), actor);
-            }
-            Spec::Membership { ask } => return self.ask(&fault, *ask, actor),
-            Spec::Kill { target } | Spec::Pause { target } | Spec::Power { target, .. } => *target,
-            other => other.trouble().map_or(Target::One, |(target, _)| target),
-        };
-        let nodes = self.choose(&fault, target, actor);
-        if nodes.is_empty() {
-            self.nothing_to_strike(&fault);
-            return;
-        }
-        for &node in &nodes {
-            match &fault.spec {
-                Spec::Kill { .. } => self.end(node, "is killed"),
-                Spec::Pause { .. } => {
-                    self.nodes[node].paused.get_or_insert_default();
-                    self.fault(node, "stands still");
-                }
-                Spec::Power { torn, .. } => {
-                    if let Some(seed) = torn {
-                        self.nemesis.torn.insert(node, seed.wrapping_add(node as u64));
-                    }
-                    self.cut_power(node);
-                }
-                other => {
-                    let trouble = other.trouble().map(|(_, trouble)| trouble);
-                    self.nodes[node].disk.set_trouble(trouble);
-                    let words = trouble.map_or(String::new(), keelhaul_nemesis::Trouble::in_words);
-                    self.fault(node, &format!("disk: {words}"));
-                }
-            }
-        }
-        let named: Vec<NodeId> = nodes.into_iter().map(id).collect();
-        self.injected(&fault, &named, format!("{}: {}", fault.spec.kind(), names(&named)));
-    }
-
-    fn cut_power(&mut self, node: usize) {
-        self.end(node, "power is cut");
-        let mut torn = self.nemesis.torn(node);
-        self.nodes[node].disk.lose_power(torn.as_mut());
-    }
-
-    /// Cuts links, or does something else to them.
-    fn strike_links(
-        &mut self,
-        fault: &ScheduledFault,
-        shape: Shape,
-        direction: Direction,
-        effect: Option<Effect>,
-        actor: Option<usize>,
-    ) {
-        let mut order = fault.order();
-        let last = order.len() - 1;
-        let (place, node) = match shape {
-            Shape::Leader => (0, actor.map(id).or_else(|| self.leadership().0)),
-            Shape::Followers => (last, self.leadership().0),
-            _ => (0, actor.map(id)),
-        };
-        if let Some(found) = node.and_then(|node| order.iter().position(|other| *other == node)) {
-            order.swap(place, found);
-        }
-        let links = links(shape, direction, &order);
-        let nodes: BTreeSet<NodeId> = links.iter().flat_map(|&(a, b)| [a, b]).collect();
-        if let Some(effect) = effect {
-            self.nemesis.shaped.insert(fault.id, (links, effect));
-            self.reckon_ways();
-        } else {
-            self.set_cut(&links, true);
-            self.nemesis.links.insert(fault.id, links);
-        }
-        let words = format!("{}: {}", fault.spec.kind(), label(shape, direction, &order));
-        for node in &nodes {
-            self.fault(at(*node), &words);
-        }
-        let nodes: Vec<NodeId> = nodes.into_iter().collect();
-        self.injected(fault, &nodes, words);
-    }
-
-    fn set_cut(&mut self, links: &BTreeSet<Link>, cut: bool) {
-        let nodes = self.nodes.len();
-        for (from, to) in links {
-            let count = &mut self.cut[at(*from) * nodes + at(*to)];
-            *count = if cut { *count + 1 } else { count.saturating_sub(1) };
-        }
-    }
-
-    fn reckon_ways(&mut self) {
-        self.ways = ways(self.nodes.len(), self.nemesis.shaped.values());
-    }
-
-    fn heal(&mut self, fault: usize) {
-        let fault = self.plan.schedule.faults[fault].clone();
-        if let Some((links, _)) = self.nemesis.shaped.remove(&fault.id) {
-            self.reckon_ways();
-            let nodes: BTreeSet<NodeId> = links.iter().flat_map(|&(a, b)| [a, b]).collect();
-            let words = format!("no more {}", fault.spec.kind());
-            nodes.iter().for_each(|node| self.fault(at(*node), &words));
-        }
-        if let Some(links) = self.nemesis.links.remove(&fault.id) {
-            self.set_cut(&links, false);
-            let nodes: BTreeSet<NodeId> = links.iter().flat_map(|&(a, b)| [a, b]).collect();
-            nodes.iter().for_each(|node| self.fault(at(*node), "partition heals"));
-        }
-        for node in self.nemesis.nodes.get(&fault.id).cloned().unwrap_or_default() {
-            let node = at(node);
-            match &fault.spec {
-                Spec::Pause { .. } => self.resume(node),
-                Spec::Kill { .. } | Spec::Power { .. } => self.start(node),
-                _ => {
-                    self.nodes[node].disk.set_trouble(None);
-                    self.start(node);
-                }
-            }
-        }
-    }
-
-    fn healed(&mut self, fault: usize) -> Result<(), String> {
-        let fault = self.plan.schedule.faults[fault].id;
-        let nodes = self.nemesis.nodes.get(&fault).cloned().unwrap_or_default();
-        let down = nodes.iter().find(|node| self.is_down(at(**node)));
-        match down {
-            Some(node) => Err(format!("the process on {node} is gone")),
-            None => {
-                self.nemesis.nodes.remove(&fault);
-                Ok(())
-            }
-        }
-    }
-
-    fn in_effect(&self, fault: &ScheduledFault) -> Result<(), String> {
-        if matches!(fault.spec, Spec::Membership { .. }) {
-            return self.granted(fault.id);
-        }
-        let nodes = self.nemesis.nodes.get(&fault.id).into_iter().flatten();
-        for &node in nodes {
-            let state = &self.nodes[at(node)];
-            let as_wanted = match &fault.spec {
-                Spec::Kill { .. } | Spec::Power { .. } => state.process.is_none(),
-                Spec::Pause { .. } => state.paused.is_some(),
-                other => other.trouble().map(|(_, trouble)| trouble) == state.disk.trouble(),
-            };
-            if !as_wanted {
-                return Err(format!("{node} is not struck"));
-            }
-        }
-        let index = |link: &Link| at(link.0) * self.nodes.len() + at(link.1);
-        if let Some((links, _)) = self.nemesis.shaped.get(&fault.id)
-            && let Some((from, to)) = links.iter().find(|l| self.ways[index(l)] == Way::default())
-        {
-            return Err(format!("nothing happens to messages from {from} to {to}"));
-        }
-        let open = |link: &&Link| self.cut[index(link)] == 0;
-        match self.nemesis.links.get(&fault.id).and_then(|links| links.iter().find(open)) {
-            Some((from, to)) => Err(format!("messages from {from} reach {to}")),
-            None => Ok(()),
-        }
-    }
-
-    pub(crate) fn is_down(&self, node: usize) -> bool {
-        self.nodes[node].process.is_none()
     }
 }

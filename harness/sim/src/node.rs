@@ -42,31 +42,47 @@ pub(crate) struct Clock {
     /// At this virtual time it showed `local`.
     at: u64,
     local: u64,
-    ppm: i64,
+    /// Its pace when nobody tells it another one, and what it is told beside that: parts in a million too fast.
+    own_ppm: i64,
+    told_ppm: i64,
 }
 
 impl Clock {
-    pub(crate) const fn new(ppm: i64) -> Self {
-        Self { at: 0, local: 0, ppm }
+    pub(crate) const fn new(own_ppm: i64) -> Self {
+        Self { at: 0, local: 0, own_ppm, told_ppm: 0 }
+    }
+
+    /// What it is told beside its own pace.
+    pub(crate) const fn told_ppm(self) -> i64 {
+        self.told_ppm
+    }
+
+    fn ppm(self) -> i64 {
+        self.own_ppm + self.told_ppm
     }
 
     /// What it shows at a virtual time.
     pub(crate) fn local(self, now: u64) -> u64 {
         let elapsed = now - self.at;
-        let drift = (elapsed / 1_000_000).cast_signed() * self.ppm;
+        let drift = (elapsed / 1_000_000).cast_signed() * self.ppm();
         self.local + elapsed.saturating_add_signed(drift)
     }
 
     /// The first virtual time at which it shows `local` or more, to within its drift in a microsecond.
     pub(crate) fn when(self, local: u64, now: u64) -> u64 {
         let wait = local.saturating_sub(self.local(now));
-        let drift = (wait / 1_000_000).cast_signed() * self.ppm;
+        let drift = (wait / 1_000_000).cast_signed() * self.ppm();
         now.saturating_add(wait.saturating_add_signed(-drift).max(1))
     }
 
     /// It goes forward by so much at once.
     pub(crate) fn jump(&mut self, now: u64, by: u64) {
-        *self = Self { at: now, local: self.local(now) + by, ppm: self.ppm };
+        *self = Self { at: now, local: self.local(now) + by, ..*self };
+    }
+
+    /// From now on it runs so much faster or slower than by itself.
+    pub(crate) fn tell(&mut self, now: u64, told_ppm: i64) {
+        *self = Self { at: now, local: self.local(now), told_ppm, ..*self };
     }
 }
 
@@ -91,11 +107,13 @@ pub(crate) struct Node<P: Simulated> {
     pub(crate) life: u32,
     /// What waits for a process that stands still.
     pub(crate) paused: Option<VecDeque<Arrival<P::Message>>>,
+    /// It came to a cluster that was there already, and waits until that makes it a member.
+    pub(crate) newcomer: bool,
 }
 
 impl<P: Simulated> Node<P> {
     pub(crate) const fn new(disk: SimDisk, clock: Clock) -> Self {
-        Self { process: None, disk, clock, life: 0, paused: None }
+        Self { process: None, disk, clock, life: 0, paused: None, newcomer: false }
     }
 
     /// A process from what the disk holds, not running yet, and what it held.
@@ -115,7 +133,8 @@ impl<P: Simulated> Node<P> {
         let rng = ChaCha8Rng::seed_from_u64(seed);
         let mut effects = Vec::new();
         let now = Nanos(self.clock.local(now));
-        let config = P::config(NodeId(id), plan, mutant);
+        let members = (1..=plan.nodes).filter(|member| !(self.newcomer && *member == id));
+        let config = P::config(NodeId(id), members.map(NodeId).collect(), plan, mutant);
         let protocol = P::NEW(config, stored.clone(), now, rng, &mut effects);
         let process = Process {
             core: Core::new(protocol, effects),
@@ -145,6 +164,12 @@ mod tests {
                 // A drift of two per cent is misjudged by two per cent of two per cent.
                 assert!(shown.abs_diff(wait) <= wait / 2_000 + 1_000_000, "{ppm} {wait} {shown}");
             }
+            let (before, own) = (clock.local(now), clock.local(now + 1_000 * MS));
+            clock.tell(now, 10_000);
+            assert_eq!(clock.local(now), before);
+            assert_eq!(clock.local(now + 1_000 * MS), own + 10 * MS);
+            clock.tell(now + 1_000 * MS, 0);
+            assert_eq!(clock.local(now + 2_000 * MS), 2 * own - before + 10 * MS);
             assert!(clock.local(now) >= 9_500 * MS);
         }
     }

@@ -19,6 +19,14 @@ impl<P: Simulated> Sim<'_, P> {
         })
     }
 
+    /// Every node's process that runs, one that stands still included.
+    pub(crate) fn processes(&self) -> impl Iterator<Item = (usize, &P, Standing)> {
+        self.nodes.iter().enumerate().filter_map(|(node, state)| {
+            let protocol = state.process.as_ref()?.core.protocol();
+            Some((node, protocol, protocol.standing()))
+        })
+    }
+
     /// The leader of the highest term for which anybody names one, as on real nodes.
     pub(crate) fn leadership(&self) -> (Option<NodeId>, u64) {
         let named = (0..).zip(self.protocols()).filter_map(|(node, seen)| {

@@ -17,8 +17,8 @@ impl Simulated for Replica {
     type Mutant = Mutant;
     type Config = Config;
 
-    fn config(id: NodeId, plan: &SimPlan, mutant: Option<Mutant>) -> Config {
-        let mut config = Config::new(id, (1..=plan.nodes).map(NodeId).collect());
+    fn config(id: NodeId, members: Vec<NodeId>, plan: &SimPlan, mutant: Option<Mutant>) -> Config {
+        let mut config = Config::new(id, members);
         config.election_timeout = Nanos(ELECTION_MS.0 * MS)..=Nanos(ELECTION_MS.1 * MS);
         config.heartbeat_interval = Nanos(HEARTBEAT_MS * MS);
         config.snapshot_entries = u64::from(plan.weather.snapshot_entries);

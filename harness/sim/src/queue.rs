@@ -34,9 +34,20 @@ impl<E> Queue<E> {
 
     /// The next event with its time.
     pub(crate) fn pop(&mut self) -> Option<(u64, E)> {
-        let Reverse((at_ns, _, slot)) = self.heap.pop()?;
-        self.free.push(slot);
-        Some((at_ns, self.events[slot as usize].take()?))
+        loop {
+            let Reverse((at_ns, _, slot)) = self.heap.pop()?;
+            self.free.push(slot);
+            if let Some(event) = self.events[slot as usize].take() {
+                return Some((at_ns, event));
+            }
+        }
+    }
+
+    /// What is such an event will not happen.
+    pub(crate) fn forget(&mut self, is: impl Fn(&E) -> bool) {
+        for event in &mut self.events {
+            event.take_if(|event| is(event));
+        }
     }
 }
 
@@ -52,6 +63,8 @@ mod tests {
         }
         assert_eq!(queue.pop(), Some((1, 'd')));
         queue.push(5, 'e');
+        queue.push(4, 'f');
+        queue.forget(|name| *name == 'f');
         let rest: Vec<char> = std::iter::from_fn(|| queue.pop()).map(|(_, name)| name).collect();
         assert_eq!(rest, ['b', 'a', 'c', 'e']);
     }

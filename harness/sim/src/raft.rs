@@ -3,7 +3,7 @@
 use keelhaul_nemesis::Moment;
 use keelhaul_protocol::Mutant as Mistake;
 use keelhaul_protocol::api::{Entry, Nanos, NodeId, Term};
-use keelhaul_protocol::membership::majority;
+use keelhaul_protocol::membership::{Membership, majority};
 use keelhaul_protocol::raft::{AppendOutcome, Config, Message, Mutant, Replica, Role};
 
 use crate::plan::SimPlan;
@@ -18,8 +18,8 @@ impl Simulated for Replica {
     type Mutant = Mutant;
     type Config = Config;
 
-    fn config(id: NodeId, plan: &SimPlan, mutant: Option<Mutant>) -> Config {
-        let mut config = Config::new(id, (1..=plan.nodes).map(NodeId).collect());
+    fn config(id: NodeId, members: Vec<NodeId>, plan: &SimPlan, mutant: Option<Mutant>) -> Config {
+        let mut config = Config::new(id, members);
         config.election_timeout = Nanos(ELECTION_MS.0 * MS)..=Nanos(ELECTION_MS.1 * MS);
         config.heartbeat_interval = Nanos(HEARTBEAT_MS * MS);
         config.snapshot_entries = u64::from(plan.weather.snapshot_entries);
@@ -67,6 +67,11 @@ impl Simulated for Replica {
 
     fn is_member(&self, node: NodeId) -> bool {
         self.membership().members().any(|member| member == node)
+    }
+
+    fn settled(&self) -> Option<&Membership> {
+        let (since, membership) = self.log().membership();
+        (since <= self.status().committed).then_some(&**membership)
     }
 
     fn digest(&self) -> u64 {

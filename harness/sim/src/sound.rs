@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use keelhaul_nemesis::{ScheduledFault, is_simulated};
+use keelhaul_nemesis::{ScheduledFault, is_simulated, needs_membership};
 
 use crate::plan::{PlannedOp, SimPlan, Weather, Work};
 
@@ -51,6 +51,10 @@ impl SimPlan {
             if !is_simulated(fault.spec.kind()) {
                 let kind = fault.spec.kind();
                 return Some(format!("its fault {id}, {kind}, does not exist in virtual time"));
+            }
+            if needs_membership(fault.spec.kind()) && !self.system.has_membership() {
+                let (kind, store) = (fault.spec.kind(), self.system.store());
+                return Some(format!("its fault {id}, {kind}, changes members, and those of {store} are fixed"));
             }
             if until_ms <= at_ms || *until_ms > self.time_limit_ms {
                 return Some(format!(
@@ -119,9 +123,10 @@ impl Weather {
 mod tests {
     use super::*;
     use crate::hunt::draw;
+    use crate::system::System;
 
     fn check(change: impl FnOnce(&mut SimPlan), expected: &str) {
-        let mut plan = draw(3);
+        let mut plan = draw(System::Raft(None), 3);
         assert_eq!(plan.trouble(), None);
         change(&mut plan);
         let trouble = plan.trouble().unwrap_or_default();

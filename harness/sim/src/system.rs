@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use keelhaul_nemesis::Moment;
 use keelhaul_protocol::api::{Effect, Nanos, NodeId, Stored, Vocabulary};
+use keelhaul_protocol::membership::Membership;
 use keelhaul_protocol::{self as protocol, paxos, raft, zab};
 use keelhaul_server::Protocol;
 use rand_chacha::ChaCha8Rng;
@@ -66,6 +67,12 @@ impl System {
         }
     }
 
+    /// Whether its members can be changed.
+    #[must_use]
+    pub const fn has_membership(self) -> bool {
+        matches!(self, Self::Raft(_))
+    }
+
     /// Whether its leaders can answer reads alone while they hold a lease.
     #[must_use]
     pub const fn has_leases(self) -> bool {
@@ -99,8 +106,13 @@ pub(crate) trait Simulated: Protocol + Sized + 'static {
     /// What a node is told when it starts.
     type Config;
 
-    /// The settings of one node. Its clients are those of `keelhaul_stores::raft`; its times should be those of its live nodes.
-    fn config(id: NodeId, plan: &SimPlan, mutant: Option<Self::Mutant>) -> Self::Config;
+    /// The settings of one node of a cluster that begins with these members. Its clients are those of `keelhaul_stores::raft`; its times should be those of its live nodes.
+    fn config(
+        id: NodeId,
+        members: Vec<NodeId>,
+        plan: &SimPlan,
+        mutant: Option<Self::Mutant>,
+    ) -> Self::Config;
 
     /// The mistake, if it is one that the storage makes.
     fn in_storage(_mutant: Self::Mutant) -> Option<protocol::Mutant> {
@@ -115,6 +127,11 @@ pub(crate) trait Simulated: Protocol + Sized + 'static {
 
     /// Whether a node belongs to the cluster, by the membership in force on this one.
     fn is_member(&self, node: NodeId) -> bool;
+
+    /// The membership in force on this node, if members can come and go and nothing that it knows of is about to change it.
+    fn settled(&self) -> Option<&Membership> {
+        None
+    }
 
     /// A hash of the state machine.
     fn digest(&self) -> u64;

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::hash::BuildHasherDefault;
 use std::rc::Rc;
 
+use keelhaul_agent::Line;
 use keelhaul_engine::Invocation;
 use keelhaul_engine::generator::Boxed;
 use keelhaul_engine::interpreter::{Completion, Effects, Interpreter};
@@ -16,7 +17,6 @@ use rand_chacha::ChaCha8Rng;
 use crate::around::Seen;
 use crate::client::{OPERATOR, Sent, SimNet, Wires};
 use crate::disk::SimDisk;
-use crate::links::{self, Way};
 use crate::nemesis::Struck;
 use crate::node::{Arrival, Caller, Clock, Node};
 use crate::oracle::{Broken, Oracle};
@@ -82,7 +82,7 @@ pub(crate) struct Sim<'a, P: Simulated> {
     /// How many faults cut each way, `from * nodes + to`.
     pub(crate) cut: Vec<u16>,
     /// What faults do to each way otherwise.
-    pub(crate) ways: Vec<Way>,
+    pub(crate) lines: Vec<Line>,
     /// Chances of network and disks, and of all else.
     pub(crate) rng: ChaCha8Rng,
     pub(crate) chance: ChaCha8Rng,
@@ -145,7 +145,7 @@ impl<'a, P: Simulated> Sim<'a, P> {
                 .map(|_| Node::new(SimDisk::new(plan.medium), clock(&mut chance)))
                 .collect(),
             cut: vec![0; nodes * nodes],
-            ways: links::ways(nodes, std::iter::empty()),
+            lines: vec![Line::default(); nodes * nodes],
             rng: stream(plan.seed, "network"),
             chance,
             wires,

@@ -13,7 +13,7 @@ const NS_PER_BYTE_AT_1_KBIT: u64 = 8_000_000;
 
 /// What becomes of one packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Fate {
+pub struct Fate {
     /// When it arrives; never, if it is lost.
     pub at_ns: Option<u64>,
     /// When a second one arrives.
@@ -23,14 +23,17 @@ pub(super) struct Fate {
 }
 
 /// One link.
-#[derive(Debug)]
-pub(super) struct Line {
+#[derive(Clone, Debug, Default)]
+pub struct Line {
+    /// What happens to what goes through it.
     pub shaping: Shaping,
     /// When the last packet has been through.
     free_at_ns: u64,
 }
 
 impl Line {
+    /// One on which nothing waits yet.
+    #[must_use]
     pub fn new(shaping: Shaping) -> Self {
         Self { shaping, free_at_ns: 0 }
     }

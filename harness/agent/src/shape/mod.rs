@@ -21,6 +21,7 @@ use std::thread;
 
 use serde::{Deserialize, Serialize};
 
+pub use line::{Fate, Line};
 use nix::sched::{CloneFlags, unshare};
 use worker::Worker;
 
