@@ -193,12 +193,12 @@ fn one_of<T: Copy>(choices: &[T], rng: &mut ChaCha8Rng) -> T {
 
 /// The faults that a system promises to survive, in virtual time. Leases count on clocks that do not jump.
 fn kinds(system: System, lease_reads: bool) -> impl Iterator<Item = &'static str> {
-    let survives = move |kind: &str| {
-        !harms(kind)
-            && (system.has_membership() || !needs_membership(kind))
-            && !(lease_reads && kind == "clock-bump")
+    let promised = move |kind: &str| match kind {
+        "clock-bump" => !lease_reads,
+        _ if needs_membership(kind) => system.has_membership(),
+        _ => !harms(kind),
     };
-    KINDS.iter().map(|kind| kind.0).filter(move |kind| is_simulated(kind) && survives(kind))
+    KINDS.iter().map(|kind| kind.0).filter(move |kind| is_simulated(kind) && promised(kind))
 }
 
 /// A life drawn from a seed: how many nodes and clients, which faults how often, and in what weather.
