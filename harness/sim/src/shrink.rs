@@ -1,8 +1,11 @@
 //! Cuts a life that goes wrong down to what matters: delta debugging over its faults, its operations, its nodes, its weather and its time
 //! (Zeller and Hildebrandt, *ddmin*), as long as the same kind of violation remains.
 //!
-//! Leaving something out shifts every later chance of the network, so a candidate is tried with a few seeds before it is given up. Operations
-//! are first written down as a list with times and threads; from then on the plan holds them itself.
+//! Leaving something out shifts every later chance of the network, so a candidate is tried with a few seeds before it is given up: with two as
+//! long as much is left, since then a life is long and others like it are to come. Operations are first written down as a list with times and
+//! threads; from then on the plan holds them itself. They go key by key first, as what happened to one tells nothing of another.
+
+use std::collections::BTreeSet;
 
 use keelhaul_checkers::budget::Budget;
 use keelhaul_nemesis::ScheduledFault;
@@ -13,8 +16,10 @@ use crate::life::{Life, Violation, live, violation};
 use crate::plan::{PlannedOp, SimPlan, Weather, Work};
 use crate::world::States;
 
-/// Seeds that a candidate is tried with, its own first.
+/// Seeds that a candidate is tried with, its own first; and those as long as a list has more than so many items.
 const SEEDS: u64 = 6;
+const SEEDS_OF_MANY: u64 = 2;
+const MANY: usize = 40;
 
 /// What is left of a life.
 #[derive(Debug)]
@@ -45,6 +50,7 @@ pub fn shrink(plan: &SimPlan, tried_max: u64, budget: &dyn Budget) -> Option<Shr
     let found = Found { plan: plan.clone(), violation: violation(&life, budget)? };
     let mut shrinker = Shrinker { best: found, tried: 1, tried_max, budget };
     shrinker.list(life.operations);
+    shrinker.end_with_violation(life.figures.virtual_ns);
     loop {
         let before = size(&shrinker.best.plan);
         shrinker.calm();
@@ -62,6 +68,11 @@ pub fn shrink(plan: &SimPlan, tried_max: u64, budget: &dyn Budget) -> Option<Shr
     Some(Shrunk { plan, violation, life, tried, minimal })
 }
 
+/// The operations of a plan that lists them.
+fn listed(plan: &SimPlan) -> &[PlannedOp] {
+    if let Work::Listed(ops) = &plan.work { ops } else { &[] }
+}
+
 /// What shrinks.
 fn size(plan: &SimPlan) -> (usize, usize, u16, u64, Weather) {
     let ops = if let Work::Listed(ops) = &plan.work { ops.len() } else { usize::MAX };
@@ -74,10 +85,14 @@ impl Shrinker<'_> {
     }
 
     /// Takes a candidate if it goes wrong in the same way, with its own seed or one of a few others.
-    fn attempt(&mut self, mut plan: SimPlan) -> bool {
+    fn attempt(&mut self, plan: SimPlan) -> bool {
+        self.attempt_with(plan, SEEDS)
+    }
+
+    fn attempt_with(&mut self, mut plan: SimPlan, seeds: u64) -> bool {
         tidy(&mut plan.schedule);
         let seed = plan.seed;
-        for other in 0..SEEDS {
+        for other in 0..seeds {
             if self.is_spent() {
                 return false;
             }
@@ -99,6 +114,15 @@ impl Shrinker<'_> {
         if self.best.plan.work == Work::Drawn {
             let plan = SimPlan { work: Work::Listed(operations), ..self.best.plan.clone() };
             self.attempt(plan);
+        }
+    }
+
+    /// An invariant that breaks ends a life: what was to come does not matter.
+    fn end_with_violation(&mut self, at_ns: u64) {
+        if let Violation::Internal(_) = self.best.violation {
+            let mut plan = self.best.plan.clone();
+            plan.schedule.faults.retain(|fault| fault.at_ms * 1_000_000 <= at_ns);
+            self.attempt_with(plan, 1);
         }
     }
 
@@ -138,7 +162,21 @@ impl Shrinker<'_> {
             return;
         }
         self.minimize(
-            |plan| if let Work::Listed(ops) = &plan.work { ops.clone() } else { Vec::new() },
+            |plan| {
+                listed(plan)
+                    .iter()
+                    .map(|op| op.key)
+                    .collect::<BTreeSet<i64>>()
+                    .into_iter()
+                    .collect()
+            },
+            |plan, keys: Vec<i64>| {
+                let kept = listed(plan).iter().filter(|op| keys.contains(&op.key));
+                plan.work = Work::Listed(kept.cloned().collect());
+            },
+        );
+        self.minimize(
+            |plan| listed(plan).to_vec(),
             |plan, ops: Vec<PlannedOp>| plan.work = Work::Listed(ops),
         );
     }
@@ -156,8 +194,9 @@ impl Shrinker<'_> {
                 let mut items = get(&self.best.plan);
                 items.drain(from..(from + part).min(items.len()));
                 let mut plan = self.best.plan.clone();
+                let seeds = if items.len() > MANY { SEEDS_OF_MANY } else { SEEDS };
                 set(&mut plan, items);
-                if self.attempt(plan) {
+                if self.attempt_with(plan, seeds) {
                     helped = true;
                 } else {
                     from += part;
@@ -187,11 +226,7 @@ impl Shrinker<'_> {
     /// Ends sooner, right after the last thing that is left.
     fn shorten(&mut self) {
         let plan = &self.best.plan;
-        let ops = if let Work::Listed(ops) = &plan.work {
-            ops.last().map(|op| op.at_ns / 1_000_000)
-        } else {
-            None
-        };
+        let ops = listed(plan).last().map(|op| op.at_ns / 1_000_000);
         let faults = plan.schedule.faults.iter().map(|fault| fault.until_ms).max();
         let end = ops.max(faults).unwrap_or(0).max(1_000) + 100;
         if end < plan.time_limit_ms {
