@@ -1,8 +1,10 @@
 //! Golden scripts: protocol scenarios as text, each with all that the replicas did.
 //!
 //! A line that begins with `>` is a command; what follows it, up to an empty line, is its expected outcome. `UPDATE_GOLDEN=1 cargo
-//! test` writes what the replicas do now. What the commands of a protocol's scripts do is said by its [`Stage`]; the words that all of
-//! them use are here.
+//! test` writes what the replicas do now. Every node has a clock of its own, so that only a command makes time pass. Messages wait
+//! between two nodes until a command delivers or drops them; a disk syncs at once unless the script asks it to wait.
+
+mod world;
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -10,16 +12,11 @@ use std::path::Path;
 use crate::api::{NodeId, Payload};
 use crate::kv::{Command, Request, Response, SessionId};
 
-/// Where a script is played.
-pub(crate) trait Stage {
-    /// Does what a line asks for.
-    fn command(&mut self, line: &str);
-    /// What happened since this was last asked.
-    fn take_lines(&mut self) -> Vec<String>;
-}
+pub(crate) use world::{Scene, Scripted, World};
 
 /// The script with every outcome as it is now.
-pub(crate) fn play(script: &str, stage: &mut impl Stage) -> String {
+fn play<P: Scripted>(script: &str, mutant: Option<P::Mutant>) -> String {
+    let mut world = World::<P>::of(mutant);
     let mut text = String::new();
     let mut outcome = false;
     for line in script.lines() {
@@ -29,8 +26,8 @@ pub(crate) fn play(script: &str, stage: &mut impl Stage) -> String {
         }
         let _ = writeln!(text, "{line}");
         if let Some(command) = line.strip_prefix('>') {
-            stage.command(command.trim());
-            text.extend(stage.take_lines().iter().map(|line| format!("{line}\n")));
+            world.command(&command.split_whitespace().collect::<Vec<_>>());
+            text.extend(world.take_lines().iter().map(|line| format!("{line}\n")));
             outcome = true;
         }
     }
@@ -39,16 +36,26 @@ pub(crate) fn play(script: &str, stage: &mut impl Stage) -> String {
 
 /// Plays a script of a folder, and compares.
 #[expect(clippy::disallowed_methods, reason = "a test may be asked to write what it sees")]
-pub(crate) fn check(folder: &Path, name: &str, stage: &mut impl Stage) {
+pub(crate) fn check<P: Scripted>(folder: &Path, name: &str) {
     let path = folder.join(name).with_extension("txt");
     let script = std::fs::read_to_string(&path).unwrap();
-    let now = play(&script, stage);
+    let now = play::<P>(&script, None);
     if std::env::var("UPDATE_GOLDEN").is_ok() {
         std::fs::write(&path, now).unwrap();
         return;
     }
     let difference = script.lines().zip(now.lines()).enumerate().find(|(_, (was, is))| was != is);
     assert_eq!(script, now, "{name}: first difference: {difference:?}");
+}
+
+/// Under each mistake, a script comes to a line to which it must not come.
+pub(crate) fn tell_mistakes<P: Scripted>(folder: &Path, told: &[(P::Mutant, &str, &str)]) {
+    for (mutant, name, line) in told {
+        let script = std::fs::read_to_string(folder.join(name).with_extension("txt")).unwrap();
+        assert!(!script.contains(line), "{name} has {line}");
+        let seen = play::<P>(&script, Some(*mutant));
+        assert!(seen.contains(line), "{mutant} goes through {name} unseen: {seen}");
+    }
 }
 
 /// A folder holds no script but these.
@@ -62,13 +69,13 @@ pub(crate) fn all_are_played(folder: &Path, names: &[&str]) {
     }
 }
 
-/// A test for each script, by a function that plays it, and one that none is left out.
+/// A test for each script of a protocol's folder, and one that none is left out.
 macro_rules! scripts {
-    ($folder:expr, $check:ident: $($name:ident)*) => {
+    ($protocol:ty, $folder:expr, $($name:ident)*) => {
         $(
             #[test]
             fn $name() {
-                $check(stringify!($name));
+                $crate::golden::check::<$protocol>(&$folder, stringify!($name));
             }
         )*
 
@@ -97,6 +104,12 @@ pub(crate) fn perform(number: &str, command: Command) -> Request {
     let (session, sequence) = number.split_once('/').unwrap();
     let session = SessionId(session.parse().unwrap());
     Request::Perform { session, sequence: sequence.parse().unwrap(), command }
+}
+
+/// `x=a`: a key and its new value.
+pub(crate) fn write(assignment: &str) -> Command {
+    let (key, value) = assignment.split_once('=').unwrap();
+    Command::Write { key: key.into(), value: value.into() }
 }
 
 /// What an entry does; nothing for a no-op.

@@ -10,6 +10,7 @@ mod golden;
 pub mod kv;
 pub mod membership;
 pub mod mutant;
+mod outbox;
 pub mod paxos;
 pub mod placement;
 pub mod raft;

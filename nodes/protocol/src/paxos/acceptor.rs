@@ -2,19 +2,19 @@
 
 use std::sync::Arc;
 
-use super::ballot::Ballot;
+use super::ballot::{Ballot, HardState};
 use super::log::Entry;
 use super::message::Message;
 use super::mutant::Mutant;
 use super::node::{Office, Replica};
-use super::outbox::After;
 use crate::api::{LogIndex, Nanos, NodeId, Note};
+use crate::outbox::After;
 
 impl Replica {
     pub(super) fn on_prepare(&mut self, from: NodeId, ballot: Ballot, committed: LogIndex) {
         if ballot < self.promised {
             let promised = self.promised;
-            self.outbox.send(After::Promise, from, Message::Reject { ballot, promised });
+            self.outbox.send(After::HardState, from, Message::Reject { ballot, promised });
             return;
         }
         if ballot > self.promised {
@@ -27,7 +27,7 @@ impl Replica {
             self.reset_patience();
         }
         let promise = self.promise_of(ballot, committed);
-        self.outbox.send(After::Promise, from, promise);
+        self.outbox.send(After::HardState, from, promise);
     }
 
     /// What this node's promise tells a proposer who has committed so far.
@@ -52,7 +52,7 @@ impl Replica {
     pub(super) fn promise(&mut self, ballot: Ballot) {
         self.promised = ballot;
         if !self.config.is(Mutant::ForgetPromise) {
-            self.outbox.save_promise(ballot);
+            self.outbox.save_hard_state(HardState { promised: ballot });
         }
     }
 
@@ -60,7 +60,7 @@ impl Replica {
     pub(super) fn hear(&mut self, from: NodeId, ballot: Ballot) -> bool {
         if ballot < self.promised {
             let promised = self.promised;
-            self.outbox.send(After::Promise, from, Message::Reject { ballot, promised });
+            self.outbox.send(After::HardState, from, Message::Reject { ballot, promised });
             return false;
         }
         if ballot > self.promised || self.leader != Some(from) {

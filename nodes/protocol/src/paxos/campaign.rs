@@ -12,9 +12,9 @@ use super::log::Entry;
 use super::message::Message;
 use super::mutant::Mutant;
 use super::node::{Office, Replica};
-use super::outbox::After;
 use crate::api::{LogIndex, Nanos, NodeId, Note, Payload};
 use crate::kv::Response;
+use crate::outbox::After;
 
 /// A promise that was given.
 #[derive(Debug)]
@@ -52,10 +52,10 @@ impl Replica {
         self.waits_forever();
         if own {
             let promise = self.promise_of(ballot, self.committed);
-            self.outbox.send(After::Promise, self.config.id, promise);
+            self.outbox.then(After::HardState, promise);
         }
         let committed = self.committed;
-        self.broadcast(After::Promise, &Message::Prepare { ballot, committed });
+        self.broadcast(After::HardState, &Message::Prepare { ballot, committed });
     }
 
     /// The mutant P15 asks once. Whether this node is it, and has.
@@ -87,7 +87,7 @@ impl Replica {
         let (ballot, committed) = (campaign.ballot, self.committed);
         let silent = |peer: &NodeId| !campaign.promises.contains_key(peer);
         for peer in self.config.peers().filter(silent) {
-            self.outbox.send(After::Promise, peer, Message::Prepare { ballot, committed });
+            self.outbox.send(After::HardState, peer, Message::Prepare { ballot, committed });
         }
     }
 

@@ -14,9 +14,9 @@ use super::log::{Entry, fitting};
 use super::message::Message;
 use super::mutant::Mutant;
 use super::node::{Office, Replica};
-use super::outbox::After;
 use super::snapshot::Incoming;
 use crate::api::{LogIndex, NodeId};
+use crate::outbox::After;
 
 /// What a node has heard is chosen, and does not all have.
 #[derive(Debug, Default)]
@@ -82,7 +82,7 @@ impl Replica {
             return;
         }
         self.learn_committed(from, ballot, committed);
-        self.outbox.send(After::Promise, from, Message::HeartbeatReply { ballot, round });
+        self.outbox.send(After::HardState, from, Message::HeartbeatReply { ballot, round });
         // What is missing may be on its way: only what is missing at two heartbeats is fetched.
         if self.learner.beat(self.committed) > 0 {
             self.fetch_if_behind();
@@ -113,7 +113,7 @@ impl Replica {
         if self.committed < self.learner.known && source != self.config.id {
             let arrived = self.learner.incoming.as_ref().map(Incoming::arrived);
             let fetch = Message::Fetch { ballot, committed: self.committed, arrived };
-            self.outbox.send(After::Promise, source, fetch);
+            self.outbox.send(After::HardState, source, fetch);
         }
     }
 
@@ -134,7 +134,7 @@ impl Replica {
         let known = self.log.after(committed).take_while(|entry| entry.slot <= self.committed);
         let entries = fitting(known, self.config.accept_entries_max, self.config.accept_bytes_max);
         let message = Message::Chosen { ballot, committed: self.committed, entries };
-        self.outbox.send(After::Promise, from, message);
+        self.outbox.send(After::HardState, from, message);
     }
 
     pub(super) fn on_chosen(

@@ -59,7 +59,7 @@
 //!
 //! # Where things are
 //!
-//! [`Config`], [`Ballot`] and [`Message`] are the vocabulary; [`Log`] is what was accepted; `outbox` holds back what must wait for the disk;
+//! [`Config`], [`Ballot`] and [`Message`] are the vocabulary; [`Log`] is what was accepted; `crate::outbox` holds back what must wait for the disk;
 //! `node` takes inputs apart and executes what is chosen; `acceptor`, `campaign` (phase 1), `proposer` (phase 2), `learner`, `snapshot` and `read` are the
 //! conversations; `leader` is what a leader knows; [`Mutant`] lists the seeded mistakes.
 //!
@@ -78,7 +78,6 @@ mod log;
 mod message;
 mod mutant;
 mod node;
-mod outbox;
 mod proposer;
 mod read;
 #[cfg(test)]

@@ -14,7 +14,6 @@ use super::learner::Learner;
 use super::log::{Chosen, Entry, Log};
 use super::message::Message;
 use super::mutant::Mutant;
-use super::outbox::{After, Outbox};
 use super::read::Reads;
 use super::snapshot::restore;
 use crate::api::{
@@ -22,6 +21,7 @@ use crate::api::{
 };
 use crate::kv;
 use crate::membership::{Membership, Refusal};
+use crate::outbox::{After, Outbox};
 
 /// What a replica is at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +97,9 @@ pub struct Replica {
     pub(super) failures: u32,
     /// When a node that does not lead loses patience.
     pub(super) election_due: Nanos,
-    pub(super) outbox: Outbox,
+    /// A node is its own acceptor as well: what it says to itself waits like anything else, and is heard then. So its own promise, and its own
+    /// acceptances, count only when they are durable.
+    pub(super) outbox: Outbox<Message, Message>,
 }
 
 impl Replica {
@@ -128,7 +130,7 @@ impl Replica {
         stored.entries.into_iter().for_each(|entry| log.put(entry.into()));
         let promised = stored.hard_state.promised;
         let mut replica = Self {
-            outbox: Outbox::new(config.id),
+            outbox: Outbox::default(),
             rng,
             now,
             promised,
@@ -251,14 +253,11 @@ impl Replica {
     /// Whether there was anything to hear.
     fn hear_oneself(&mut self) -> bool {
         let mut any = false;
-        loop {
-            let returned = self.outbox.take_returned();
-            if returned.is_empty() {
-                return any;
-            }
+        while let Some(message) = self.outbox.take_step() {
             any = true;
-            returned.into_iter().for_each(|message| self.receive(self.config.id, message));
+            self.receive(self.config.id, message);
         }
+        any
     }
 
     fn tick(&mut self) {

@@ -9,8 +9,8 @@ use super::log::{Entry, fitting};
 use super::message::Message;
 use super::mutant::Mutant;
 use super::node::{Office, Replica};
-use super::outbox::After;
 use crate::api::{LogIndex, Nanos, NodeId, Payload};
+use crate::outbox::After;
 
 impl Replica {
     /// What a leader does at each heartbeat.
@@ -93,7 +93,7 @@ impl Replica {
             let (first, last) = (LogIndex(leader.stored.0 + 1), leader.last);
             leader.stored = last;
             let accepted = Message::Accepted { ballot, first, last };
-            self.outbox.send(After::Log, self.config.id, accepted);
+            self.outbox.then(After::Log, accepted);
         }
         let (count, bytes) = (self.config.accept_entries_max, self.config.accept_bytes_max);
         for peer in self.config.peers() {
@@ -107,7 +107,7 @@ impl Replica {
                     acceptor.in_flight += 1;
                 }
                 let message = Message::Accept { ballot, committed, entries };
-                self.outbox.send(After::Now, peer, message);
+                self.outbox.send(After::Nothing, peer, message);
             }
         }
     }

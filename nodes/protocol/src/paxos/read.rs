@@ -9,9 +9,9 @@ use super::ballot::Ballot;
 use super::message::Message;
 use super::mutant::Mutant;
 use super::node::{Office, Replica};
-use super::outbox::After;
 use crate::api::{Nanos, NodeId, RequestId};
 use crate::kv::{Key, Response};
+use crate::outbox::After;
 
 /// Reads that share a round.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ impl Replica {
             }
             leader.sent.push_back((round, self.now));
         }
-        self.broadcast(After::Promise, &Message::Heartbeat { ballot, committed, round });
+        self.broadcast(After::HardState, &Message::Heartbeat { ballot, committed, round });
     }
 
     pub(super) fn on_heartbeat_reply(&mut self, from: NodeId, ballot: Ballot, round: u64) {

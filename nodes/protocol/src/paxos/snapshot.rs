@@ -10,9 +10,9 @@ use super::config::Config;
 use super::message::Message;
 use super::mutant::Mutant;
 use super::node::{Office, Replica};
-use super::outbox::After;
 use crate::api::{LogIndex, NodeId, Snapshot};
 use crate::kv;
+use crate::outbox::After;
 
 /// A snapshot that arrives.
 #[derive(Debug)]
@@ -43,7 +43,8 @@ impl Replica {
 
     /// From now on the snapshot stands for the slots up to its end.
     fn set_snapshot(&mut self, snapshot: Snapshot<Ballot>) {
-        self.outbox.save_snapshot(snapshot.clone(), LogIndex(self.log.base().0 + 1));
+        let log_from = LogIndex(self.log.base().0 + 1);
+        self.outbox.save_snapshot(snapshot.clone(), log_from, true);
         self.snapshot = Some(snapshot);
         (self.unsaved_entries, self.unsaved_bytes) = (0, 0);
     }
@@ -69,7 +70,7 @@ impl Replica {
             data: snapshot.data[begin..end].into(),
             done: end == length,
         };
-        self.outbox.send(After::Promise, to, piece);
+        self.outbox.send(After::HardState, to, piece);
     }
 
     pub(super) fn on_piece(

@@ -9,9 +9,9 @@ use super::message::HardState;
 use super::message::{Message, Position};
 use super::mutant::Mutant;
 use super::node::{Office, Replica};
-use super::outbox::After;
 use crate::api::{LogIndex, Nanos, NodeId, Note, Payload, Term};
 use crate::kv::Response;
+use crate::outbox::After;
 
 impl Replica {
     /// Waits anew for a leader, for a time that differs between nodes so that seldom two campaign at once.
@@ -37,7 +37,7 @@ impl Replica {
         self.office = Office::PreCandidate(BTreeSet::new());
         let message =
             Message::PreVote { term: Term(self.hard_state.term.0 + 1), last: self.candidacy() };
-        self.broadcast(After::Term, &message);
+        self.broadcast(After::HardState, &message);
         self.count_pre_vote(self.config.id);
     }
 
@@ -56,7 +56,7 @@ impl Replica {
         let term = Term(self.hard_state.term.0 + u64::from(!stays));
         self.office = Office::Candidate(BTreeSet::new());
         self.enter_term(HardState { term, vote: Some(self.config.id) });
-        self.outbox.vote_for_self(term);
+        self.outbox.then(After::Log, term);
         let message = Message::Vote { term, last: self.candidacy(), transfer };
         self.broadcast(After::Log, &message);
     }
@@ -65,7 +65,7 @@ impl Replica {
         let granted =
             term > self.hard_state.term && self.is_up_to_date(last) && !self.hears_leader();
         let term = if granted { term } else { self.hard_state.term };
-        self.outbox.send(After::Term, from, Message::PreVoteReply { term, granted });
+        self.outbox.send(After::HardState, from, Message::PreVoteReply { term, granted });
     }
 
     pub(super) fn on_pre_vote_reply(&mut self, from: NodeId, term: Term, granted: bool) {
@@ -90,7 +90,7 @@ impl Replica {
             self.reset_election_timer();
         }
         let term = self.hard_state.term;
-        self.outbox.send(After::Term, from, Message::VoteReply { term, granted });
+        self.outbox.send(After::HardState, from, Message::VoteReply { term, granted });
     }
 
     /// A vote of this term; the own one comes here too, when it is durable.
@@ -277,9 +277,9 @@ impl Replica {
             Some(Mutant::VoteUnsynced) => self.outbox.save_hard_state_unsynced(hard_state),
             Some(Mutant::ForgetOwnVote) => {
                 let vote = hard_state.vote.filter(|vote| *vote != self.config.id);
-                self.outbox.save_hard_state(HardState { vote, ..hard_state });
+                self.outbox.save_hard_state_once(HardState { vote, ..hard_state });
             }
-            _ => self.outbox.save_hard_state(hard_state),
+            _ => self.outbox.save_hard_state_once(hard_state),
         }
     }
 }

@@ -33,7 +33,7 @@
 //!
 //! # Where things are
 //!
-//! [`Config`] and [`Message`] are the vocabulary; [`Log`] is the log in memory; `outbox` holds back what must wait
+//! [`Config`] and [`Message`] are the vocabulary; [`Log`] is the log in memory; `crate::outbox` holds back what must wait
 //! for the disk; `node` takes inputs apart and applies what is committed; `election`, `replication`, `snapshot`, `read`, `members` and
 //! `transfer` are the conversations; `leader` and `progress` are what a
 //! leader knows of itself and of each follower; [`Mutant`] lists the seeded mistakes.
@@ -51,7 +51,6 @@ mod members;
 mod message;
 mod mutant;
 mod node;
-mod outbox;
 mod progress;
 mod read;
 mod replication;

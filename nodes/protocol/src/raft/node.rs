@@ -9,13 +9,13 @@ use super::leader::Leader;
 use super::log::{Log, weight};
 use super::message::{AppendOutcome, HardState, Message, Position};
 use super::mutant::Mutant;
-use super::outbox::{After, Outbox};
 use super::snapshot::Incoming;
 use crate::api::{
     Effect, Entry, Input, LogIndex, Nanos, NodeId, Payload, RequestId, Snapshot, Stored, Term,
 };
 use crate::kv::{self, SessionId};
 use crate::membership::Membership;
+use crate::outbox::{After, Outbox};
 
 /// What a replica is at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +92,8 @@ pub struct Replica {
     pub(super) incoming: Option<Incoming>,
     /// When a node that does not lead loses patience.
     pub(super) election_due: Nanos,
-    pub(super) outbox: Outbox,
+    /// Goes on with this node's own vote in a term, when that is durable.
+    pub(super) outbox: Outbox<Message, Term>,
     /// When each session was last used, by this node's clock: what the mutant R29 goes by.
     used_at: BTreeMap<SessionId, Nanos>,
 }
@@ -180,7 +181,7 @@ impl Replica {
                 Input::Request { id, request } => self.request(id, request),
                 Input::Synced(ticket) => self.outbox.synced(ticket),
             }
-            while let Some(term) = self.outbox.take_own_vote() {
+            while let Some(term) = self.outbox.take_step() {
                 self.on_own_vote(term);
             }
         }
@@ -265,7 +266,9 @@ impl Replica {
             if progress.snapshot_stalled() {
                 let piece =
                     progress.snapshot_piece(self.hard_state.term, self.config.piece_bytes_max());
-                piece.into_iter().for_each(|piece| self.outbox.send(After::Term, *peer, piece));
+                piece
+                    .into_iter()
+                    .for_each(|piece| self.outbox.send(After::HardState, *peer, piece));
             }
             progress.tick();
         }
@@ -367,7 +370,7 @@ impl Replica {
             Message::Heartbeat { round, .. } => Message::HeartbeatReply { term, round: *round },
             _ => return,
         };
-        self.outbox.send(After::Term, from, reply);
+        self.outbox.send(After::HardState, from, reply);
     }
 
     /// The mutant R10 does not look at the term of a reply.

@@ -15,9 +15,9 @@ use std::collections::VecDeque;
 use super::message::Message;
 use super::mutant::Mutant;
 use super::node::{Office, Replica};
-use super::outbox::After;
 use crate::api::{LogIndex, Nanos, NodeId, RequestId};
 use crate::kv::{Key, Response};
+use crate::outbox::After;
 
 /// Reads that share a round.
 #[derive(Debug)]
@@ -83,7 +83,7 @@ impl Replica {
         let peers: Vec<NodeId> = self.peers().collect();
         for peer in peers {
             let commit = self.committed_at(peer);
-            self.outbox.send(After::Term, peer, Message::Heartbeat { term, commit, round });
+            self.outbox.send(After::HardState, peer, Message::Heartbeat { term, commit, round });
         }
     }
 
@@ -105,7 +105,7 @@ impl Replica {
             }
             self.commit_as_follower(commit);
             let term = self.hard_state.term;
-            self.outbox.send(After::Term, from, Message::HeartbeatReply { term, round });
+            self.outbox.send(After::HardState, from, Message::HeartbeatReply { term, round });
         }
     }
 

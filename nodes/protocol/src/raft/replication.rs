@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::message::{AppendOutcome, Message, Position};
 use super::mutant::Mutant;
 use super::node::{Office, Replica};
-use super::outbox::After;
 use super::progress::{Flow, Progress};
 use crate::api::{Entry, LogIndex, NodeId, Payload, RequestId};
+use crate::outbox::After;
 
 impl Replica {
     /// Takes a client's command into the leader's log.
@@ -190,7 +190,7 @@ impl Replica {
                         let piece = progress.snapshot_piece(term, self.config.piece_bytes_max());
                         piece
                             .into_iter()
-                            .for_each(|piece| self.outbox.send(After::Term, *peer, piece));
+                            .for_each(|piece| self.outbox.send(After::HardState, *peer, piece));
                     }
                     break;
                 };
@@ -203,7 +203,7 @@ impl Replica {
                 progress.sent(entries.last().map(|entry| entry.index));
                 let prev = Position { term: prev_term, index };
                 let append = Message::Append { term, prev, entries, commit: self.committed };
-                self.outbox.send(After::Term, *peer, append);
+                self.outbox.send(After::HardState, *peer, append);
             }
         }
     }

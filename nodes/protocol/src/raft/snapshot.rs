@@ -10,10 +10,10 @@ use super::log::Log;
 use super::message::{AppendOutcome, Message, Position};
 use super::mutant::Mutant;
 use super::node::{Office, Replica, restore};
-use super::outbox::After;
 use super::progress::{Flow, Progress};
 use crate::api::{LogIndex, NodeId, Snapshot, Term};
 use crate::membership::Membership;
+use crate::outbox::After;
 
 /// A snapshot that arrives.
 #[derive(Debug)]
@@ -109,7 +109,7 @@ impl Replica {
             None => 0,
         } as u64;
         let message = Message::InstallSnapshotReply { term, last, received };
-        self.outbox.send(After::Term, from, message);
+        self.outbox.send(After::HardState, from, message);
     }
 
     /// Replaces the state by a snapshot that has arrived. Log entries after it stay if the log holds the
@@ -155,7 +155,7 @@ impl Replica {
         if progress.received(last, received) {
             let piece =
                 progress.snapshot_piece(self.hard_state.term, self.config.piece_bytes_max());
-            piece.into_iter().for_each(|piece| self.outbox.send(After::Term, from, piece));
+            piece.into_iter().for_each(|piece| self.outbox.send(After::HardState, from, piece));
         }
     }
 }

@@ -8,10 +8,10 @@
 use super::message::Message;
 use super::mutant::Mutant;
 use super::node::{Office, Replica};
-use super::outbox::After;
 use crate::api::{Nanos, NodeId, RequestId};
 use crate::kv::Response;
 use crate::membership::Refusal;
+use crate::outbox::After;
 
 /// A transfer under way.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ impl Replica {
             leader.renounced = true;
         }
         let message = Message::TimeoutNow { term: self.hard_state.term };
-        self.outbox.send(After::Term, transfer.to, message);
+        self.outbox.send(After::HardState, transfer.to, message);
     }
 
     /// Gives up a transfer that takes too long.

@@ -9,8 +9,8 @@ use super::learner::Flow;
 use super::message::{Entry, Message};
 use super::mutant::Mutant;
 use super::node::{Office, Replica};
-use super::outbox::After;
 use crate::api::{LogIndex, NodeId, Payload};
+use crate::outbox::After;
 
 impl Replica {
     /// Makes a transaction of a client's request.
@@ -90,7 +90,7 @@ impl Replica {
                 return false;
             };
             *until = None;
-            self.outbox.send(After::Epochs, node, Message::NewLeader { epoch, last });
+            self.outbox.send(After::HardState, node, Message::NewLeader { epoch, last });
             return true;
         }
         if learner.next > last || in_flight.len() >= in_flight_max {
@@ -106,7 +106,7 @@ impl Replica {
         in_flight.push_back(end);
         learner.next = LogIndex(end.0 + 1);
         learner.told = commit;
-        self.outbox.send(After::Epochs, node, Message::Propose { epoch, prev, entries, commit });
+        self.outbox.send(After::HardState, node, Message::Propose { epoch, prev, entries, commit });
         true
     }
 
@@ -116,7 +116,7 @@ impl Replica {
         let Some(learner) = self.learner(node) else { return };
         if learner.synchronised && learner.told < commit {
             learner.told = commit;
-            self.outbox.send(After::Epochs, node, Message::Commit { epoch, commit });
+            self.outbox.send(After::HardState, node, Message::Commit { epoch, commit });
         }
     }
 
@@ -132,7 +132,7 @@ impl Replica {
         for (node, learner) in &mut leader.learners {
             learner.told = commit;
             let sent = learner.sent();
-            self.outbox.send(After::Epochs, *node, Message::Ping { epoch, round, sent, commit });
+            self.outbox.send(After::HardState, *node, Message::Ping { epoch, round, sent, commit });
         }
     }
 

@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, VecDeque};
 use super::leader::Phase;
 use super::message::Message;
 use super::node::{Office, Replica};
-use super::outbox::After;
 use super::read::Read;
 use crate::api::{LogIndex, Nanos, NodeId, Payload, RequestId};
 use crate::kv::{Request, Response};
+use crate::outbox::After;
 
 /// Who waits for what.
 #[derive(Debug, Default)]
@@ -57,7 +57,7 @@ impl Replica {
                 let (number, epoch) = (self.clients.numbers, self.epochs.accepted);
                 self.clients.forwarded.insert(number, (id, self.now));
                 let message = Message::Forward { epoch, number, request };
-                self.outbox.send(After::Epochs, leader, message);
+                self.outbox.send(After::HardState, leader, message);
             }
             Office::Looking(_) => {}
         }
@@ -69,7 +69,7 @@ impl Replica {
         let takes = leader.phase == Phase::Broadcast;
         let entered = payload(request).filter(|_| takes).map(|payload| self.propose(payload));
         let epoch = self.epochs.accepted;
-        self.outbox.send(After::Epochs, from, Message::Forwarded { epoch, number, entered });
+        self.outbox.send(After::HardState, from, Message::Forwarded { epoch, number, entered });
     }
 
     pub(super) fn on_forwarded(&mut self, number: u64, entered: Option<LogIndex>) {

@@ -8,8 +8,8 @@ use super::leader::Phase;
 use super::message::{Epoch, Message, Stance, Vote};
 use super::mutant::Mutant;
 use super::node::{Office, Replica};
-use super::outbox::After;
 use crate::api::{Nanos, NodeId, Note};
+use crate::outbox::After;
 
 /// What a node knows that looks for a leader.
 #[derive(Debug, Default)]
@@ -74,7 +74,7 @@ impl Replica {
                 self.on_vote(from, round, vote, stance);
             }
             _ if stance == Stance::Looking => {
-                self.outbox.send(After::Epochs, from, self.notification());
+                self.outbox.send(After::HardState, from, self.notification());
             }
             _ => {}
         }
@@ -89,7 +89,7 @@ impl Replica {
             }
             Stance::Decided if round != self.round => return,
             Stance::Looking if round < self.round => {
-                self.outbox.send(After::Epochs, from, self.notification());
+                self.outbox.send(After::HardState, from, self.notification());
                 return;
             }
             Stance::Looking if round > self.round => self.enter_round(round, vote),
@@ -98,7 +98,7 @@ impl Replica {
         if self.is_better(vote, self.vote) {
             self.change_vote(vote);
         } else if stance == Stance::Looking && vote != self.vote {
-            self.outbox.send(After::Epochs, from, self.notification());
+            self.outbox.send(After::HardState, from, self.notification());
         }
         if let Office::Looking(election) = &mut self.office {
             election.votes.insert(from, vote);

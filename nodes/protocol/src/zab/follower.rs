@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use super::message::{Entry, Epoch, HardState, Message, Zxid};
 use super::mutant::Mutant;
-use super::node::{Office, Replica};
-use super::outbox::{After, Step};
+use super::node::{Office, Replica, Step};
 use crate::api::{LogIndex, Nanos, NodeId, Note};
+use crate::outbox::After;
 
 /// How far a follower has come with its leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +64,7 @@ impl Replica {
             moved: false,
             asked: false,
         });
-        self.outbox.send(After::Epochs, leader, self.follower_info());
+        self.outbox.send(After::HardState, leader, self.follower_info());
     }
 
     fn follower_info(&self) -> Message {
@@ -86,11 +86,11 @@ impl Replica {
         let (leader, stage) = (follower.leader, follower.stage);
         let moved = std::mem::take(&mut follower.moved);
         match stage {
-            Stage::Discovery => self.outbox.send(After::Epochs, leader, self.follower_info()),
+            Stage::Discovery => self.outbox.send(After::HardState, leader, self.follower_info()),
             Stage::Synchronisation if !moved => self.say_what_it_has(),
             Stage::Acknowledged => {
                 let epoch = self.epochs.accepted;
-                self.outbox.send(After::History, leader, Message::AckNewLeader { epoch });
+                self.outbox.send(After::Log, leader, Message::AckNewLeader { epoch });
             }
             Stage::Synchronisation | Stage::Adoption | Stage::Serving => {}
         }
@@ -138,7 +138,7 @@ impl Replica {
         let fresh = self.opened_by == Some(follower.leader);
         let HardState { accepted: epoch, current } = self.epochs;
         let message = Message::AckEpoch { epoch, current, last: self.history.last(), fresh };
-        self.outbox.send(After::History, follower.leader, message);
+        self.outbox.send(After::Log, follower.leader, message);
     }
 
     /// The same, unless it was said a moment ago.
@@ -246,8 +246,7 @@ impl Replica {
             self.store(new);
         }
         self.progressed(self.history.last().counter.min(to));
-        let after =
-            if self.config.is(Mutant::AckUnsynced) { After::Nothing } else { After::History };
+        let after = if self.config.is(Mutant::AckUnsynced) { After::Nothing } else { After::Log };
         let epoch = self.epochs.accepted;
         self.outbox.send(after, from, Message::Ack { epoch, to });
         self.commit_as_follower(commit);
@@ -287,7 +286,7 @@ impl Replica {
                 self.outbox.note(Note::Following(epoch, follower.leader));
                 let after = match self.config.mutant {
                     Some(Mutant::EpochBeforeHistory | Mutant::AckUnsyncedHistory) => After::Nothing,
-                    _ => After::History,
+                    _ => After::Log,
                 };
                 self.outbox.then(after, Step::Adopt(epoch));
             }
@@ -295,7 +294,7 @@ impl Replica {
             // It was resynchronised in the middle of an epoch.
             Stage::Acknowledged | Stage::Serving if last.counter <= self.history.last().counter => {
                 let to = follower.leader;
-                self.outbox.send(After::History, to, Message::AckNewLeader { epoch });
+                self.outbox.send(After::Log, to, Message::AckNewLeader { epoch });
             }
             Stage::Acknowledged | Stage::Serving => self.ask_once(),
             Stage::Discovery | Stage::Adoption => {}
@@ -314,13 +313,13 @@ impl Replica {
                 self.save_epochs(HardState { current: epoch, ..self.epochs });
                 let after = match self.config.mutant {
                     Some(Mutant::AckUnsyncedHistory) => After::Nothing,
-                    _ => After::History,
+                    _ => After::Log,
                 };
                 self.outbox.send(after, leader, Message::AckNewLeader { epoch });
             }
             Office::Leading(leader) if leader.epoch == Some(epoch) => {
                 self.save_epochs(HardState { current: epoch, ..self.epochs });
-                self.outbox.then(After::History, Step::Adopted(epoch));
+                self.outbox.then(After::Log, Step::Adopted(epoch));
             }
             _ => {}
         }
@@ -347,7 +346,7 @@ impl Replica {
         let Office::Following(follower) = &self.office else { return };
         let joined = matches!(follower.stage, Stage::Acknowledged | Stage::Serving);
         let durable = if joined { self.outbox.durable() } else { LogIndex(0) };
-        self.outbox.send(After::Epochs, from, Message::Pong { epoch, round, durable });
+        self.outbox.send(After::HardState, from, Message::Pong { epoch, round, durable });
         if joined && self.history.last().counter < sent && !self.config.is(Mutant::NoGapCheck) {
             self.ask_once();
         }

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use super::learner::{Flow, Learner};
 use super::message::{Epoch, HardState, Message, Vote, Zxid};
 use super::mutant::Mutant;
-use super::node::{Office, Replica};
-use super::outbox::{After, Step};
+use super::node::{Office, Replica, Step};
 use super::read::LeaderReads;
 use crate::api::{LogIndex, Nanos, NodeId, Note};
+use crate::outbox::After;
 
 /// How far a leader has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +99,7 @@ impl Replica {
                     // A later epoch was opened. That node can follow nobody of an earlier one, so there must be one later still.
                     Some(epoch) if accepted > epoch => self.look(),
                     Some(epoch) => {
-                        self.outbox.send(After::Epochs, from, Message::NewEpoch { epoch });
+                        self.outbox.send(After::HardState, from, Message::NewEpoch { epoch });
                     }
                 }
             }
@@ -127,9 +127,9 @@ impl Replica {
         self.opened_by = Some(self.config.id);
         self.save_epochs(HardState { accepted: epoch, ..self.epochs });
         for follower in followers {
-            self.outbox.send(After::Epochs, follower, Message::NewEpoch { epoch });
+            self.outbox.send(After::HardState, follower, Message::NewEpoch { epoch });
         }
-        self.outbox.then(After::Epochs, Step::Accepted(epoch));
+        self.outbox.then(After::HardState, Step::Accepted(epoch));
     }
 
     /// This node has accepted the epoch that it opened.
@@ -182,7 +182,7 @@ impl Replica {
             .iter()
             .filter_map(|(node, learner)| learner.last.map(|last| (*node, last)))
             .collect();
-        self.outbox.then(After::History, Step::Adopt(epoch));
+        self.outbox.then(After::Log, Step::Adopt(epoch));
         for (follower, last) in known {
             self.synchronise(follower, last);
         }
@@ -211,9 +211,9 @@ impl Replica {
         };
         let from = floor.map_or(LogIndex(0), |at| at.counter);
         learner.begin_proposals(from, end.counter);
-        self.outbox.send(After::Epochs, follower, message);
+        self.outbox.send(After::HardState, follower, message);
         if early {
-            self.outbox.send(After::Epochs, follower, Message::NewLeader { epoch, last: end });
+            self.outbox.send(After::HardState, follower, Message::NewLeader { epoch, last: end });
         }
     }
 
@@ -233,7 +233,7 @@ impl Replica {
         learner.synchronised |= matches!(learner.flow, Flow::Proposals { until: None, .. });
         if leader.phase == Phase::Broadcast {
             learner.told = learner.told.max(commit);
-            self.outbox.send(After::Epochs, from, Message::UpToDate { epoch, commit });
+            self.outbox.send(After::HardState, from, Message::UpToDate { epoch, commit });
         } else {
             self.end_synchronisation();
         }
@@ -267,7 +267,7 @@ impl Replica {
         self.outbox.note(Note::Leading(epoch));
         self.commit(commit);
         for follower in followers {
-            self.outbox.send(After::Epochs, follower, Message::UpToDate { epoch, commit });
+            self.outbox.send(After::HardState, follower, Message::UpToDate { epoch, commit });
         }
     }
 
@@ -288,7 +288,7 @@ impl Replica {
                 if let (Some(epoch), Some(_), Flow::Waiting) =
                     (epoch, learner.accepted, &learner.flow)
                 {
-                    self.outbox.send(After::Epochs, *node, Message::NewEpoch { epoch });
+                    self.outbox.send(After::HardState, *node, Message::NewEpoch { epoch });
                 }
             }
             self.resend_pieces();

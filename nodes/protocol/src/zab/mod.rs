@@ -40,7 +40,7 @@
 //!
 //! # Where things are
 //!
-//! [`Config`] and [`Message`] are the vocabulary; [`History`] is the history in memory; `outbox` holds back what must wait for the disk; `node`
+//! [`Config`] and [`Message`] are the vocabulary; [`History`] is the history in memory; `crate::outbox` holds back what must wait for the disk; `node`
 //! takes inputs apart and applies what is committed. `election`, `leader` and `follower` are phases 0 to 2, `broadcast` is phase 3; `learner` is what a leader
 //! knows of one follower; `snapshot`, `clients` and `read` are the conversations around them; [`Mutant`] lists the seeded mistakes.
 //!
@@ -66,7 +66,6 @@ mod learner;
 mod message;
 mod mutant;
 mod node;
-mod outbox;
 mod read;
 #[cfg(test)]
 mod scripts;

@@ -11,11 +11,11 @@ use super::history::{History, weight};
 use super::leader::{Leader, Phase};
 use super::message::{Epoch, HardState, Message, Vote, Zxid};
 use super::mutant::Mutant;
-use super::outbox::{After, Outbox, Step};
 use super::snapshot::Incoming;
 use crate::api::{Effect, Input, LogIndex, Nanos, NodeId, RequestId, Snapshot, Stored};
 use crate::kv;
 use crate::membership::{Membership, Refusal};
+use crate::outbox::{After, Outbox};
 
 /// What a replica is at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +59,17 @@ pub(super) enum Office {
     Leading(Leader),
 }
 
+/// What a node goes on with when something is durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// It has accepted the epoch that it opened.
+    Accepted(Epoch),
+    /// It holds the epoch's initial history, and may make the epoch its current one.
+    Adopt(Epoch),
+    /// It has.
+    Adopted(Epoch),
+}
+
 /// One member of a Zab cluster: protocol, history and state machine.
 #[derive(Debug)]
 pub struct Replica {
@@ -88,7 +99,7 @@ pub struct Replica {
     pub(super) clients: Clients,
     /// A snapshot of which pieces have arrived.
     pub(super) incoming: Option<Incoming>,
-    pub(super) outbox: Outbox,
+    pub(super) outbox: Outbox<Message, Step>,
 }
 
 impl Replica {
@@ -365,9 +376,9 @@ impl Replica {
             epochs.accepted > self.epochs.accepted && self.config.is(Mutant::ForgetAccepted);
         self.epochs = epochs;
         if forgets {
-            self.outbox.save_epochs_unsynced(epochs);
+            self.outbox.save_hard_state_unsynced(epochs);
         } else {
-            self.outbox.save_epochs(epochs);
+            self.outbox.save_hard_state(epochs);
         }
     }
 
@@ -385,7 +396,7 @@ impl Replica {
     pub(super) fn broadcast(&mut self, message: &Message) {
         let peers: Vec<NodeId> = self.config.peers().collect();
         for peer in peers {
-            self.outbox.send(After::Epochs, peer, message.clone());
+            self.outbox.send(After::HardState, peer, message.clone());
         }
     }
 }

@@ -14,9 +14,9 @@ use super::leader::Phase;
 use super::message::Message;
 use super::mutant::Mutant;
 use super::node::{Office, Replica};
-use super::outbox::After;
 use crate::api::{LogIndex, NodeId, RequestId};
 use crate::kv::{Key, Response};
+use crate::outbox::After;
 
 /// A client's read.
 #[derive(Debug)]
@@ -97,7 +97,7 @@ impl Replica {
             return;
         }
         if unconfirmed {
-            self.outbox.send(After::Epochs, from, Message::Synced { epoch, number, commit });
+            self.outbox.send(After::HardState, from, Message::Synced { epoch, number, commit });
         } else {
             leader.reads.waiting.push(Asker::Peer(from, number));
         }
@@ -140,7 +140,7 @@ impl Replica {
         self.clients.numbers += 1;
         let (epoch, number) = (self.epochs.accepted, self.clients.numbers);
         self.clients.asked = Some((number, self.now, reads));
-        self.outbox.send(After::Epochs, leader, Message::Sync { epoch, number });
+        self.outbox.send(After::HardState, leader, Message::Sync { epoch, number });
     }
 
     fn answer_confirmed(&mut self) {
@@ -162,7 +162,7 @@ impl Replica {
                 Asker::Own(read) => self.answer_read(&read),
                 Asker::Peer(node, number) => {
                     let message = Message::Synced { epoch, number, commit };
-                    self.outbox.send(After::Epochs, node, message);
+                    self.outbox.send(After::HardState, node, message);
                 }
             }
         }

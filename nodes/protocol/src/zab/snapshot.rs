@@ -11,9 +11,9 @@ use super::learner::{Flow, Learner};
 use super::message::{Epoch, Message, Zxid};
 use super::mutant::Mutant;
 use super::node::{Office, Replica};
-use super::outbox::After;
 use crate::api::{LogIndex, NodeId, Snapshot};
 use crate::kv;
+use crate::outbox::After;
 
 /// A snapshot that arrives.
 #[derive(Debug)]
@@ -73,7 +73,7 @@ impl Replica {
         let Some(learner) = self.learner(follower) else { return };
         learner.flow = Flow::Snapshot { last, data, offset: 0, moved: true };
         if let Some(piece) = learner.piece(epoch, bytes_max) {
-            self.outbox.send(After::Epochs, follower, piece);
+            self.outbox.send(After::HardState, follower, piece);
         }
     }
 
@@ -86,7 +86,7 @@ impl Replica {
             if !std::mem::take(moved)
                 && let Some(piece) = learner.piece(epoch, bytes_max)
             {
-                self.outbox.send(After::Epochs, *follower, piece);
+                self.outbox.send(After::HardState, *follower, piece);
             }
         }
     }
@@ -97,7 +97,7 @@ impl Replica {
         if learner.received(last, received)
             && let Some(piece) = learner.piece(epoch, bytes_max)
         {
-            self.outbox.send(After::Epochs, from, piece);
+            self.outbox.send(After::HardState, from, piece);
         }
     }
 
@@ -136,7 +136,7 @@ impl Replica {
             _ => 0,
         };
         let epoch = self.epochs.accepted;
-        self.outbox.send(After::Epochs, from, Message::SnapReceived { epoch, last, received });
+        self.outbox.send(After::HardState, from, Message::SnapReceived { epoch, last, received });
     }
 
     /// Replaces the state, and the history, by a snapshot that has arrived. All that it had and that was committed is in there; the

@@ -1,36 +1,25 @@
 //! Random lives of a Raft cluster, each from a seed: crashes that lose what was not synced, cuts, pauses, lost, doubled
 //! and late messages. Correct replicas keep every invariant and make progress when the faults stop;
 //! replicas with a seeded mistake are found out.
+//!
+//! Those who change the protocol want some thousands of seeds:
+//! `KEELHAUL_SEEDS=2000 cargo test --release -p keelhaul-protocol --test cluster -- --nocapture`.
 
 mod chaos;
 mod churn;
-mod clients;
-mod disk;
 mod faults;
-mod linear;
+#[path = "../lives/mod.rs"]
+mod lives;
 mod oracle;
 mod sim;
 mod weather;
 
 use std::ops::Range;
 
-use chaos::Chaos;
 use faults::Kinds;
 use keelhaul_protocol::raft::Mutant;
+use lives::seeds;
 use sim::{Plan, Sim};
-
-/// How many seeds each test plays: `otherwise`, or what `KEELHAUL_SEEDS` says. Those who change the protocol want some
-/// thousands: `KEELHAUL_SEEDS=2000 cargo test --release -p keelhaul-protocol --test cluster -- --nocapture`.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a test may be asked for more than it plays by itself"
-)]
-fn seeds(otherwise: u64) -> Range<u64> {
-    let count = std::env::var("KEELHAUL_SEEDS").ok().map(|count| {
-        count.parse().unwrap_or_else(|_| panic!("KEELHAUL_SEEDS is '{count}', not a number"))
-    });
-    0..count.unwrap_or(otherwise)
-}
 
 fn plan(seed: u64) -> Plan {
     // Half of the lives know neither an operator nor leases.
@@ -93,7 +82,7 @@ fn correct_replicas_survive_chaos() {
     let (mut acknowledged, mut terms, mut changes, mut failures) = (0, 0, 0, Vec::new());
     let seeds = 0..20 * seeds(6).end;
     for seed in seeds.clone() {
-        match Chaos::run(seed, None, seed % 2 == 1) {
+        match chaos::run(seed, None, seed % 2 == 1) {
             Ok(summary) => {
                 acknowledged += summary.acknowledged;
                 terms += summary.terms;
@@ -133,7 +122,7 @@ fn equivalents_survive() {
             }
         }
         for seed in 0..20 * seeds.end {
-            if let Err(violation) = Chaos::run(seed, Some(change), members(change) && seed % 2 == 1)
+            if let Err(violation) = chaos::run(seed, Some(change), members(change) && seed % 2 == 1)
             {
                 panic!("{change} is taken for a mistake in chaos, seed {seed}: {violation}");
             }
@@ -152,7 +141,7 @@ fn how_many_lives_a_rare_mistake_takes() {
             let timed = fewer.filter(|seed| kills(mutant, *seed, true));
             (timed.take(5).collect::<Vec<_>>(), "timed")
         } else {
-            let chaos = seeds(1_000).filter(|seed| Chaos::run(*seed, Some(mutant), true).is_err());
+            let chaos = seeds(1_000).filter(|seed| chaos::run(*seed, Some(mutant), true).is_err());
             (chaos.take(5).collect::<Vec<_>>(), "without a clock")
         };
         println!("{:<22} dies {way} at {deaths:?}", mutant.name());
@@ -172,7 +161,7 @@ fn mutants_are_caught() {
         let first = FIRST.into_iter().find(|seed| kills(mutant, *seed, true)).or_else(|| {
             // Many short lives are as cheap.
             let lives = 0..20 * FIRST.end;
-            let chaos = |seed| Chaos::run(seed, Some(mutant), needs_churn(mutant)).is_err();
+            let chaos = |seed| chaos::run(seed, Some(mutant), needs_churn(mutant)).is_err();
             lives.into_iter().find(|seed| chaos(*seed))
         });
         if first.is_none() {
@@ -181,7 +170,7 @@ fn mutants_are_caught() {
         let count = |kills: &dyn Fn(u64) -> bool| table.clone().filter(|seed| kills(*seed)).count();
         let outside = count(&|seed| kills(mutant, seed, false));
         let inside = count(&|seed| kills(mutant, seed, true));
-        let chaos = count(&|seed| Chaos::run(seed, Some(mutant), needs_churn(mutant)).is_err());
+        let chaos = count(&|seed| chaos::run(seed, Some(mutant), needs_churn(mutant)).is_err());
         println!("{:<18} {first:>2?} {outside:>4} {inside:>4} {chaos:>4}", mutant.name());
         assert!(inside >= outside, "{mutant}: the oracles see less than clients do");
     }

@@ -14,7 +14,9 @@ use keelhaul_protocol::raft::{AppendOutcome, Config, Message, Position, Replica,
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::disk::Disk;
+use super::lives::disk;
+
+pub type Disk = disk::Disk<Message>;
 
 /// Entries by index; what a snapshot brought is missing.
 type Entries = BTreeMap<LogIndex, Arc<Entry>>;

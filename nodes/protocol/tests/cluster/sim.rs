@@ -10,11 +10,10 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::churn::{self, Operator};
-use super::clients::{self, Clients, Next};
-use super::disk::Disk;
 use super::faults::{Fault, Kinds, draw};
-use super::linear;
-use super::oracle::{self, Oracle};
+use super::lives::clients::{self, Clients, Next};
+use super::lives::linear;
+use super::oracle::{self, Disk, Oracle};
 use super::weather::Weather;
 
 const MS: u64 = 1_000_000;
@@ -222,7 +221,8 @@ impl Sim {
         let Some(leader) = self.leader() else { return };
         let Some(replica) = &self.nodes[leader].replica else { return };
         for (key, ops) in &mut self.clients.history {
-            let kind = linear::Kind::Read(clients::value(replica.machine(), *key));
+            let held = replica.machine().read(&key.to_be_bytes()).map(Vec::as_slice);
+            let kind = linear::Kind::Read(clients::decode(held));
             ops.push(linear::Op { kind, start: END, end: Some(END + 1) });
         }
     }
@@ -378,7 +378,7 @@ impl Sim {
     fn crash(&mut self, node: usize) {
         let state = &mut self.nodes[node];
         if state.replica.take().is_some() {
-            state.disk.crash(&mut self.rng);
+            state.disk.crash(true, &mut self.rng);
             state.paused = None;
             state.life += 1;
         }

@@ -2,37 +2,26 @@
 //! replicas keep every invariant and make progress when the faults stop; replicas with a seeded mistake are found out.
 
 mod chaos;
-#[path = "../cluster/clients.rs"]
-#[expect(dead_code, reason = "some of it is asked of Raft's replicas only")]
-mod clients;
-mod disk;
-#[path = "../cluster/linear.rs"]
-mod linear;
+#[path = "../lives/mod.rs"]
+#[expect(dead_code, reason = "slots are not asked how far they reach")]
+mod lives;
 mod oracle;
 
 use std::ops::Range;
 
-use chaos::Chaos;
 use keelhaul_protocol::paxos::Mutant;
 
-/// How many seeds each test plays: `otherwise`, or twenty times what `KEELHAUL_SEEDS` says.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a test may be asked for more than it plays by itself"
-)]
-fn seeds(otherwise: u64) -> Range<u64> {
-    let count = std::env::var("KEELHAUL_SEEDS").ok().map(|count| {
-        count.parse::<u64>().unwrap_or_else(|_| panic!("KEELHAUL_SEEDS is '{count}', not a number"))
-    });
-    0..count.map_or(otherwise, |count| 20 * count)
+/// Each takes about a twentieth of the time of a life with a clock, as those of Raft have.
+fn lives(otherwise: u64) -> Range<u64> {
+    0..20 * lives::seeds(otherwise).end
 }
 
 #[test]
 fn correct_replicas_survive() {
     let (mut acknowledged, mut rounds, mut installed, mut failures) = (0, 0, 0, Vec::new());
-    let seeds = seeds(120);
+    let seeds = lives(6);
     for seed in seeds.clone() {
-        match Chaos::run(seed, None) {
+        match chaos::run(seed, None) {
             Ok(summary) => {
                 acknowledged += summary.acknowledged;
                 rounds += summary.rounds;
@@ -52,7 +41,7 @@ fn correct_replicas_survive() {
 #[test]
 fn one_seed_is_one_life() {
     for seed in [6, 7] {
-        assert_eq!(Chaos::run(seed, None), Chaos::run(seed, None));
+        assert_eq!(chaos::run(seed, None), chaos::run(seed, None));
     }
 }
 
@@ -60,8 +49,8 @@ fn one_seed_is_one_life() {
 #[test]
 fn equivalents_survive() {
     for change in Mutant::equivalents() {
-        for seed in seeds(20) {
-            if let Err(violation) = Chaos::run(seed, Some(change)) {
+        for seed in lives(1) {
+            if let Err(violation) = chaos::run(seed, Some(change)) {
                 panic!("{change} is taken for a mistake, seed {seed}: {violation}");
             }
         }
@@ -72,11 +61,11 @@ fn equivalents_survive() {
 #[test]
 fn mutants_are_caught() {
     const FIRST: Range<u64> = 0..600;
-    let table = 0..seeds(0).end / 10;
+    let table = 0..lives(0).end / 10;
     let mut alive = Vec::new();
     println!("first of {FIRST:?}; how many of {table:?}");
     for mutant in Mutant::all() {
-        let kills = |seed: &u64| Chaos::run(*seed, Some(mutant)).is_err();
+        let kills = |seed: &u64| chaos::run(*seed, Some(mutant)).is_err();
         let first = FIRST.into_iter().find(kills);
         let count = table.clone().filter(kills).count();
         println!("{:<22} {first:>4?} {count:>4}", mutant.name());

@@ -6,7 +6,9 @@ use keelhaul_protocol::api::{LogIndex, NodeId, Payload};
 use keelhaul_protocol::membership::majority;
 use keelhaul_protocol::paxos::{Ballot, Message, Replica};
 
-use super::disk::Disk;
+use super::lives::disk;
+
+pub type Disk = disk::Disk<Message>;
 
 #[derive(Default)]
 pub struct Oracle {
@@ -41,14 +43,13 @@ impl Oracle {
                 | Message::Accepted { .. }
                 | Message::HeartbeatReply { .. }
         );
-        if promises && disk.promised() < message.ballot() {
+        if promises && disk.hard_state().promised < message.ballot() {
             return Err(format!("{from:?} speaks of a promise that is not durable: {message:?}"));
         }
         match message {
             Message::Accepted { ballot, first, last } => {
                 for slot in (first.0..=last.0).map(LogIndex) {
-                    let durable = disk.accepted(slot).is_some_and(|held| held.ballot >= *ballot);
-                    if !durable && !disk.covers(slot) {
+                    if !disk.holds(slot, |held| held.ballot >= *ballot) {
                         return Err(format!("{from:?} has not accepted {slot:?} durably"));
                     }
                 }
@@ -95,9 +96,7 @@ impl Oracle {
 
 /// A quorum's disks hold the value, under whichever ballots.
 fn durable(slot: LogIndex, payload: &Payload, disks: &[&Disk]) -> Result<(), String> {
-    let holds = |disk: &&&Disk| {
-        disk.covers(slot) || disk.accepted(slot).is_some_and(|held| held.payload == *payload)
-    };
+    let holds = |disk: &&&Disk| disk.holds(slot, |held| held.payload == *payload);
     let holders = disks.iter().filter(holds).count();
     if holders >= majority(disks.len()) {
         return Ok(());

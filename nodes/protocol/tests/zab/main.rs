@@ -1,41 +1,26 @@
 //! Random lives of a Zab cluster, each from a seed: crashes that lose what was not synced, cuts, pauses, lost, doubled
 //! and late messages. Correct replicas keep every invariant and make progress when the faults stop;
 //! replicas with a seeded mistake are found out.
+//!
+//! Those who change the protocol want many thousands of seeds:
+//! `KEELHAUL_SEEDS=50000 cargo test --release -p keelhaul-protocol --test zab -- --nocapture`.
 
 mod chaos;
-#[path = "../cluster/clients.rs"]
-#[expect(dead_code, reason = "lives with a clock read at the end, too")]
-mod clients;
-#[path = "../cluster/disk.rs"]
-mod disk;
-#[path = "../cluster/linear.rs"]
-mod linear;
+#[path = "../lives/mod.rs"]
+mod lives;
 mod oracle;
 
 use std::ops::Range;
 
-use chaos::Chaos;
 use keelhaul_protocol::zab::Mutant;
-
-/// How many seeds each test plays: `otherwise`, or what `KEELHAUL_SEEDS` says. Those who change the protocol want many
-/// thousands: `KEELHAUL_SEEDS=50000 cargo test --release -p keelhaul-protocol --test zab -- --nocapture`.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a test may be asked for more than it plays by itself"
-)]
-fn seeds(otherwise: u64) -> Range<u64> {
-    let count = std::env::var("KEELHAUL_SEEDS").ok().map(|count| {
-        count.parse().unwrap_or_else(|_| panic!("KEELHAUL_SEEDS is '{count}', not a number"))
-    });
-    0..count.unwrap_or(otherwise)
-}
+use lives::seeds;
 
 #[test]
 fn correct_replicas_survive() {
     let (mut acknowledged, mut epochs, mut failures) = (0, 0, Vec::new());
     let seeds = seeds(80);
     for seed in seeds.clone() {
-        match Chaos::run(seed, None) {
+        match chaos::run(seed, None) {
             Ok(summary) => {
                 acknowledged += summary.acknowledged;
                 epochs += summary.epochs;
@@ -52,7 +37,7 @@ fn correct_replicas_survive() {
 #[test]
 fn one_seed_is_one_life() {
     for seed in [6, 7] {
-        assert_eq!(Chaos::run(seed, None), Chaos::run(seed, None));
+        assert_eq!(chaos::run(seed, None), chaos::run(seed, None));
     }
 }
 
@@ -61,7 +46,7 @@ fn one_seed_is_one_life() {
 fn equivalents_survive() {
     for change in Mutant::equivalents() {
         for seed in seeds(8) {
-            if let Err(violation) = Chaos::run(seed, Some(change)) {
+            if let Err(violation) = chaos::run(seed, Some(change)) {
                 panic!("{change} is taken for a mistake with seed {seed}: {violation}");
             }
         }
@@ -76,7 +61,7 @@ fn mutants_are_caught() {
     let mut alive = Vec::new();
     println!("first of {FIRST:?}; of {table:?}");
     for mutant in Mutant::all() {
-        let kills = |seed: &u64| Chaos::run(*seed, Some(mutant)).is_err();
+        let kills = |seed: &u64| chaos::run(*seed, Some(mutant)).is_err();
         let first = FIRST.into_iter().find(kills);
         if first.is_none() {
             alive.push(mutant);

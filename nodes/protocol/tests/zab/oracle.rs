@@ -10,7 +10,9 @@ use keelhaul_protocol::api::{Effect, LogIndex, NodeId, Stored};
 use keelhaul_protocol::membership::majority;
 use keelhaul_protocol::zab::{Entry, Epoch, Message, Replica, Role, Zxid};
 
-use super::disk::Disk;
+use super::lives::disk;
+
+pub type Disk = disk::Disk<Message>;
 
 /// Transactions by position; what a snapshot brought is missing.
 type Entries = BTreeMap<LogIndex, Arc<Entry>>;
@@ -87,7 +89,7 @@ impl Oracle {
     }
 
     /// A node took a step; `disks` are those of all nodes.
-    pub fn check(&mut self, replica: &Replica, disks: &[&Disk<Message>]) -> Result<(), String> {
+    pub fn check(&mut self, replica: &Replica, disks: &[&Disk]) -> Result<(), String> {
         let status = replica.status();
         if status.applied != status.committed {
             return Err(format!("{:?} has not applied all it committed", status.id));
@@ -144,11 +146,7 @@ impl Oracle {
     }
 
     /// What is committed is on the disks of a quorum: whatever crashes from now on, it stays.
-    fn check_committed(
-        &mut self,
-        replica: &Replica,
-        disks: &[&Disk<Message>],
-    ) -> Result<(), String> {
+    fn check_committed(&mut self, replica: &Replica, disks: &[&Disk]) -> Result<(), String> {
         let (node, index) = (replica.status().id, replica.status().committed);
         if index <= self.committed.counter {
             return Ok(());
@@ -156,8 +154,7 @@ impl Oracle {
         let Some(entry) = self.applied.get(&index) else {
             return Err(format!("{node:?} knows {index:?} to be committed, nobody else does"));
         };
-        let holds =
-            |disk: &&&Disk<Message>| disk.holds(index, |stored| stored.epoch == entry.epoch);
+        let holds = |disk: &&&Disk| disk.holds(index, |stored| stored.epoch == entry.epoch);
         if disks.iter().filter(holds).count() < majority(disks.len()) {
             return Err(format!("{node:?} commits {entry:?}, which no quorum has stored"));
         }
@@ -181,7 +178,7 @@ impl Oracle {
 
 /// A message leaves a node whose disk holds this: is everything durable that it rests on? A node that has
 /// meanwhile accepted a later epoch speaks of what it had stored in the earlier one.
-pub fn may_send(disk: &Disk<Message>, from: NodeId, message: &Message) -> Result<(), String> {
+pub fn may_send(disk: &Disk, from: NodeId, message: &Message) -> Result<(), String> {
     let epochs = disk.hard_state();
     let Some(epoch) = message.epoch().filter(|epoch| epochs.accepted <= *epoch) else {
         return Ok(());

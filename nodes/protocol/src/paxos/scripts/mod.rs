@@ -1,24 +1,18 @@
 //! Golden scripts of Paxos: scenarios as text, each with all that the replicas did.
 //!
-//! See [`crate::golden`] for how they are read. Every node has a clock of its own, so that only a command
-//! makes time pass. Messages wait between two nodes until a command delivers or drops them; a disk syncs at once
-//! unless the script asks it to wait.
+//! See [`crate::golden`] for how they are read.
 
 mod world;
 
 use std::path::{Path, PathBuf};
 
-use world::World;
+use world::Paxos;
 
 use super::mutant::Mutant;
 use crate::golden::{self, scripts};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src/paxos/scripts")
-}
-
-fn check(name: &str) {
-    golden::check(&folder(), name, &mut World::default());
 }
 
 /// Under each mistake, a script comes to this, which it must not.
@@ -38,16 +32,10 @@ const TOLD_BY_SCRIPTS: [(Mutant, &str, &str); 11] = [
 
 #[test]
 fn scripts_tell_mistakes() {
-    for (mutant, name, line) in TOLD_BY_SCRIPTS {
-        let path = folder().join(name).with_extension("txt");
-        let script = std::fs::read_to_string(&path).unwrap();
-        assert!(!script.contains(line), "{name} has {line}");
-        let seen = golden::play(&script, &mut World::of(mutant));
-        assert!(seen.contains(line), "{mutant} goes through {name} unseen: {seen}");
-    }
+    golden::tell_mistakes::<Paxos>(&folder(), &TOLD_BY_SCRIPTS);
 }
 
-scripts! { folder(), check:
+scripts! { Paxos, folder(),
     choosing
     duel
     holes

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use keelhaul_protocol::api::{NodeId, RequestId};
-use keelhaul_protocol::kv::{Command, Machine, Request, Response, SessionId};
+use keelhaul_protocol::kv::{Command, Request, Response, SessionId};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
@@ -235,11 +235,7 @@ fn encode(value: Value) -> Vec<u8> {
     value.to_be_bytes().to_vec()
 }
 
-fn decode(bytes: Option<&[u8]>) -> Value {
+/// What a state machine holds under a key, as a value.
+pub fn decode(bytes: Option<&[u8]>) -> Value {
     bytes.map_or(0, |bytes| Value::from_be_bytes(bytes.try_into().expect("a value of ours")))
-}
-
-/// What a state machine holds under a key.
-pub fn value(machine: &Machine, key: u64) -> Value {
-    decode(machine.read(&key.to_be_bytes()).map(Vec::as_slice))
 }

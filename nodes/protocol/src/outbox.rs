@@ -1,47 +1,48 @@
 //! What a replica wants done, held back for as long as durability demands.
 //!
 //! A step collects storage effects and messages. It ends with at most one `Sync`, and whatever depends on what is
-//! not durable yet waits for its ticket. There are two kinds of waiting: for term and vote (all messages: no
-//! node speaks for a term that it might forget), and for the log too (what says that entries are stored).
-//! A leader's appends and heartbeats wait for neither, since a node leads only after its term and its own vote
-//! are durable; its own copy of an entry counts towards a quorum only when that is durable.
+//! not durable yet waits for its ticket. There are two kinds of waiting: for the hard state (no node speaks for an era that it might
+//! forget), and for the log too (what says that entries are stored). What a leader proposes waits for neither, since a node leads only
+//! after what makes it the leader is durable; its own copy of an entry counts towards a quorum only when that is durable.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::message::{HardState, Message};
-use crate::api::{Effect, Entry, LogIndex, Nanos, NodeId, RequestId, Snapshot, SyncTicket, Term};
+use crate::api::{
+    Effect, LogEntry, LogIndex, Nanos, NodeId, Note, RequestId, Snapshot, SyncTicket, Vocabulary,
+};
 use crate::kv::Response;
 
-/// What a message waits for.
+/// What a message or a step waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum After {
-    /// Term and vote as they are now.
-    Term,
-    /// Those, and the log as it is now.
+pub(crate) enum After {
+    /// Nothing.
+    Nothing,
+    /// The hard state as it is now.
+    HardState,
+    /// That, and the log as it is now.
     Log,
 }
 
 #[derive(Debug)]
-enum Held {
-    Send(NodeId, Message),
-    /// The candidate's own vote in this term counts from now on.
-    OwnVote(Term),
+enum Held<M, S> {
+    Send(NodeId, M),
+    Step(S),
 }
 
-/// Effects of the current step, and messages of earlier ones that wait.
-#[derive(Debug, Default)]
-pub(super) struct Outbox {
-    effects: Vec<Effect<Message>>,
-    waiting: BTreeMap<SyncTicket, Vec<Held>>,
-    own_votes: Vec<Term>,
+/// Effects of the current step, and what of earlier ones waits: messages `M`, and steps `S` with which the node itself goes on.
+#[derive(Debug)]
+pub(crate) struct Outbox<M: Vocabulary, S> {
+    effects: Vec<Effect<M>>,
+    waiting: BTreeMap<SyncTicket, Vec<Held<M, S>>>,
+    steps: VecDeque<S>,
     /// The last ticket given out.
     issued: SyncTicket,
     /// The last one reported durable.
     synced: SyncTicket,
     /// Storage effects were collected since the last ticket.
     dirty: bool,
-    /// The ticket that makes term and vote durable.
-    term_ticket: SyncTicket,
+    /// The ticket that makes the hard state durable.
+    hard_state_ticket: SyncTicket,
     /// The ticket that makes the log durable.
     log_ticket: SyncTicket,
     /// How far the log reached at each ticket that is still out.
@@ -50,46 +51,69 @@ pub(super) struct Outbox {
     durable: LogIndex,
     /// When the driver's timer will go off.
     armed: Option<Nanos>,
-    /// The mutant R19: what was durable stays so, whatever takes its place.
+    /// The mutants R19 and Z6: what was durable stays so, whatever takes its place.
     keeps_durable: bool,
 }
 
-impl Outbox {
+impl<M: Vocabulary, S> Default for Outbox<M, S> {
+    fn default() -> Self {
+        Self::new(LogIndex(0), false)
+    }
+}
+
+impl<M: Vocabulary, S> Outbox<M, S> {
     /// With a log that is durable up to here.
-    pub(super) fn new(durable: LogIndex, keeps_durable: bool) -> Outbox {
-        Outbox { durable, keeps_durable, ..Outbox::default() }
+    pub(crate) fn new(durable: LogIndex, keeps_durable: bool) -> Self {
+        let none = SyncTicket(0);
+        Self {
+            effects: Vec::new(),
+            waiting: BTreeMap::new(),
+            steps: VecDeque::new(),
+            issued: none,
+            synced: none,
+            dirty: false,
+            hard_state_ticket: none,
+            log_ticket: none,
+            unsynced: VecDeque::new(),
+            durable,
+            armed: None,
+            keeps_durable,
+        }
     }
 
-    /// How far the log is durable on this node.
-    pub(super) fn durable(&self) -> LogIndex {
+    /// How far the log is durable on this node; said of logs that are appended to only.
+    pub(crate) fn durable(&self) -> LogIndex {
         self.durable
     }
 
-    pub(super) fn save_hard_state(&mut self, hard_state: HardState) {
-        // A vote in a term that is new in this step: one write is enough.
-        match self.effects.last_mut() {
-            Some(Effect::SaveHardState(last)) => *last = hard_state,
-            _ => self.effects.push(Effect::SaveHardState(hard_state)),
-        }
+    pub(crate) fn save_hard_state(&mut self, hard_state: M::HardState) {
+        self.save_hard_state_unsynced(hard_state);
         self.dirty = true;
-        self.term_ticket = self.next_ticket();
+        self.hard_state_ticket = self.next_ticket();
     }
 
-    /// What a mutant does in its place: nothing asks for a sync, and nothing waits for one.
-    pub(super) fn save_hard_state_unsynced(&mut self, hard_state: HardState) {
+    /// The same, in the place of what the step asked to be saved just before: one write is enough.
+    pub(crate) fn save_hard_state_once(&mut self, hard_state: M::HardState) {
+        self.effects.pop_if(|last| matches!(last, Effect::SaveHardState(_)));
+        self.save_hard_state(hard_state);
+    }
+
+    /// What mutants do in its place: nothing asks for a sync, and nothing waits for one.
+    pub(crate) fn save_hard_state_unsynced(&mut self, hard_state: M::HardState) {
         self.effects.push(Effect::SaveHardState(hard_state));
     }
 
-    pub(super) fn append(&mut self, entries: Vec<Entry>) {
+    /// Entries that follow on each other and on what is before; whatever was there goes.
+    pub(crate) fn append(&mut self, entries: Vec<M::Entry>) {
         let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return };
-        let (before, last) = (LogIndex(first.index.0.saturating_sub(1)), last.index);
+        let (before, last) = (LogIndex(first.index().0.saturating_sub(1)), last.index());
         self.effects.push(Effect::Append(entries));
-        self.stored_log(before, last);
+        self.stored(before, last);
     }
 
     /// What mutants do in place of [`Outbox::append`]: nothing asks for a sync, and nothing waits for one.
-    pub(super) fn append_unsynced(&mut self, entries: Vec<Entry>) {
-        let Some(last) = entries.last().map(|entry| entry.index) else { return };
+    pub(crate) fn append_unsynced(&mut self, entries: Vec<M::Entry>) {
+        let Some(last) = entries.last().map(LogEntry::index) else { return };
         self.effects.push(Effect::Append(entries));
         self.durable = last;
         for (_, reached) in &mut self.unsynced {
@@ -97,10 +121,32 @@ impl Outbox {
         }
     }
 
+    /// Nothing is left after this position.
+    pub(crate) fn truncate(&mut self, last: LogIndex) {
+        self.effects.push(Effect::Truncate(LogIndex(last.0 + 1)));
+        self.stored(last, last);
+    }
+
+    /// Entries that each take their own place.
+    pub(crate) fn put(&mut self, entries: impl IntoIterator<Item = M::Entry>) {
+        self.put_unsynced(entries);
+        self.dirty = true;
+        self.log_ticket = self.next_ticket();
+    }
+
+    /// What a mutant does in its place: nothing asks for a sync, and nothing waits for one.
+    pub(crate) fn put_unsynced(&mut self, entries: impl IntoIterator<Item = M::Entry>) {
+        if let Some(Effect::Put(before)) = self.effects.last_mut() {
+            before.extend(entries);
+        } else {
+            self.effects.push(Effect::Put(entries.into_iter().collect()));
+        }
+    }
+
     /// The snapshot replaces the log up to its end, and all of it unless `keep_log`.
-    pub(super) fn save_snapshot(
+    pub(crate) fn save_snapshot(
         &mut self,
-        snapshot: Snapshot<Term>,
+        snapshot: Snapshot<M::Era>,
         log_from: LogIndex,
         keep_log: bool,
     ) {
@@ -110,12 +156,12 @@ impl Outbox {
             self.dirty = true;
             self.log_ticket = self.next_ticket();
         } else {
-            self.stored_log(LogIndex(0), last);
+            self.stored(LogIndex(0), last);
         }
     }
 
     /// The log was replaced after `before`, and reaches to `last` now.
-    fn stored_log(&mut self, before: LogIndex, last: LogIndex) {
+    fn stored(&mut self, before: LogIndex, last: LogIndex) {
         self.dirty = true;
         self.log_ticket = self.next_ticket();
         if !self.keeps_durable {
@@ -127,29 +173,30 @@ impl Outbox {
         self.unsynced.push_back((self.log_ticket, last));
     }
 
-    pub(super) fn send(&mut self, after: After, to: NodeId, message: Message) {
+    /// To another node.
+    pub(crate) fn send(&mut self, after: After, to: NodeId, message: M) {
         self.hold(after, Held::Send(to, message));
     }
 
-    /// Reports the candidate's own vote through [`Outbox::take_own_vote`] once it is durable.
-    pub(super) fn vote_for_self(&mut self, term: Term) {
-        self.hold(After::Log, Held::OwnVote(term));
+    /// Hands the step out through [`Outbox::take_step`] once everything is durable that it waits for.
+    pub(crate) fn then(&mut self, after: After, step: S) {
+        self.hold(after, Held::Step(step));
     }
 
-    pub(super) fn take_own_vote(&mut self) -> Option<Term> {
-        self.own_votes.pop()
+    pub(crate) fn take_step(&mut self) -> Option<S> {
+        self.steps.pop_front()
     }
 
-    pub(super) fn reply(&mut self, id: RequestId, response: Response) {
+    pub(crate) fn reply(&mut self, id: RequestId, response: Response) {
         self.effects.push(Effect::Reply { id, response });
     }
 
-    pub(super) fn note(&mut self, note: crate::api::Note<Term>) {
+    pub(crate) fn note(&mut self, note: Note<M::Era>) {
         self.effects.push(Effect::Note(note));
     }
 
     /// Everything up to the ticket is durable: lets go of what waited for it.
-    pub(super) fn synced(&mut self, ticket: SyncTicket) {
+    pub(crate) fn synced(&mut self, ticket: SyncTicket) {
         self.synced = self.synced.max(ticket);
         while let Some((ticket, reached)) = self.unsynced.front().copied()
             && ticket <= self.synced
@@ -165,13 +212,13 @@ impl Outbox {
     }
 
     /// The driver's timer went off, or it has none.
-    pub(super) fn disarm(&mut self) {
+    pub(crate) fn disarm(&mut self) {
         self.armed = None;
     }
 
     /// Ends a step: asks for a sync if one is needed, and for the timer if it would go off too late. One that
     /// goes off too early is asked for again then, which is cheaper than to move it with every message.
-    pub(super) fn finish(&mut self, timer: Nanos, out: &mut Vec<Effect<Message>>) {
+    pub(crate) fn finish(&mut self, timer: Nanos, out: &mut Vec<Effect<M>>) {
         if std::mem::take(&mut self.dirty) {
             self.issued = self.next_ticket();
             self.effects.push(Effect::Sync(self.issued));
@@ -187,10 +234,11 @@ impl Outbox {
         SyncTicket(self.issued.0 + 1)
     }
 
-    fn hold(&mut self, after: After, held: Held) {
+    fn hold(&mut self, after: After, held: Held<M, S>) {
         let ticket = match after {
-            After::Term => self.term_ticket,
-            After::Log => self.term_ticket.max(self.log_ticket),
+            After::Nothing => SyncTicket(0),
+            After::HardState => self.hard_state_ticket,
+            After::Log => self.hard_state_ticket.max(self.log_ticket),
         };
         if ticket <= self.synced {
             self.release(held);
@@ -199,10 +247,10 @@ impl Outbox {
         }
     }
 
-    fn release(&mut self, held: Held) {
+    fn release(&mut self, held: Held<M, S>) {
         match held {
             Held::Send(to, message) => self.effects.push(Effect::Send { to, message }),
-            Held::OwnVote(term) => self.own_votes.push(term),
+            Held::Step(step) => self.steps.push_back(step),
         }
     }
 }
@@ -213,7 +261,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::api::Payload;
+    use crate::api::{Entry, Payload, Term};
+    use crate::paxos::{self, Ballot};
+    use crate::raft;
 
     /// Something that happens to a log whose entries are told apart by their terms.
     #[derive(Clone, Debug)]
@@ -241,7 +291,7 @@ mod tests {
     /// The outbox beside what it is about: the log as it is, and as it was whenever a sync was asked for.
     #[derive(Default)]
     struct Model {
-        outbox: Outbox,
+        outbox: Outbox<raft::Message, Term>,
         /// The last entry of the snapshot that the log begins with.
         base: u64,
         log: Vec<Term>,
@@ -317,5 +367,34 @@ mod tests {
                 prop_assert_eq!(model.outbox.durable().0, model.durable());
             }
         }
+    }
+
+    /// How much is sent now, and how many steps are due.
+    fn released(outbox: &mut Outbox<paxos::Message, ()>) -> (usize, usize) {
+        let mut out = Vec::new();
+        outbox.finish(Nanos(1), &mut out);
+        let sent = out.iter().filter(|effect| matches!(effect, Effect::Send { .. })).count();
+        (sent, std::iter::from_fn(|| outbox.take_step()).count())
+    }
+
+    #[test]
+    fn a_node_speaks_and_goes_on_when_what_it_says_is_durable() {
+        let (node, ballot) = (NodeId(2), Ballot { round: 1, node: NodeId(1) });
+        let word = paxos::Message::HeartbeatReply { ballot, round: 1 };
+        let mut outbox = Outbox::default();
+        outbox.send(After::Log, node, word.clone());
+        assert_eq!(released(&mut outbox), (1, 0), "nothing to wait for");
+        outbox.save_hard_state(paxos::HardState { promised: ballot });
+        outbox.then(After::HardState, ());
+        outbox.send(After::HardState, node, word.clone());
+        assert_eq!(released(&mut outbox), (0, 0));
+        outbox.put([]);
+        outbox.send(After::Log, node, word.clone());
+        outbox.send(After::Nothing, node, word);
+        assert_eq!(released(&mut outbox), (1, 0));
+        outbox.synced(SyncTicket(1));
+        assert_eq!(released(&mut outbox), (1, 1), "the log waits for a ticket of its own");
+        outbox.synced(SyncTicket(2));
+        assert_eq!(released(&mut outbox), (1, 0));
     }
 }

@@ -1,11 +1,10 @@
 //! A disk that keeps what was synced, and after a crash some of the rest.
 
 use keelhaul_protocol::api::{Effect, LogEntry, LogIndex, Stored, SyncTicket, Vocabulary};
-use keelhaul_protocol::raft;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-pub struct Disk<M: Vocabulary = raft::Message> {
+pub struct Disk<M: Vocabulary> {
     stored: Stored<M>,
     /// Asked for, not durable yet, in order.
     pending: Vec<Effect<M>>,
@@ -34,11 +33,12 @@ impl<M: Vocabulary> Disk<M> {
         }
     }
 
-    /// The machine stops. Of what was not synced, the hard state on the one hand, log and snapshot on the other are
-    /// there up to some point; an append may be cut short.
-    pub fn crash(&mut self, rng: &mut ChaCha8Rng) {
+    /// The machine stops. What was not synced is there up to some point; if `states_apart`, the hard state on the one hand, log and snapshot on
+    /// the other are up to points of their own. An append may be cut short.
+    pub fn crash(&mut self, states_apart: bool, rng: &mut ChaCha8Rng) {
         let kept = rng.random_range(0..=self.pending.len());
-        let kept_states = rng.random_range(0..=self.pending.len());
+        let kept_states =
+            if states_apart { rng.random_range(0..=self.pending.len()) } else { kept };
         for (at, effect) in self.pending.drain(..).enumerate() {
             match effect {
                 Effect::SaveHardState(_) if at >= kept_states => {}
@@ -87,6 +87,14 @@ fn store<M: Vocabulary>(stored: &mut Stored<M>, effect: Effect<M>) {
             let end = stored.entries.last().map_or(end, |entry| entry.index().max(end));
             assert!(first.0 <= end.0 + 1, "append leaves a hole: {first:?} after {end:?}");
             stored.entries.extend(entries);
+        }
+        Effect::Put(entries) => {
+            for entry in entries {
+                match stored.entries.binary_search_by_key(&entry.index(), LogEntry::index) {
+                    Ok(at) => stored.entries[at] = entry,
+                    Err(at) => stored.entries.insert(at, entry),
+                }
+            }
         }
         Effect::Truncate(first) => cut(stored, first),
         Effect::SaveSnapshot { snapshot, log_from, keep_log } => {
