@@ -170,7 +170,12 @@ impl<M: Vocabulary, S> Outbox<M, S> {
                 *reached = (*reached).min(before);
             }
         }
-        self.unsynced.push_back((self.log_ticket, last));
+        match self.unsynced.back_mut() {
+            Some((ticket, reached)) if *ticket == self.log_ticket && !self.keeps_durable => {
+                *reached = last;
+            }
+            _ => self.unsynced.push_back((self.log_ticket, last)),
+        }
     }
 
     /// To another node.

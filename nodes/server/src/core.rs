@@ -90,10 +90,10 @@ impl<P: Protocol, Client> Core<P, Client> {
         }
     }
 
-    /// Lets the protocol decide on everything gathered.
+    /// Lets the protocol decide on everything gathered, at once: what came together is stored, synced and sent together.
     pub fn step(&mut self, now: Nanos) {
-        for input in self.inputs.drain(..) {
-            self.protocol.step(now, input, &mut self.effects);
+        if !self.inputs.is_empty() {
+            self.protocol.step(now, self.inputs.drain(..), &mut self.effects);
         }
     }
 

@@ -4,16 +4,16 @@ use keelhaul_protocol::api::{Effect, Input, Nanos, Stored, Vocabulary};
 
 use crate::args::ServerArgs;
 
-/// A protocol as a state machine: an input goes in, effects come out, to be carried out in order.
+/// A protocol as a state machine: inputs go in, effects come out, to be carried out in order.
 pub trait Protocol {
     /// What its nodes say to each other, and with that all other types of its border.
     type Message: Vocabulary;
 
-    /// Takes an input at a time and adds what is to be done about it to `effects`.
+    /// Takes inputs that are there at the same time, and adds what is to be done about them to `effects`.
     fn step(
         &mut self,
         now: Nanos,
-        input: Input<Self::Message>,
+        inputs: impl Iterator<Item = Input<Self::Message>>,
         effects: &mut Vec<Effect<Self::Message>>,
     );
 }

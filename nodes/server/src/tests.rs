@@ -156,7 +156,13 @@ impl Cluster {
                 {
                     node = usize::from(leader.0) - 1;
                 }
-                Ok(Response::NotLeader { .. } | Response::Unknown) | Err(_) => {
+                // A leader that was elected just now may not change members yet.
+                Ok(
+                    Response::NotLeader { .. }
+                    | Response::Unknown
+                    | Response::Refused(Refusal::TooEarly),
+                )
+                | Err(_) => {
                     node = (node + 1) % self.clients.len();
                     sleep(LOOK).await;
                 }

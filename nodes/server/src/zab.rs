@@ -10,8 +10,13 @@ use crate::protocol::{Hosted, MILLISECOND, Protocol};
 impl Protocol for Replica {
     type Message = Message;
 
-    fn step(&mut self, now: Nanos, input: Input<Message>, effects: &mut Vec<Effect<Message>>) {
-        Self::step(self, now, input, effects);
+    fn step(
+        &mut self,
+        now: Nanos,
+        inputs: impl Iterator<Item = Input<Message>>,
+        effects: &mut Vec<Effect<Message>>,
+    ) {
+        self.step_all(now, inputs, effects);
     }
 }
 
