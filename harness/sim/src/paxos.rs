@@ -1,6 +1,7 @@
 //! Multi-Paxos, simulated.
 
 use keelhaul_nemesis::Moment;
+use keelhaul_protocol::Mutant as Mistake;
 use keelhaul_protocol::api::{Era, LogIndex, Nanos, NodeId};
 use keelhaul_protocol::membership::majority;
 use keelhaul_protocol::paxos::{Ballot, Config, Entry, Message, Mutant, Replica, Role};
@@ -29,6 +30,10 @@ impl Simulated for Replica {
         config.lease_reads = plan.lease_reads;
         config.mutant = mutant;
         config
+    }
+
+    fn in_storage(mutant: Mutant) -> Option<Mistake> {
+        mutant.info().in_storage.then_some(Mistake::Paxos(mutant))
     }
 
     fn standing(&self) -> Standing {

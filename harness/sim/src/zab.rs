@@ -1,6 +1,7 @@
 //! Zab, simulated.
 
 use keelhaul_nemesis::Moment;
+use keelhaul_protocol::Mutant as Mistake;
 use keelhaul_protocol::api::{Nanos, NodeId};
 use keelhaul_protocol::membership::majority;
 use keelhaul_protocol::zab::{Config, Entry, Epoch, Message, Mutant, Replica, Role, Stance};
@@ -29,6 +30,10 @@ impl Simulated for Replica {
         config.propose_entries_max = 16;
         config.mutant = mutant;
         config
+    }
+
+    fn in_storage(mutant: Mutant) -> Option<Mistake> {
+        mutant.info().in_storage.then_some(Mistake::Zab(mutant))
     }
 
     fn standing(&self) -> Standing {

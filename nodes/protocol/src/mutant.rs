@@ -6,12 +6,16 @@
 //! breaks: search for `Mutant::`. Each protocol lists its own; [`Mutant`] is any of them. Their names differ, so that a name alone tells the
 //! protocol.
 
+pub(crate) mod storage;
+
 use std::fmt;
 use std::str::FromStr;
 
 use thiserror::Error;
 
 use crate::{kv, paxos, raft, zab};
+
+pub use storage::StorageMistake;
 
 /// What is known of a mutant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -229,11 +233,11 @@ pub struct UnknownMutant {
 /// A mistake of any protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Mutant {
-    /// In Raft, or in the storage that all protocols share.
+    /// In Raft, or in the storage below it.
     Raft(raft::Mutant),
-    /// In Paxos.
+    /// In Paxos, or in the storage below it.
     Paxos(paxos::Mutant),
-    /// In Zab.
+    /// In Zab, or in the storage below it.
     Zab(zab::Mutant),
     /// In the state machine.
     Kv(kv::Mutant),
@@ -275,14 +279,36 @@ impl Mutant {
         self.info().name
     }
 
-    /// The name of the protocol that can make it.
+    /// The name of the protocol that can make it; of those that can, the first.
     #[must_use]
     pub const fn protocol(self) -> &'static str {
         match self {
-            // The state machine is every protocol's, but only Raft's replicas pass its mistakes on.
             Self::Raft(_) | Self::Kv(_) => "raft",
             Self::Paxos(_) => "paxos",
             Self::Zab(_) => "zab",
+        }
+    }
+
+    /// Whether the protocol of that name can make it: the state machine is every protocol's.
+    #[must_use]
+    pub fn is_made_by(self, protocol: &str) -> bool {
+        matches!(self, Self::Kv(_)) || self.protocol() == protocol
+    }
+
+    /// Which mistake of the storage it is, if it is one.
+    #[must_use]
+    pub const fn in_storage(self) -> Option<StorageMistake> {
+        match self {
+            Self::Raft(raft::Mutant::ForgetDirectory)
+            | Self::Paxos(paxos::Mutant::ForgetDirectory)
+            | Self::Zab(zab::Mutant::ForgetDirectory) => Some(StorageMistake::ForgetDirectory),
+            Self::Raft(raft::Mutant::IgnoreSyncError)
+            | Self::Paxos(paxos::Mutant::IgnoreSyncError)
+            | Self::Zab(zab::Mutant::IgnoreSyncError) => Some(StorageMistake::IgnoreSyncError),
+            Self::Raft(raft::Mutant::CompactUnsynced)
+            | Self::Paxos(paxos::Mutant::CompactUnsynced)
+            | Self::Zab(zab::Mutant::CompactUnsynced) => Some(StorageMistake::CompactUnsynced),
+            _ => None,
         }
     }
 }
@@ -317,6 +343,7 @@ mod tests {
         for info in Mutant::infos() {
             assert_eq!(info.name.parse(), Ok(info.mutant));
             assert_eq!(info.mutant.info(), info);
+            assert_eq!(info.mutant.in_storage().is_some(), info.in_storage, "{}", info.name);
         }
     }
 

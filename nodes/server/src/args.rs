@@ -286,7 +286,7 @@ impl Draft {
             });
         }
         if let Some(mutant) = self.mutant
-            && mutant.protocol() != protocol.as_str()
+            && !mutant.is_made_by(protocol.as_str())
         {
             let what = format!("--mutant {mutant}");
             return Err(ArgsError::NotOffered { protocol: protocol.as_str(), what });

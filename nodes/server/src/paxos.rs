@@ -44,9 +44,10 @@ fn config(args: &ServerArgs) -> Config {
         config.keep_entries = config.keep_entries.min(entries / 2);
     }
     config.lease_reads = args.reads == Reads::Lease;
-    config.mutant = args.mutant.and_then(|mutant| match mutant {
-        Mutant::Paxos(mutant) => Some(mutant),
-        Mutant::Raft(_) | Mutant::Zab(_) | Mutant::Kv(_) => None,
-    });
+    match args.mutant {
+        Some(Mutant::Paxos(mutant)) => config.mutant = Some(mutant),
+        Some(Mutant::Kv(mistake)) => config.mistake = Some(mistake),
+        _ => {}
+    }
     config
 }

@@ -49,7 +49,7 @@ fn config(args: &ServerArgs) -> Config {
     match args.mutant {
         Some(Mutant::Raft(mutant)) => config.mutant = Some(mutant),
         Some(Mutant::Kv(mistake)) => config.mistake = Some(mistake),
-        Some(Mutant::Paxos(_) | Mutant::Zab(_)) | None => {}
+        _ => {}
     }
     config
 }

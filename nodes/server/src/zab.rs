@@ -46,9 +46,10 @@ fn config(args: &ServerArgs) -> Config {
         config.keep_entries = config.keep_entries.min(entries / 2);
     }
     config.local_reads = args.reads == Reads::Local;
-    config.mutant = args.mutant.and_then(|mutant| match mutant {
-        Mutant::Zab(mutant) => Some(mutant),
-        Mutant::Raft(_) | Mutant::Paxos(_) | Mutant::Kv(_) => None,
-    });
+    match args.mutant {
+        Some(Mutant::Zab(mutant)) => config.mutant = Some(mutant),
+        Some(Mutant::Kv(mistake)) => config.mistake = Some(mistake),
+        _ => {}
+    }
     config
 }

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 
 use super::mutant::Mutant;
 use crate::api::{Nanos, NodeId};
+use crate::kv;
 use crate::membership::majority;
 
 const MILLISECOND: u64 = 1_000_000;
@@ -39,6 +40,8 @@ pub struct Config {
     pub lease_reads: bool,
     /// The seeded mistake, if any.
     pub mutant: Option<Mutant>,
+    /// A mistake of the state machine.
+    pub mistake: Option<kv::Mutant>,
 }
 
 /// How much of the time for which acceptors promise nothing to others a leader counts on, in per cent. Clocks of any two nodes may
@@ -66,6 +69,7 @@ impl Config {
             open_slots_max: 4_096,
             lease_reads: false,
             mutant: None,
+            mistake: None,
         }
     }
 

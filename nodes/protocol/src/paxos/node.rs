@@ -123,7 +123,8 @@ impl Replica {
             stored
         };
         let base = stored.snapshot.as_ref().map_or(LogIndex(0), |snapshot| snapshot.last_index);
-        let machine = stored.snapshot.as_ref().map_or_else(kv::Machine::default, |snapshot| {
+        let empty = || kv::Machine::default().with_mistake(config.mistake);
+        let machine = stored.snapshot.as_ref().map_or_else(empty, |snapshot| {
             restore(&config, &snapshot.data).expect("a stored snapshot is one of ours")
         });
         let mut log = Log::new(base);

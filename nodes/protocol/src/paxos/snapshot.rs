@@ -123,7 +123,7 @@ impl Replica {
 
 /// The state machine of a snapshot.
 pub(super) fn restore(config: &Config, data: &[u8]) -> Result<kv::Machine, kv::RestoreError> {
-    let mut machine = kv::Machine::restore(data)?;
+    let mut machine = kv::Machine::restore(data)?.with_mistake(config.mistake);
     if config.is(Mutant::ForgetWhatWasDone) {
         machine.forget_commands();
     }

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 
 use super::mutant::Mutant;
 use crate::api::{Nanos, NodeId};
+use crate::kv;
 use crate::membership::majority;
 
 const MILLISECOND: u64 = 1_000_000;
@@ -40,6 +41,8 @@ pub struct Config {
     pub local_reads: bool,
     /// The seeded mistake, if any.
     pub mutant: Option<Mutant>,
+    /// A mistake of the state machine.
+    pub mistake: Option<kv::Mutant>,
 }
 
 impl Config {
@@ -60,6 +63,7 @@ impl Config {
             proposals_in_flight_max: 16,
             local_reads: false,
             mutant: None,
+            mistake: None,
         }
     }
 

@@ -122,8 +122,10 @@ impl Replica {
             epoch: snapshot.last_era,
             counter: snapshot.last_index,
         });
-        let machine = stored.snapshot.as_ref().map_or_else(kv::Machine::default, |snapshot| {
-            kv::Machine::restore(&snapshot.data).expect("a stored snapshot is one of ours")
+        let empty = || kv::Machine::default().with_mistake(config.mistake);
+        let machine = stored.snapshot.as_ref().map_or_else(empty, |snapshot| {
+            let machine = kv::Machine::restore(&snapshot.data);
+            machine.expect("a stored snapshot is one of ours").with_mistake(config.mistake)
         });
         let mut history = History::new(base);
         for entry in stored.entries.into_iter().filter(|entry| entry.index > base.counter) {

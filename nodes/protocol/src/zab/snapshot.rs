@@ -149,6 +149,7 @@ impl Replica {
         }
         // One that cannot be read is as good as lost: the leader sends it again.
         let Ok(machine) = kv::Machine::restore(&data) else { return };
+        let machine = machine.with_mistake(self.config.mistake);
         self.machine = machine;
         self.restart_from(last, data.into());
         self.progressed(last.counter);

@@ -60,7 +60,7 @@ fn mutants_are_caught() {
     let table = 0..seeds(0).end / 10;
     let mut alive = Vec::new();
     println!("first of {FIRST:?}; of {table:?}");
-    for mutant in Mutant::all() {
+    for mutant in Mutant::all().filter(|mutant| !mutant.info().in_storage) {
         let kills = |seed: &u64| chaos::run(*seed, Some(mutant)).is_err();
         let first = FIRST.into_iter().find(kills);
         if first.is_none() {

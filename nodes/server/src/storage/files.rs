@@ -6,7 +6,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use keelhaul_protocol::{Mutant, raft};
+use keelhaul_protocol::Mutant;
+use keelhaul_protocol::mutant::StorageMistake;
 
 use super::StorageError;
 use super::disk::{Disk, RealDisk};
@@ -19,16 +20,16 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Storag
     move |source| StorageError::Io { action, path, source }
 }
 
-/// A disk, and the mistake that is made on it, if it is one about files.
+/// A disk, and the mistake that is made on it, if one is.
 #[derive(Clone, Debug)]
 pub(super) struct Files<D> {
     disk: D,
-    mutant: Option<Mutant>,
+    mistake: Option<StorageMistake>,
 }
 
 impl<D: Disk> Files<D> {
-    pub(super) const fn new(disk: D, mutant: Option<Mutant>) -> Self {
-        Self { disk, mutant }
+    pub(super) fn new(disk: D, mutant: Option<Mutant>) -> Self {
+        Self { disk, mistake: mutant.and_then(Mutant::in_storage) }
     }
 
     /// Makes a directory and what is above it, with its name durable in its parent.
@@ -45,7 +46,7 @@ impl<D: Disk> Files<D> {
 
     /// Makes the names in a directory durable. The mutant R21 does not.
     pub(super) fn sync_directory(&self, path: &Path) -> Result<(), StorageError> {
-        if self.mutant == Some(Mutant::Raft(raft::Mutant::ForgetDirectory)) {
+        if self.mistake == Some(StorageMistake::ForgetDirectory) {
             return Ok(());
         }
         self.disk.sync_directory(path).map_err(failed("sync directory", path))
@@ -95,7 +96,7 @@ impl<D: Disk> Files<D> {
         name: &str,
         parts: &[&[u8]],
     ) -> Result<(), StorageError> {
-        if self.mutant != Some(Mutant::Raft(raft::Mutant::CompactUnsynced)) {
+        if self.mistake != Some(StorageMistake::CompactUnsynced) {
             return self.write_whole(directory, name, parts);
         }
         let path = directory.join(name);
@@ -142,9 +143,7 @@ impl<D: Disk> Appender<D> {
     /// Makes everything appended durable. The mutant R24 takes a failure for success.
     pub(super) fn sync(&self) -> Result<(), StorageError> {
         match self.files.disk.sync(&self.file) {
-            Err(_) if self.files.mutant == Some(Mutant::Raft(raft::Mutant::IgnoreSyncError)) => {
-                Ok(())
-            }
+            Err(_) if self.files.mistake == Some(StorageMistake::IgnoreSyncError) => Ok(()),
             synced => synced.map_err(failed("sync", &self.path)),
         }
     }
@@ -153,7 +152,7 @@ impl<D: Disk> Appender<D> {
 #[cfg(test)]
 impl Files<RealDisk> {
     /// This machine's files, without a mistake.
-    pub(super) const fn real() -> Self {
+    pub(super) fn real() -> Self {
         Self::new(RealDisk, None)
     }
 }

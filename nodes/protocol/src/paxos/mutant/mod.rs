@@ -4,6 +4,7 @@ mod ballots;
 mod equivalents;
 mod slots;
 mod state;
+mod storage;
 
 use crate::mutant::{Info, catalogue};
 
@@ -56,6 +57,12 @@ pub enum Mutant {
     ReadAlone,
     /// R33.
     ReadTooEarly,
+    /// R21.
+    ForgetDirectory,
+    /// R24.
+    IgnoreSyncError,
+    /// R49.
+    CompactUnsynced,
     /// S1.
     GreaterValueWins,
     /// S2.
@@ -81,8 +88,8 @@ pub enum Mutant {
 }
 
 /// Everything that can be seeded, by what it is about.
-const TABLES: [&[Info<Mutant>]; 4] =
-    [ballots::TABLE, slots::TABLE, state::TABLE, equivalents::TABLE];
+const TABLES: [&[Info<Mutant>]; 5] =
+    [ballots::TABLE, slots::TABLE, state::TABLE, storage::TABLE, equivalents::TABLE];
 
 catalogue!(Mutant, TABLES);
 

@@ -3,6 +3,7 @@
 mod equivalents;
 mod histories;
 mod leadership;
+mod storage;
 
 use crate::mutant::{Info, catalogue};
 
@@ -45,6 +46,12 @@ pub enum Mutant {
     CountUnsynced,
     /// Z22.
     QuorumOffByOne,
+    /// R21.
+    ForgetDirectory,
+    /// R24.
+    IgnoreSyncError,
+    /// R49.
+    CompactUnsynced,
     /// S1.
     LargerNumber,
     /// S2.
@@ -66,7 +73,8 @@ pub enum Mutant {
 }
 
 /// Everything that can be seeded, by what it is about.
-const TABLES: [&[Info<Mutant>]; 3] = [leadership::TABLE, histories::TABLE, equivalents::TABLE];
+const TABLES: [&[Info<Mutant>]; 4] =
+    [leadership::TABLE, histories::TABLE, storage::TABLE, equivalents::TABLE];
 
 catalogue!(Mutant, TABLES);
 
