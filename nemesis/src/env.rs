@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use keelhaul_cluster::{Cluster, DaemonState, Damaged, Node, NodeError, ShapeError};
+use keelhaul_cluster::{Cluster, DaemonState, Damaged, Node, NodeError};
 use keelhaul_history::NodeId;
 use keelhaul_stores::{Store, StoreError};
 use thiserror::Error;
@@ -15,7 +15,7 @@ use crate::clock::{Shown, Told};
 use crate::cuts::{Cuts, Link};
 use crate::flap::Flaps;
 use crate::shapes::Shapes;
-use crate::target::Target;
+use crate::target::{Target, minority};
 
 /// How often a leader is looked for, and the pause in between.
 const LEADER_TRIES: u32 = 10;
@@ -64,8 +64,6 @@ pub(crate) enum FaultError {
     NoSuchNode(NodeId),
     #[error("{0}")]
     Node(#[from] NodeError),
-    #[error("{0}")]
-    Shape(#[from] ShapeError),
     #[error("{0}")]
     Store(#[from] StoreError),
 }
@@ -149,7 +147,7 @@ impl Env {
         target: Target,
         order: &[NodeId],
     ) -> Result<Vec<NodeId>, FaultError> {
-        self.strike_first(fault, target, &order[..order.len().saturating_sub(1) / 2], None)
+        self.strike_first(fault, target, &order[..minority(order.len())], None)
     }
 
     fn strike_first(

@@ -9,8 +9,6 @@ use std::collections::BTreeSet;
 use std::io;
 use std::net::Ipv4Addr;
 
-use nix::sched::{CloneFlags, unshare};
-
 use crate::netlink::tables::{
     COMPARE_DATA, COUNTER_BYTES, COUNTER_PACKETS, DATA_VALUE, DATA_VERDICT, EXPRESSION_DATA,
     EXPRESSION_NAME, FAMILY_BYTES, ICMP, IMMEDIATE_DATA, NF_ACCEPT, NF_DROP, NFPROTO_INET,
@@ -19,6 +17,7 @@ use crate::netlink::tables::{
 };
 use crate::netlink::{Attributes, Message, Socket};
 use crate::request::CutRule;
+use crate::trial;
 
 const TABLE: Table = Table { family: NFPROTO_INET, name: "keelhaul" };
 const CHAIN: &str = "cut";
@@ -54,14 +53,9 @@ fn refusal(source: Ipv4Addr) -> [Message; 4] {
     ]
 }
 
-/// Why nobody can be refused here, if so: tried in a network namespace of a thread's own.
+/// Why nobody can be refused here, if so.
 pub(crate) fn try_refusing() -> io::Result<()> {
-    let trial = || {
-        unshare(CloneFlags::CLONE_NEWNET)?;
-        replace(&[], &[Ipv4Addr::new(10, 77, 0, 1)])
-    };
-    let trial = std::thread::spawn(trial).join();
-    trial.unwrap_or_else(|_| Err(io::Error::other("the trial panicked")))
+    trial::in_own_network(|| replace(&[], &[Ipv4Addr::new(10, 77, 0, 1)]))
 }
 
 /// What the kernel drops and refuses now, by address.

@@ -30,6 +30,7 @@ mod run;
 mod serve;
 mod shape;
 mod train;
+mod trial;
 pub mod wire;
 
 pub use command::{CommandError, command};
@@ -42,6 +43,6 @@ pub use hog::{HOG, Hog};
 pub use probe::PROBE_PORT;
 pub use request::{Command, CutRule, Daemon, DaemonState, Exit, Output, Reply, Request, SELF_EXE};
 pub use serve::{LOG_DIR, ServeError, serve, serve_in};
-pub use shape::{Fate, Line, MILLION, ShapeWay, Shaping};
+pub use shape::{Fate, Line, MILLION, Shaping};
 pub use train::{Train, TrainReport};
 pub use wire::PROTOCOL_VERSION;

@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use serde::{Deserialize, Serialize};
 
 use crate::disk::{Damaged, DiskDamage, DiskFault, DiskReport, Naming, PowerLoss};
-use crate::shape::{ShapeWay, Shaping};
+use crate::shape::Shaping;
 use crate::train::{Train, TrainReport};
 
 /// In place of a program's path: the agent's own executable, wherever it is.
@@ -216,13 +216,11 @@ pub enum Request {
     },
     /// From now on shape exactly these links; answered by [`Reply::Done`].
     Shape {
-        /// How; what was shaped in another way is not any more.
-        way: ShapeWay,
-        /// All links, each by the address that the way names it by.
+        /// All links, each by the address of who sends.
         links: Vec<(Ipv4Addr, Shaping)>,
     },
-    /// In which ways this node can shape, tried for real; answered by [`Reply::ShapeWays`].
-    ShapeWays,
+    /// Try to shape a link; answered by [`Reply::Done`] if it works here.
+    TryShaping,
     /// Await a train; answered by [`Reply::Done`].
     TrainListen {
         /// Which.
@@ -332,8 +330,6 @@ pub enum Reply {
     Port(u16),
     /// Whether the probe was seen.
     Seen(bool),
-    /// Each way to shape links, and why it does not work here, if so.
-    ShapeWays(Vec<(ShapeWay, Option<String>)>),
     /// What arrived of a train.
     Train(TrainReport),
     /// How long each packet and its answer were under way, in microseconds, without those that were lost.

@@ -147,7 +147,7 @@ fn is_slow(request: &Request) -> bool {
         | Request::ProbeRefused { .. }
         | Request::TryRefusing
         | Request::Shape { .. }
-        | Request::ShapeWays
+        | Request::TryShaping
         | Request::TrainSend { .. }
         | Request::TrainSeen { .. }
         | Request::Echo { .. }
@@ -265,7 +265,7 @@ impl Agent {
             }
             Request::HealAll => done("heal", self.heal()),
             Request::Shape { .. }
-            | Request::ShapeWays
+            | Request::TryShaping
             | Request::TrainListen { .. }
             | Request::TrainSend { .. }
             | Request::TrainSeen { .. }
@@ -283,8 +283,11 @@ impl Agent {
     fn perform_on_links(&self, request: Request) -> Reply {
         let millis = Duration::from_millis;
         match request {
-            Request::Shape { way, links } => done("shape links", self.shapes.replace(way, &links)),
-            Request::ShapeWays => Reply::ShapeWays(shape::ways()),
+            Request::Shape { links } => done("shape links", self.shapes.replace(&links)),
+            Request::TryShaping => done(
+                "shape links, which takes the kernel's modules nf_tables and nfnetlink_queue",
+                shape::try_shaping(),
+            ),
             Request::TrainListen { name } => {
                 done("await a train of packets", self.probes.train_listen(name))
             }

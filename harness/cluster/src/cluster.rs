@@ -1,13 +1,12 @@
 //! All nodes of a run, and who reaches whom.
 
-use std::cell::OnceCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use keelhaul_agent::{ShapeWay, Train};
+use keelhaul_agent::Train;
 use keelhaul_history::NodeId;
 use tokio::task::JoinSet;
 
@@ -48,8 +47,6 @@ pub struct Cluster {
     nodes: Vec<Node>,
     environment: Box<dyn Environment>,
     nonce_next: Arc<AtomicU64>,
-    /// How links are shaped, once it is known.
-    pub(crate) shape_way: OnceCell<ShapeWay>,
 }
 
 /// Which node's packets reach which: one entry an ordered pair of different nodes, both with power.
@@ -74,7 +71,7 @@ impl Cluster {
         let nonce_next = Arc::new(AtomicU64::new(
             u64::from(since_epoch.subsec_nanos()) << 32 | since_epoch.as_secs() << 12,
         ));
-        Self { nodes, environment, nonce_next, shape_way: OnceCell::new() }
+        Self { nodes, environment, nonce_next }
     }
 
     /// With something more to do at its end.

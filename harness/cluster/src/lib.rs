@@ -19,7 +19,6 @@ pub use cluster::{CloseError, Cluster, Reachability};
 pub use keelhaul_agent::{
     Command, CutRule, Daemon, DaemonState, Damaged, DiskDamage, DiskEffect, DiskFault, DiskOp,
     DiskReport, Exit, HOG, Hog, LOG_DIR, LostData, LostName, MILLION, NameLoss, Naming, Output,
-    PowerLoss, SELF_EXE, ShapeWay, Shaping, Train, TrainReport,
+    PowerLoss, SELF_EXE, Shaping, Train, TrainReport,
 };
-pub use links::ShapeError;
 pub use node::{Node, NodeError};

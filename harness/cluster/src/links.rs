@@ -1,10 +1,9 @@
 //! Links between nodes that are shaped: made so, and measured from outside of whatever shapes them.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use keelhaul_agent::{Reply, Request, ShapeWay, Shaping, Train, TrainReport};
+use keelhaul_agent::{Reply, Request, Shaping, Train, TrainReport};
 use keelhaul_history::NodeId;
 use tokio::task::JoinSet;
 
@@ -15,88 +14,27 @@ use crate::node::{Node, NodeError};
 const ECHOES: u32 = 9;
 const ECHO_INTERVAL_US: u32 = 10_000;
 
-/// Why links cannot be shaped.
-#[derive(Debug, thiserror::Error)]
-pub enum ShapeError {
-    /// A node did not answer.
-    #[error(transparent)]
-    Node(#[from] NodeError),
-    /// There is a node where it does not work.
-    #[error(
-        "shape links: {node} has no packet queues ({queue}); load the kernel's modules nf_tables and nfnetlink_queue"
-    )]
-    NoWay {
-        /// The first such node.
-        node: NodeId,
-        /// What the kernel said.
-        queue: String,
-    },
-}
-
 impl Node {
-    /// Why each way to shape links does not work here; nothing where it does.
-    pub async fn shape_ways(&self) -> Result<Vec<(ShapeWay, Option<String>)>, NodeError> {
-        match self.ask(Request::ShapeWays).await? {
-            Reply::ShapeWays(ways) => Ok(ways),
-            other => Err(self.unexpected(&other)),
-        }
-    }
-
-    /// Shapes exactly these links of this node from now on, each by the address that the way names it by.
-    pub async fn shape(
-        &self,
-        way: ShapeWay,
-        links: Vec<(Ipv4Addr, Shaping)>,
-    ) -> Result<(), NodeError> {
-        self.ask_done(Request::Shape { way, links }).await
+    /// Whether links to this node can be shaped; an error if not.
+    pub async fn try_shaping(&self) -> Result<(), NodeError> {
+        self.ask_done(Request::TryShaping).await
     }
 }
 
 impl Cluster {
-    fn powered(&self) -> Vec<Node> {
-        self.nodes().iter().filter(|node| node.is_powered()).cloned().collect()
-    }
-
-    /// How links can be shaped on all nodes. Tried once.
-    pub async fn shape_way(&self) -> Result<ShapeWay, ShapeError> {
-        if let Some(way) = self.shape_way.get() {
-            return Ok(*way);
-        }
-        let mut asked = JoinSet::new();
-        for node in self.powered() {
-            asked.spawn(async move { node.shape_ways().await.map(|ways| (node.id(), ways)) });
-        }
-        let mut answers = BTreeMap::new();
-        for answer in asked.join_all().await {
-            let (id, ways) = answer?;
-            answers.insert(id, ways);
-        }
-        let way = ShapeWay::Queue;
-        if answers.values().all(|ways| ways.contains(&(way, None))) {
-            return Ok(*self.shape_way.get_or_init(|| way));
-        }
-        Err(no_way(&answers))
-    }
-
     /// Shapes exactly these links, by sender and receiver, on all nodes that have power.
     pub async fn shape(
         &self,
         links: &BTreeMap<(NodeId, NodeId), Shaping>,
-    ) -> Result<(), ShapeError> {
-        let way = self.shape_way().await?;
+    ) -> Result<(), NodeError> {
         let mut shaping = JoinSet::new();
-        for node in self.powered() {
-            let here = links.iter().filter_map(|(&(from, to), shaping)| {
-                let (at, other) = match way {
-                    ShapeWay::Queue => (to, from),
-                };
-                (at == node.id()).then(|| (self.node(other).address(), *shaping))
-            });
-            let here = here.collect();
-            shaping.spawn(async move { node.shape(way, here).await });
+        for node in self.nodes().iter().filter(|node| node.is_powered()) {
+            let here = links.iter().filter(|((_, to), _)| *to == node.id());
+            let here = here.map(|(&(from, _), shaping)| (self.node(from).address(), *shaping));
+            let (node, request) = (node.clone(), Request::Shape { links: here.collect() });
+            shaping.spawn(async move { node.ask_done(request).await });
         }
-        shaping.join_all().await.into_iter().collect::<Result<Vec<()>, _>>()?;
-        Ok(())
+        shaping.join_all().await.into_iter().collect()
     }
 
     /// Whether TCP connections from one node to another are refused, rather than accepted or left without an answer.
@@ -161,23 +99,6 @@ pub(crate) async fn train(
         Reply::Train(report) => Ok(report),
         other => Err(to.unexpected(&other)),
     }
-}
-
-fn no_way(answers: &BTreeMap<NodeId, Vec<(ShapeWay, Option<String>)>>) -> ShapeError {
-    let works: BTreeSet<NodeId> = answers
-        .iter()
-        .filter(|(_, ways)| ways.iter().any(|way| way.1.is_none()))
-        .map(|(id, _)| *id)
-        .collect();
-    // If each has some way, but not all the same, it is the first that is told of.
-    let node = answers.keys().find(|id| !works.contains(id)).or(answers.keys().next());
-    let node = node.copied().unwrap_or(NodeId(1));
-    let why = |way: ShapeWay| {
-        let ways = answers.get(&node).into_iter().flatten();
-        let why = ways.filter(|found| found.0 == way).find_map(|found| found.1.clone());
-        why.unwrap_or_else(|| "which others lack".into())
-    };
-    ShapeError::NoWay { node, queue: why(ShapeWay::Queue) }
 }
 
 fn millis(time: Duration) -> u64 {

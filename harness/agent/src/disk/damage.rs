@@ -87,7 +87,7 @@ impl Disk {
             }
             let flipped: Vec<u8> =
                 byte.iter().map(|byte| byte ^ (1 << dice.random_range(0..8))).collect();
-            self.overwrite(*ino, path, offset, &flipped, &mut done)?;
+            done.extend(self.overwrite(*ino, path, offset, &flipped)?);
         }
         Ok(done)
     }
@@ -114,7 +114,7 @@ impl Disk {
             let places = 0..=length - bytes;
             let (from, to) = (dice.random_range(places.clone()), dice.random_range(places));
             let chunk = self.volume.peek(*ino, from, index(bytes))?;
-            self.overwrite(*ino, path, to, &chunk, &mut done)?;
+            done.extend(self.overwrite(*ino, path, to, &chunk)?);
         }
         Ok(done)
     }
@@ -142,7 +142,7 @@ impl Disk {
             let Some((ino, _, length)) = files.iter().find(|file| file.1 == path) else { continue };
             let count = usize::try_from(length.saturating_sub(offset)).unwrap_or(usize::MAX);
             let part = &bytes[..bytes.len().min(count)];
-            self.overwrite(*ino, &path, offset, part, &mut done)?;
+            done.extend(self.overwrite(*ino, &path, offset, part)?);
             let end = offset + bytes.len() as u64;
             if at_end && end < *length && length - end <= CHUNK_BYTES_MAX {
                 let was = self.volume.cut_short(*ino, end)?;
@@ -152,20 +152,20 @@ impl Disk {
         Ok(done)
     }
 
+    /// Answers what it changed, if anything.
     fn overwrite(
         &self,
         ino: Ino,
         path: &str,
         offset: u64,
         bytes: &[u8],
-        done: &mut Vec<Damaged>,
-    ) -> io::Result<()> {
-        if let Some(was) = self.volume.damage(ino, offset, bytes)? {
+    ) -> io::Result<Option<Damaged>> {
+        let was = self.volume.damage(ino, offset, bytes)?;
+        Ok(was.map(|was| {
             // Told from the first byte that is another one, so that whoever looks there sees it.
             let same = was.iter().zip(bytes).take_while(|(was, is)| was == is).count();
-            done.push(Damaged::new(path.to_owned(), offset + same as u64, &was[same..]));
-        }
-        Ok(())
+            Damaged::new(path.to_owned(), offset + same as u64, &was[same..])
+        }))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Building and reading messages. Everything is in the machine's byte order unless a name says `be`.
 
 /// Length of a message's header.
-pub(super) const HEADER_BYTES: usize = 16;
+const HEADER_BYTES: usize = 16;
 /// Length of an attribute's header.
 const ATTRIBUTE_BYTES: usize = 4;
 /// Marks an attribute that holds attributes.
@@ -11,7 +11,7 @@ const NLA_TYPE_MASK: u16 = 0x3fff;
 /// Messages and attributes start at multiples of this.
 const ALIGN: usize = 4;
 
-pub(super) fn aligned(bytes: usize) -> usize {
+fn aligned(bytes: usize) -> usize {
     bytes.div_ceil(ALIGN) * ALIGN
 }
 
@@ -141,6 +141,35 @@ impl<'a> Iterator for Attributes<'a> {
         let value = self.0.get(ATTRIBUTE_BYTES..length)?;
         self.0 = self.0.get(aligned(length)..).unwrap_or_default();
         Some((kind, value))
+    }
+}
+
+/// A message that came.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Incoming<'a> {
+    pub kind: u16,
+    pub sequence: u32,
+    /// What follows the header.
+    pub payload: &'a [u8],
+}
+
+/// The messages in a datagram, in order. Ends at the first that is malformed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Messages<'a>(pub &'a [u8]);
+
+impl<'a> Iterator for Messages<'a> {
+    type Item = Incoming<'a>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let header = self.0.get(..HEADER_BYTES)?;
+        let word = |at: usize| {
+            u32::from_ne_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
+        };
+        let length = word(0) as usize;
+        let kind = u16::from_ne_bytes([header[4], header[5]]);
+        let payload = self.0.get(HEADER_BYTES..length)?;
+        self.0 = self.0.get(aligned(length)..).unwrap_or_default();
+        Some(Incoming { kind, sequence: word(8), payload })
     }
 }
 

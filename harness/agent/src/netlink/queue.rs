@@ -10,8 +10,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use nix::sys::socket::{MsgFlags, recv, setsockopt, sockopt};
 
-use super::message::{HEADER_BYTES, aligned};
-use super::tables::{NF_ACCEPT, NF_DROP};
+use super::message::Messages;
+use super::tables::{FAMILY_BYTES, NF_ACCEPT, NF_DROP};
 use super::{Attributes, Message, Socket};
 
 const SUBSYSTEM: u16 = 3 << 8;
@@ -28,8 +28,6 @@ const PARAMETERS: u16 = 2;
 const LENGTH_MAX: u16 = 3;
 const COMMAND_BIND: u8 = 1;
 const COPY_PACKETS: u8 = 2;
-/// Length of `struct nfgenmsg`.
-const FAMILY_BYTES: usize = 4;
 /// As much of a packet as there can be.
 const COPIED_BYTES: u32 = 0xffff;
 /// Packets that wait for our word; what comes while there are as many is lost. A delay of a second at 20 MB/s.
@@ -107,7 +105,7 @@ impl Queue {
     }
 
     /// Hands over what is there without waiting; false if there was nothing.
-    pub fn receive(&mut self, mut take: impl FnMut(Packet<'_>)) -> io::Result<bool> {
+    pub fn receive(&mut self, take: impl FnMut(Packet<'_>)) -> io::Result<bool> {
         let length =
             match recv(self.socket.as_fd().as_raw_fd(), &mut self.buffer, MsgFlags::MSG_DONTWAIT) {
                 Ok(length) => length,
@@ -116,15 +114,9 @@ impl Queue {
                 Err(nix::Error::ENOBUFS) => return Ok(true),
                 Err(e) => return Err(e.into()),
             };
-        let mut rest = &self.buffer[..length];
-        while let Some((kind, payload, next)) = message(rest) {
-            if kind == PACKET
-                && let Some(packet) = packet(payload)
-            {
-                take(packet);
-            }
-            rest = next;
-        }
+        let messages = Messages(&self.buffer[..length]);
+        let packets = messages.filter(|message| message.kind == PACKET);
+        packets.filter_map(|message| packet(message.payload)).for_each(take);
         Ok(true)
     }
 
@@ -161,15 +153,6 @@ impl AsFd for Queue {
     }
 }
 
-/// The first message: its kind, what follows its header, and what follows it.
-fn message(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
-    let header = bytes.get(..HEADER_BYTES)?;
-    let length = u32::from_ne_bytes([header[0], header[1], header[2], header[3]]) as usize;
-    let kind = u16::from_ne_bytes([header[4], header[5]]);
-    let payload = bytes.get(HEADER_BYTES..length)?;
-    Some((kind, payload, bytes.get(aligned(length)..).unwrap_or_default()))
-}
-
 fn packet(payload: &[u8]) -> Option<Packet<'_>> {
     let attributes = Attributes(payload.get(FAMILY_BYTES..)?);
     let header = attributes.get(PACKET_HEADER)?;
@@ -179,6 +162,7 @@ fn packet(payload: &[u8]) -> Option<Packet<'_>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::message::Incoming;
     use super::*;
 
     #[test]
@@ -188,9 +172,11 @@ mod tests {
             .with(PACKET_HEADER, &[0, 0, 1, 2, 8, 0, 1])
             .with(PAYLOAD, b"IP")
             .finish(0, 0);
-        let (kind, payload, rest) = message(&bytes).unwrap();
+        let mut messages = Messages(&bytes);
+        let Incoming { kind, payload, .. } = messages.next().unwrap();
         let found = packet(payload).unwrap();
-        assert_eq!((kind, found.id, found.bytes, rest.len()), (PACKET, 258, &b"IP"[..], 0));
-        assert!(message(&bytes[..20]).is_none() && packet(&payload[..8]).is_none());
+        assert_eq!((kind, found.id, found.bytes), (PACKET, 258, &b"IP"[..]));
+        assert!(messages.next().is_none() && Messages(&bytes[..20]).next().is_none());
+        assert!(packet(&payload[..8]).is_none());
     }
 }

@@ -9,7 +9,7 @@ use nix::sys::socket::{
 };
 use nix::sys::time::TimeVal;
 
-use super::message::{HEADER_BYTES, Message, aligned};
+use super::message::{Incoming, Message, Messages};
 
 /// Longest wait for the kernel's answer. It answers at once; a busy machine may need a moment to take a lock.
 const ANSWER_SECONDS_MAX: i64 = 5;
@@ -163,19 +163,13 @@ impl AsFd for Socket {
 }
 
 /// Cuts a datagram into its messages; what is malformed ends it.
-fn split(mut bytes: &[u8]) -> Vec<Answer> {
-    let mut answers = Vec::new();
-    while let Some(header) = bytes.get(..HEADER_BYTES) {
-        let word = |at: usize| {
-            u32::from_ne_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
-        };
-        let length = word(0) as usize;
-        let Some(payload) = bytes.get(HEADER_BYTES..length) else { break };
-        let kind = u16::from_ne_bytes([header[4], header[5]]);
-        answers.push(Answer { kind, sequence: word(8), payload: payload.to_vec() });
-        bytes = bytes.get(aligned(length)..).unwrap_or_default();
-    }
-    answers
+fn split(bytes: &[u8]) -> Vec<Answer> {
+    let answer = |Incoming { kind, sequence, payload }: Incoming<'_>| Answer {
+        kind,
+        sequence,
+        payload: payload.to_vec(),
+    };
+    Messages(bytes).map(answer).collect()
 }
 
 /// The error number that leads an error or done message: zero or a negated errno.

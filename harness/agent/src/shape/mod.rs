@@ -17,15 +17,14 @@ mod worker;
 use std::io;
 use std::net::Ipv4Addr;
 use std::sync::{Mutex, PoisonError};
-use std::thread;
 
 use serde::{Deserialize, Serialize};
 
 pub use line::{Fate, Line};
-use nix::sched::{CloneFlags, unshare};
 use worker::Worker;
 
 use crate::netlink::queue::Queue;
+use crate::trial;
 
 /// What happens to the packets of a link, in one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,26 +78,13 @@ impl Shaping {
     }
 }
 
-/// How packets are shaped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ShapeWay {
-    /// By the agent, as they arrive; links are named by source.
-    Queue,
-}
-
 /// What is shaped on a node.
 #[derive(Debug, Default)]
 pub(crate) struct Shapes(Mutex<Option<Worker>>);
 
 impl Shapes {
-    /// From now on exactly these links are shaped.
-    pub fn replace(&self, way: ShapeWay, links: &[(Ipv4Addr, Shaping)]) -> io::Result<()> {
-        match way {
-            ShapeWay::Queue => self.queue(links),
-        }
-    }
-
-    fn queue(&self, links: &[(Ipv4Addr, Shaping)]) -> io::Result<()> {
+    /// From now on exactly these links are shaped, each named by its source.
+    pub fn replace(&self, links: &[(Ipv4Addr, Shaping)]) -> io::Result<()> {
         let mut worker = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let links: Vec<_> =
             links.iter().filter(|(_, shaping)| !shaping.is_none()).copied().collect();
@@ -119,27 +105,16 @@ impl Shapes {
 
     /// Nothing is shaped any more.
     pub fn clear(&self) -> io::Result<()> {
-        self.queue(&[])
+        self.replace(&[])
     }
 }
 
-/// Each way to shape links, and why it does not work here, if so. Everything is tried in a network namespace of a thread's own, of
-/// which nothing is left.
-pub(crate) fn ways() -> Vec<(ShapeWay, Option<String>)> {
-    let try_way = |trial: fn() -> io::Result<()>| {
-        let result = thread::spawn(move || {
-            unshare(CloneFlags::CLONE_NEWNET)?;
-            trial()
-        });
-        let result = result.join().unwrap_or_else(|_| Err(io::Error::other("the trial panicked")));
-        result.err().map(|error| error.to_string())
-    };
-    vec![(ShapeWay::Queue, try_way(try_queue))]
-}
-
-fn try_queue() -> io::Result<()> {
-    let queue = Queue::open()?;
-    filter::replace(&[Ipv4Addr::new(10, 77, 0, 1)], queue.number())
+/// Why no link can be shaped here, if so.
+pub(crate) fn try_shaping() -> io::Result<()> {
+    trial::in_own_network(|| {
+        let queue = Queue::open()?;
+        filter::replace(&[Ipv4Addr::new(10, 77, 0, 1)], queue.number())
+    })
 }
 
 /// Removes what an agent that is gone may have left.

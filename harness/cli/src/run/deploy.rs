@@ -107,23 +107,20 @@ fn store(plan: &Plan) -> Result<Rc<dyn Store>, Failure> {
 /// Refuses faults that the nodes cannot have, before anything is started on them.
 async fn refuse(plan: &Plan, cluster: &Cluster) -> Result<(), Failure> {
     let kinds: BTreeSet<&str> = plan.schedule.faults.iter().map(|f| f.spec.kind()).collect();
-    for kind in kinds {
-        let able = match kind {
-            "reject" => can_refuse(cluster).await.map_err(anyhow::Error::from),
-            kind if shapes_links(kind) => {
-                cluster.shape_way().await.map(drop).map_err(anyhow::Error::from)
-            }
-            _ => Ok(()),
-        };
-        able.with_context(|| format!("failed to prepare the fault {kind}"))
-            .map_err(|error| Failure::new(Exit::Infrastructure, error))?;
-    }
-    Ok(())
-}
-
-async fn can_refuse(cluster: &Cluster) -> Result<(), NodeError> {
+    let cannot = |kind: &str, error: NodeError| {
+        let context = format!("failed to prepare the fault {kind}");
+        Failure::new(Exit::Infrastructure, anyhow::Error::from(error).context(context))
+    };
+    // What one kind needs of the network, all of its sort do.
+    let rejects = kinds.get("reject");
+    let shapes = kinds.iter().find(|kind| shapes_links(kind));
     for node in cluster.nodes() {
-        node.try_refusing().await?;
+        if let Some(kind) = rejects {
+            node.try_refusing().await.map_err(|error| cannot(kind, error))?;
+        }
+        if let Some(kind) = shapes {
+            node.try_shaping().await.map_err(|error| cannot(kind, error))?;
+        }
     }
     Ok(())
 }
