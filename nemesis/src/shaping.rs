@@ -4,12 +4,10 @@
 //! ([`Effect::measure`]). A link that another fault has cut cannot be measured, and what another fault does to a link is reckoned with.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
-use std::task::Poll;
 use std::time::Duration;
 
 use keelhaul_cluster::{MILLION, Node, Shaping, Train, TrainReport};
+use keelhaul_engine::together;
 use keelhaul_history::NodeId;
 
 use crate::cuts::Link;
@@ -285,25 +283,7 @@ async fn measure(
         let all = Both { there: total(link), back: total((link.1, link.0)) };
         (link, effect.measure(env, link, all).await.map(|seen| (seen, all)))
     });
-    together(looks.collect()).await
-}
-
-/// Lets several futures run side by side, without tasks of their own; what each gave, in order.
-async fn together<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
-    let mut running: Vec<Pin<Box<F>>> = futures.into_iter().map(Box::pin).collect();
-    let mut done: Vec<Option<F::Output>> = running.iter().map(|_| None).collect();
-    poll_fn(|context| {
-        for (future, done) in running.iter_mut().zip(&mut done) {
-            if done.is_none()
-                && let Poll::Ready(output) = future.as_mut().poll(context)
-            {
-                *done = Some(output);
-            }
-        }
-        if done.iter().all(Option::is_some) { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
-    done.into_iter().flatten().collect()
+    together(looks).await
 }
 
 #[cfg(test)]
@@ -362,16 +342,5 @@ mod tests {
         assert!(slow.missing(&Seen::RoundTrips(vec![51_000]), both).is_some());
         let others = Both { there: loss.shaping(), back: Shaping::default() };
         assert!(loss.left(&train(200, 0, 0, 0), others).is_none(), "another fault loses as many");
-    }
-
-    #[tokio::test]
-    async fn futures_run_side_by_side() {
-        let begun = tokio::time::Instant::now();
-        let naps = (0..20_u64).map(|i| async move {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            i
-        });
-        assert_eq!(together(naps.collect()).await, (0..20).collect::<Vec<_>>());
-        assert!(begun.elapsed() < Duration::from_millis(1_000));
     }
 }

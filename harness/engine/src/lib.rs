@@ -8,5 +8,7 @@ mod client;
 pub mod driver;
 pub mod generator;
 pub mod interpreter;
+mod together;
 
 pub use client::{Client, Connect, Invocation, LocalFuture, Outcome};
+pub use together::together;

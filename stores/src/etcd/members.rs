@@ -5,12 +5,12 @@
 //! believes.
 
 use std::collections::BTreeMap;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
-use std::task::Poll;
 use std::time::Duration;
 
+use keelhaul_engine::together;
 use keelhaul_history::NodeId;
 use tokio::time::timeout;
 
@@ -129,31 +129,17 @@ async fn each<T>(
     call: impl for<'a> Fn(&'a mut EtcdClient) -> Call<'a, T>,
 ) -> Vec<(NodeId, Result<T, Box<str>>)> {
     let call = &call;
-    let mut running: Vec<_> = members
-        .iter()
-        .map(|member| {
-            Box::pin(timeout(limit, async move {
-                let mut client = EtcdClient::open(member.client(), Reads::Linearizable).await?;
-                call(&mut client).await
-            }))
+    let calls = members.iter().map(|member| {
+        timeout(limit, async move {
+            let mut client = EtcdClient::open(member.client(), Reads::Linearizable).await?;
+            call(&mut client).await
         })
-        .collect();
-    let mut results: Vec<_> = members.iter().map(|_| None).collect();
-    poll_fn(|cx| {
-        for (future, result) in running.iter_mut().zip(&mut results) {
-            if result.is_none()
-                && let Poll::Ready(done) = future.as_mut().poll(cx)
-            {
-                *result = Some(match done {
-                    Ok(answer) => answer.map_err(|e| e.in_words()),
-                    Err(_) => Err(format!("no answer within {} ms", limit.as_millis()).into()),
-                });
-            }
-        }
-        if results.iter().all(Option::is_some) { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
-    members.iter().zip(results).filter_map(|(member, result)| Some((member.id, result?))).collect()
+    });
+    let answers = together(calls).await.into_iter().map(|end| match end {
+        Ok(answer) => answer.map_err(|e| e.in_words()),
+        Err(_) => Err(format!("no answer within {} ms", limit.as_millis()).into()),
+    });
+    members.iter().map(|member| member.id).zip(answers).collect()
 }
 
 #[cfg(test)]

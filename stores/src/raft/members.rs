@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use keelhaul_engine::together;
 use keelhaul_history::NodeId;
 use keelhaul_protocol::kv::Response;
 use keelhaul_protocol::placement::GroupId;
@@ -14,7 +15,6 @@ use tokio::time::timeout;
 
 use super::client::RaftClient;
 use super::errors::{GaveUp, Trouble};
-use super::net;
 use crate::Leadership;
 
 /// The port that nodes listen on for each other.
@@ -163,8 +163,7 @@ async fn each<T, Asked: Future<Output = Result<T, GaveUp>>>(
     limit: Duration,
     ask: impl Fn(Member) -> Asked,
 ) -> Vec<(NodeId, Result<T, Box<str>>)> {
-    let asked = members.iter().map(|member| Box::pin(timeout(limit, ask(*member))));
-    let ends = net::all(asked.collect()).await;
+    let ends = together(members.iter().map(|member| timeout(limit, ask(*member)))).await;
     let answers = ends.into_iter().map(|end| match end {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(gave_up)) => Err(gave_up.to_string().into()),

@@ -1,10 +1,10 @@
 //! What a client needs of the world: connections and time. On machines that is [`Tcp`] and tokio's clock; a simulator has its own.
 
 use std::collections::BTreeMap;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -63,23 +63,6 @@ pub(super) async fn within<T>(
         done = &mut work => Some(done),
         () = &mut end => None,
     }
-}
-
-/// The results of futures that go on side by side, in their order.
-pub(super) async fn all<F: Future>(mut futures: Vec<Pin<Box<F>>>) -> Vec<F::Output> {
-    let mut results: Vec<Option<F::Output>> = futures.iter().map(|_| None).collect();
-    poll_fn(|cx| {
-        for (future, result) in futures.iter_mut().zip(&mut results) {
-            if result.is_none()
-                && let Poll::Ready(done) = future.as_mut().poll(cx)
-            {
-                *result = Some(done);
-            }
-        }
-        if results.iter().all(Option::is_some) { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
-    results.into_iter().flatten().collect()
 }
 
 /// Nodes at addresses, reached over TCP.

@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use keelhaul_engine::{Client, Invocation, LocalFuture, Outcome};
+use keelhaul_engine::{Client, Invocation, LocalFuture, Outcome, together};
 use keelhaul_history::{NodeId, Process, Value};
 use keelhaul_protocol::api::Nanos;
 use keelhaul_protocol::coordinator::{Answer, Coordinator, End, Input, Isolation, Move, Why};
@@ -22,7 +22,7 @@ use tokio::time::{Duration, Instant, sleep};
 use super::client::RaftClient;
 use super::errors::{GaveUp, Trouble};
 use super::members::addresses;
-use super::{net, values};
+use super::values;
 use crate::txn::{Done, Txn};
 
 /// Moves of one transaction at most: more than all its attempts can take.
@@ -124,10 +124,10 @@ impl TxnClient {
         let mut steps: BTreeMap<GroupId, Step> = steps.into_iter().collect();
         let asked = self.groups.iter_mut().filter_map(|(group, client)| {
             let command = Command::Txn(steps.remove(group)?);
-            Some(Box::pin(client.change(command)))
+            Some(client.change(command))
         });
         let mut trouble = None;
-        let answers = net::all(asked.collect()).await.into_iter().map(|end| match end {
+        let answers = together(asked).await.into_iter().map(|end| match end {
             Ok(response) => Answer::Response(response),
             Err(gave_up) => {
                 let accepted_maybe = gave_up.accepted_maybe;
