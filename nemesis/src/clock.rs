@@ -15,6 +15,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::env::{Env, FaultError, Injected, names};
+use crate::named::named;
 use crate::target::{Target, weighted};
 
 /// What clocks do.
@@ -61,24 +62,19 @@ impl Clock {
             Self::ClockStrobe => "clock-strobe",
         }
     }
-
-    fn named(kind: &str) -> Option<Self> {
-        let all = [Self::ClockBump, Self::ClockDrift, Self::ClockStrobe];
-        all.into_iter().find(|clock| clock.name() == kind)
-    }
 }
 
 impl ClockSpec {
     /// A fault that a majority does not notice.
     pub(crate) fn survivable(kind: &str) -> Option<Self> {
-        let clock = Clock::named(kind)?;
+        let clock: Clock = named(kind)?;
         let by = if clock == Clock::ClockBump { 2_000 } else { PACES_PPM[0].0 };
         Some(Self { clock, target: Target::Followers, by })
     }
 
     /// The fault with this name.
     pub(crate) fn draw(kind: &str, rng: &mut ChaCha8Rng) -> Option<Self> {
-        let clock = Clock::named(kind)?;
+        let clock: Clock = named(kind)?;
         let by = match clock {
             Clock::ClockBump => rng.random_range(JUMPS_MS),
             _ => weighted(&PACES_PPM, rng),

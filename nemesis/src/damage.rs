@@ -15,6 +15,7 @@ use keelhaul_history::NodeId;
 use serde::{Deserialize, Serialize};
 
 use crate::env::{Env, FaultError, Injected, names};
+use crate::named::named;
 use crate::target::Target;
 use crate::{kill, member};
 
@@ -62,15 +63,7 @@ const SETTLE: Duration = Duration::from_millis(500);
 impl DamageSpec {
     /// The damage with this name.
     pub(crate) fn named(kind: &str, target: Target) -> Option<Self> {
-        let all = [
-            Damage::DiskFlip,
-            Damage::DiskTruncate,
-            Damage::DiskCopy,
-            Damage::DiskRewind,
-            Damage::Wipe,
-        ];
-        let damage = all.into_iter().find(|damage| damage.kind() == kind)?;
-        Some(Self { damage, target })
+        Some(Self { damage: named(kind)?, target })
     }
 }
 

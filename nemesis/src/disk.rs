@@ -60,12 +60,6 @@ pub struct PlightSpec {
 }
 
 impl Plight {
-    /// The plight with this name.
-    pub(crate) fn named(kind: &str) -> Option<Self> {
-        let all = [Self::DiskStall, Self::DiskRead, Self::DiskTorn, Self::DiskMisdirect];
-        all.into_iter().find(|plight| plight.kind() == kind)
-    }
-
     /// Its name.
     pub(crate) const fn kind(self) -> &'static str {
         match self {

@@ -20,6 +20,7 @@ mod kill;
 mod links;
 mod member;
 mod membership;
+mod named;
 mod nemesis;
 mod partition;
 mod pause;
@@ -114,7 +115,7 @@ pub const KINDS: &[(&str, &str)] = &[
     ("bandwidth", "lets only so many bits a second through between some nodes"),
     (
         "membership",
-        "asks for changes of who belongs to the cluster and who leads: learners, voters, removals, transfers (in virtual time only)",
+        "asks for changes of who belongs to the cluster and who leads: learners, voters, removals, transfers",
     ),
 ];
 

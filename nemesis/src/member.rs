@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::env::{Env, FaultError, Injected, names};
 use crate::kill;
+use crate::named::named;
 use crate::target::{Target, weighted};
 
 /// How a member goes.
@@ -57,9 +58,7 @@ impl Member {
 impl MemberSpec {
     /// The fault with this name.
     pub(crate) fn named(kind: &str, target: Target) -> Option<Self> {
-        let all = [Member::MemberRemove, Member::MemberReplace];
-        let member = all.into_iter().find(|member| member.name() == kind)?;
-        Some(Self { member, target })
+        Some(Self { member: named(kind)?, target })
     }
 
     /// The fault with this name, on the leader or another.

@@ -17,7 +17,7 @@ const RECOVERY_LIMIT: Duration = Duration::from_secs(30);
 /// Pause between two looks at whether it is.
 const RECOVERY_POLL: Duration = Duration::from_millis(200);
 
-const NOT_LIVE: &str = "the membership of real nodes is not changed";
+const NOT_LIVE: &str = "requests of the kind membership are made in virtual time only";
 
 /// Performs the operations of the process `nemesis`. An operation ends ok if it did what it says, fail if it was
 /// seen not to (`verify` of a fault that is not in effect), and info if nobody knows.

@@ -119,7 +119,7 @@ async fn verify_off(env: &Env, fault: u64) -> Result<(), FaultError> {
 async fn switch_on(env: &Env, fault: u64) -> Result<(), FaultError> {
     on_all(env, &env.struck(fault), |node| async move { node.power_on().await }).await?;
     env.apply_cuts().await?;
-    if env.shapes.borrow().all().is_empty() { Ok(()) } else { env.apply_shapes().await }
+    env.apply_shapes().await
 }
 
 /// What was synced must have survived, and what was not must be gone: the content, since a name may become durable with another file's sync.

@@ -5,6 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::env::{Env, FaultError, Injected};
+use crate::named::named;
 use crate::target::{Target, weighted};
 use crate::{pressure, restart};
 
@@ -38,16 +39,6 @@ pub struct ProcessSpec {
     pub target: Target,
 }
 
-const ALL: [Process; 7] = [
-    Process::Restart,
-    Process::RollingRestart,
-    Process::RestartStorm,
-    Process::StaggeredRestart,
-    Process::Cpu,
-    Process::Memory,
-    Process::Stutter,
-];
-
 impl Process {
     /// Its name.
     pub(crate) const fn name(self) -> &'static str {
@@ -73,8 +64,7 @@ impl Process {
 impl ProcessSpec {
     /// The fault with this name.
     pub(crate) fn named(kind: &str, target: Target) -> Option<Self> {
-        let process = ALL.into_iter().find(|process| process.name() == kind)?;
-        Some(Self { process, target })
+        Some(Self { process: named(kind)?, target })
     }
 
     /// A fault that a majority does not notice; a restart that goes round does so one node at a time.

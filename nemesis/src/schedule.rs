@@ -15,10 +15,11 @@ use serde::{Deserialize, Serialize};
 use crate::asks::harms;
 use crate::clock::ClockSpec;
 use crate::damage::DamageSpec;
-use crate::disk::{Plight, PlightSpec, Trouble};
+use crate::disk::{PlightSpec, Trouble};
 use crate::links::LinkSpec;
 use crate::member::MemberSpec;
 use crate::membership::Ask;
+use crate::named::named;
 use crate::partition::{Direction, Shape};
 use crate::process::ProcessSpec;
 use crate::target::{Target, weighted};
@@ -272,7 +273,7 @@ impl Spec {
 
     /// The plight or damage with this name, on one target or the other.
     fn of_disk(kind: &str, plight: Target, damage: Target) -> Option<Self> {
-        if let Some(found) = Plight::named(kind) {
+        if let Some(found) = named(kind) {
             let target = if harms(kind) { damage } else { plight };
             return Some(Self::Plight(PlightSpec { plight: found, target }));
         }

@@ -23,8 +23,11 @@
 //! ```
 //!
 //! What a step does is said by the fields that the fault has in a plan. Each time it holds for `hold_ms`, and the cluster is left alone for `pause_ms`
-//! after it (default: a second); `times` is how often (default: once), each time with other victims where it is chance who they are. With `with_next = true`
+//! after it (default: a second); `times` is how often (default: once), each time with other victims where it is chance who they are; what is stored
+//! is harmed on one minority, whatever the step. With `with_next = true`
 //! the next step begins when this one does. With `stagger_ms` all nodes of the target are struck at once, and healed one after the other, so far apart.
+
+use std::collections::BTreeSet;
 
 use keelhaul_history::NodeId;
 use rand::seq::SliceRandom;
@@ -33,8 +36,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
+use crate::asks::harms;
 use crate::schedule::{Schedule, ScheduledFault, Spec};
-use crate::target::Target;
+use crate::target::{Target, minority};
 
 /// Version of the format.
 pub const SCHEDULE_VERSION: u32 = 1;
@@ -146,7 +150,8 @@ impl ScheduleFile {
 
 /// Faults as a run recorded them, or as somebody has changed them since.
 fn recorded(faults: &[ScheduledFault], nodes: u16) -> Result<Schedule, SequenceError> {
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
+    let mut harmed: Option<(u64, BTreeSet<u16>)> = None;
     for fault in faults {
         let wrong = |why: &str| Err(SequenceError::Fault { id: fault.id, why: why.into() });
         let mut order = fault.order.clone();
@@ -159,6 +164,15 @@ fn recorded(faults: &[ScheduledFault], nodes: u16) -> Result<Schedule, SequenceE
         }
         if !seen.insert(fault.id) {
             return wrong("there is another of the same number");
+        }
+        if harms(fault.spec.kind()) {
+            let nodes = fault.order[..minority(fault.order.len())].iter().copied().collect();
+            let (first, others) = harmed.get_or_insert((fault.id, nodes));
+            if fault.order[..others.len()].iter().any(|node| !others.contains(node)) {
+                return wrong(&format!(
+                    "its order begins with another minority than that of fault {first}, and what is stored may be harmed on one only"
+                ));
+            }
         }
     }
     let mut faults = faults.to_vec();
@@ -184,15 +198,22 @@ fn composed(
 ) -> Result<Schedule, SequenceError> {
     let mut faults = Vec::new();
     let mut at_ms = CALM_MS;
+    let mut harmed: Option<Vec<u16>> = None;
     for (number, step) in (1..).zip(steps) {
         let step = parse(step.clone()).map_err(|why| SequenceError::Step { number, why })?;
         let mut order: Vec<u16> = (1..=nodes).collect();
         order.shuffle(rng);
+        let mut among = order.len();
+        if harms(step.spec.kind()) {
+            // What is stored is harmed on one minority, whatever the step and the time.
+            order.clone_from(harmed.get_or_insert(order.clone()));
+            among = minority(order.len()).max(1);
+        }
         let begins_ms = at_ms;
         for _ in 0..step.times {
             let until_ms = at_ms + step.hold_ms;
             let struck =
-                strikes(&step, &order).map_err(|why| SequenceError::Step { number, why })?;
+                strikes(&step, &order, among).map_err(|why| SequenceError::Step { number, why })?;
             let last_ms = until_ms + step.stagger_ms.unwrap_or(0) * (struck.len() as u64 - 1);
             for (i, (spec, order)) in (0..).zip(struck) {
                 let until_ms = until_ms + i * step.stagger_ms.unwrap_or(0);
@@ -200,7 +221,7 @@ fn composed(
             }
             at_ms = last_ms + step.pause_ms;
             // Others next time, so that as many times as there are nodes are a round.
-            order.rotate_left(1);
+            order[..among].rotate_left(1);
         }
         if step.with_next {
             at_ms = begins_ms;
@@ -213,8 +234,9 @@ fn composed(
     Ok(Schedule { faults })
 }
 
-/// The faults that a step is each time: one, or one a node if they end apart from each other.
-fn strikes(step: &Step, order: &[u16]) -> Result<Vec<(Spec, Vec<u16>)>, String> {
+/// The faults that a step is each time: one, or one a node if they end apart from each other. Its victims are `among` the first of
+/// the order.
+fn strikes(step: &Step, order: &[u16], among: usize) -> Result<Vec<(Spec, Vec<u16>)>, String> {
     if step.stagger_ms.is_none() {
         return Ok(vec![(step.spec.clone(), order.to_vec())]);
     }
@@ -227,7 +249,7 @@ fn strikes(step: &Step, order: &[u16]) -> Result<Vec<(Spec, Vec<u16>)>, String> 
     let Some(target) = target else {
         return Err("stagger_ms goes with the targets one, some, majority and all only".into());
     };
-    let ids: Vec<NodeId> = order.iter().copied().map(NodeId).collect();
+    let ids: Vec<NodeId> = order[..among].iter().copied().map(NodeId).collect();
     let one = |node: NodeId| {
         let mut order = order.to_vec();
         let at = order.iter().position(|id| *id == node.0).unwrap_or(0);
@@ -313,8 +335,7 @@ mod tests {
                 .unwrap();
         let ends = [(1000, 1500), (1000, 1700), (1000, 1900), (1000, 2100), (1000, 2300)];
         assert_eq!(times(&schedule), ends);
-        let victims: std::collections::BTreeSet<u16> =
-            schedule.faults.iter().map(|fault| fault.order[0]).collect();
+        let victims: BTreeSet<u16> = schedule.faults.iter().map(|fault| fault.order[0]).collect();
         assert_eq!(victims.len(), 5, "each is another node");
         assert!(schedule.faults.iter().all(|f| f.spec == Spec::Kill { target: Target::One }));
     }
@@ -323,14 +344,31 @@ mod tests {
     fn times_go_round_and_steps_may_be_at_once() {
         let round =
             steps(&json!([{"kind": "kill", "target": "one", "hold_ms": 500, "times": 5}])).unwrap();
-        let victims: std::collections::BTreeSet<u16> =
-            round.faults.iter().map(|fault| fault.order[0]).collect();
+        let victims: BTreeSet<u16> = round.faults.iter().map(|fault| fault.order[0]).collect();
         assert_eq!(victims.len(), 5, "a rolling restart");
         let both = steps(&json!([
             {"kind": "kill", "target": "one", "hold_ms": 500, "with_next": true},
             {"kind": "pause", "target": "one", "hold_ms": 700},
         ]));
         assert_eq!(times(&both.unwrap()), [(1000, 1500), (1000, 1700)]);
+    }
+
+    #[test]
+    fn steps_harm_what_is_stored_on_one_minority_only() {
+        let schedule = steps(&json!([
+            {"kind": "disk-flip", "target": "one", "hold_ms": 500, "times": 3},
+            {"kind": "kill", "target": "all", "hold_ms": 500},
+            {"kind": "wipe", "target": "all", "hold_ms": 500, "stagger_ms": 200},
+            {"kind": "disk-misdirect", "target": "some", "hold_ms": 500},
+        ]))
+        .unwrap();
+        let harming: Vec<&ScheduledFault> =
+            schedule.faults.iter().filter(|fault| harms(fault.spec.kind())).collect();
+        assert_eq!(harming.len(), 6, "a staggered one is two: of five nodes they are the minority");
+        let minorities: BTreeSet<BTreeSet<u16>> =
+            harming.iter().map(|fault| fault.order[..2].iter().copied().collect()).collect();
+        assert_eq!(minorities.len(), 1, "{minorities:?}");
+        assert_ne!(harming[0].order[0], harming[1].order[0], "another one of them each time");
     }
 
     #[test]
@@ -380,5 +418,11 @@ mod tests {
         check(json!([fault(7, 1, &[1, 2])]), "order");
         check(json!([fault(7, 10, &[1, 2, 3, 4, 5])]), "ends before");
         check(json!([fault(7, 1, &[5, 4, 3, 2, 1]), fault(7, 2, &[1, 2, 3, 4, 5])]), "same number");
+        let wipe = |id: u64, order: &[u16]| json!({"id": id, "at_ms": 1, "until_ms": 10, "kind": "wipe", "target": "one", "order": order});
+        check(
+            json!([wipe(6, &[1, 2, 3, 4, 5]), wipe(7, &[2, 3, 1, 4, 5])]),
+            "than that of fault 6",
+        );
+        lower(json!({"keelhaul_schedule": 1, "faults": [wipe(6, &[1, 2, 3, 4, 5]), wipe(7, &[2, 1, 5, 4, 3])]})).unwrap();
     }
 }

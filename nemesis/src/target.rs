@@ -38,7 +38,7 @@ impl Target {
     pub fn pick(self, order: &[NodeId], leader: Option<NodeId>, busy: &[NodeId]) -> Vec<NodeId> {
         let count = match self {
             Self::One | Self::Leader => 1,
-            Self::Some | Self::Followers => (order.len().saturating_sub(1) / 2).max(1),
+            Self::Some | Self::Followers => minority(order.len()).max(1),
             Self::Majority => order.len() / 2 + 1,
             Self::All => order.len(),
         };
@@ -49,6 +49,11 @@ impl Target {
         let preference = first.into_iter().chain(others).chain(last);
         preference.filter(|node| !busy.contains(node)).take(count).collect()
     }
+}
+
+/// How many nodes the largest minority has.
+pub(crate) const fn minority(nodes: usize) -> usize {
+    nodes.saturating_sub(1) / 2
 }
 
 /// One of the choices, by weight.
