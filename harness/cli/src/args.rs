@@ -121,7 +121,7 @@ pub struct RunArgs {
     /// What the clients do; see `list workloads`
     #[arg(short, long, default_value = "register")]
     pub workload: String,
-    /// Where the nodes live: `local` is namespaces on this machine, `vm` virtual machines on it, `ssh` is hosts; by default `ssh` if hosts are named
+    /// Where the nodes live: `local` is namespaces on this machine, `vm` virtual machines on it, `ssh` hosts, `sim` virtual time; by default `ssh` if hosts are named
     #[arg(long)]
     pub env: Option<String>,
     /// How many nodes, 1 to 9, by default 5; or hosts to be nodes, separated by commas: user@name:port

@@ -154,7 +154,7 @@ pub fn report(path: &Path) -> Result<Exit, Failure> {
     if plan.env == "sim" {
         return crate::simulated::judge(&plan, &dir);
     }
-    judge::judge_run(&plan, &dir, Format::Human, Vec::new(), "")
+    judge::judge_run(&plan, &dir, Format::Human, Vec::new(), |_| String::new())
 }
 
 /// A directory that is neither a run nor one history in several files: whatever lies in it is meant.

@@ -27,6 +27,10 @@ pub fn parse(text: &str, place: Place<'_>) -> Result<Vec<String>, Failure> {
     let choices: Vec<Choice> = KINDS.iter().map(|&(name, what)| Choice { name, what }).collect();
     for name in text.split(',').map(str::trim) {
         let kind = registry::choose("--nemesis", &choices, name)?;
+        // A hunt may have drawn such a fault for nodes that refuse all of its requests: its plans must be repeated as they are.
+        if !is_live(kind) {
+            changeable(kind, place.store)?;
+        }
         if !faults.iter().any(|known| known == kind) {
             faults.push(kind.to_owned());
         }
@@ -48,10 +52,8 @@ pub fn check(faults: &[String], place: Place<'_>) -> Result<(), Failure> {
                 "leases are promised for clocks that do not jump: leave clock-bump out of --nemesis, or --read lease",
             ));
         }
-        if needs_membership(kind) && !registry::has_membership(store) {
-            return Err(Failure::usage(format!(
-                "{kind} needs a store whose members can be changed, and those of {store} cannot"
-            )));
+        if needs_membership(kind) {
+            changeable(kind, store)?;
         }
         if is_of_links(kind) && nodes < 2 {
             return Err(Failure::usage(format!(
@@ -77,26 +79,81 @@ pub fn check(faults: &[String], place: Place<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Refuses a kind that changes members, of a store where they cannot be changed.
+fn changeable(kind: &str, store: &str) -> Result<(), Failure> {
+    if registry::has_membership(store) {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "{kind} needs a store whose members can be changed, and those of {store} cannot"
+    )))
+}
+
 /// A sentence on each kind that is a fair test only of a store with more than the usual.
 pub fn fair(faults: &[String]) -> impl Iterator<Item = String> {
     let asking = faults.iter().filter_map(|kind| Some((kind, asks(kind)?)));
     asking.map(|(kind, what)| format!("{kind} is a fair test only of a store that has {what}"))
 }
 
-/// Prints every kind.
+/// Prints every kind, and where it can be.
 pub fn list() {
     let width = KINDS.iter().map(|kind| kind.0.len()).max().unwrap_or(0);
     for &(name, what) in KINDS {
         println!("{name:width$}  {what}");
-        if let Some(asked) = asks(name) {
-            println!("{:width$}  (asks of the store: {asked})", "");
+        for note in notes(name) {
+            println!("{:width$}  ({note})", "");
         }
     }
+}
+
+/// Where a kind can be, unless it is on real nodes of every store; and what it asks of one.
+fn notes(kind: &str) -> Vec<String> {
+    let mut notes = Vec::new();
+    match (is_live(kind), is_simulated(kind)) {
+        (true, true) => notes.push("in virtual time, too".into()),
+        (false, _) => notes.push("in virtual time only".into()),
+        (true, false) => {}
+    }
+    let can = |store: &str| match kind {
+        _ if needs_clocks(kind) => registry::no_clock(store).is_none(),
+        _ if needs_membership(kind) => registry::has_membership(store),
+        _ if !is_live(kind) => registry::has_membership(store) && registry::is_own(store),
+        _ => true,
+    };
+    let stores: Vec<&str> = registry::STORES.iter().map(|store| store.name).collect();
+    let able: Vec<&str> = stores.iter().copied().filter(|store| can(store)).collect();
+    if able.len() < stores.len() {
+        notes.push(format!("of the stores: {}", able.join(", ")));
+    }
+    notes.extend(asks(kind).map(|asked| format!("asks of the store: {asked}")));
+    notes
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_listed_is_what_is_accepted() {
+        for &(kind, _) in KINDS {
+            for store in registry::STORES.iter().map(|store| store.name) {
+                let notes = notes(kind).join("; ");
+                let of_store = notes
+                    .split_once("of the stores: ")
+                    .is_none_or(|(_, stores)| stores.split([',', ' ', ';']).any(|s| s == store));
+                for env in registry::ENVIRONMENTS.iter().map(|env| env.name) {
+                    let in_env = match env {
+                        "sim" => notes.contains("in virtual time"),
+                        _ => !notes.contains("in virtual time only"),
+                    };
+                    // That etcd is not simulated is said elsewhere.
+                    let elsewhere = env == "sim" && !registry::is_own(store);
+                    let accepted = parse(kind, Place { store, read: None, env, nodes: 5 }).is_ok();
+                    assert!(elsewhere || accepted == (of_store && in_env), "{kind} {store} {env}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn what_cannot_be_is_refused() {

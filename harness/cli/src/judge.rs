@@ -131,13 +131,13 @@ fn peak_bytes() -> Option<u64> {
 }
 
 /// Judges a fresh run, writes everything that a run directory holds, and prints the verdict.
-/// `more` is what is known of it beside its history, `story` a part of the report that tells it.
+/// `more` is what is known of it beside its history, `story` tells it in a part of the report, once it is judged.
 pub fn judge_run(
     plan: &Plan,
     dir: &RunDir,
     format: Format,
     more: Vec<Check>,
-    story: &str,
+    story: impl FnOnce(&Judgement) -> String,
 ) -> Result<Exit, Failure> {
     let wish = Wish {
         workload: None,
@@ -156,15 +156,11 @@ pub fn judge_run(
     })?;
     more.into_iter().for_each(|check| judged.judgement.add(check));
     judged.judgement.tested.extend(faults::fair(&plan.faults));
-    let clocks = plan.faults.iter().any(|kind| keelhaul_nemesis::needs_clocks(kind));
-    let untested = registry::not_testable(&plan.env, &plan.disk).into_iter();
-    judged
-        .judgement
-        .not_tested
-        .extend(untested.filter(|reason| !clocks || !reason.starts_with("clock faults")));
+    let untested = registry::not_testable(&plan.env, &plan.disk, &plan.faults);
+    judged.judgement.not_tested.extend(untested);
     let infrastructure = |error| Failure::new(Exit::Infrastructure, error);
     dir.write(&dir.verdict(), judged.judgement.to_json().as_bytes()).map_err(infrastructure)?;
-    write_report(dir, &judged, plan, story);
+    write_report(dir, &judged, plan, &story(&judged.judgement));
     let run = format!("{}-{}", plan.store, plan.workload);
     print(&judged.judgement, format, &run);
     if format == Format::Human {

@@ -145,7 +145,7 @@ impl Plan {
             keelhaul_plan: PLAN_VERSION,
             store: store.into(),
             read: read(args, store)?,
-            lock: lock(args, workload, env)?,
+            lock: lock(args, workload)?,
             groups,
             isolation: isolation.map(str::to_owned),
             disk: disk(args, env, &faults)?,
@@ -166,7 +166,7 @@ impl Plan {
             schedule,
             schedule_file: args.schedule.as_ref().map(|file| file.display().to_string()),
             seed,
-            sim: simulated(env, store, args.read.as_deref(), seed)?,
+            sim: simulated(env, store, workload, args.read.as_deref(), seed)?,
             log_pattern: logs::pattern(args.log_pattern.as_deref())?.map(|p| p.as_str().into()),
             check_time_ms: millis(units::duration("--check-time", &args.check_time)?),
             check_memory_bytes: units::bytes("--check-memory", &args.check_memory)?,
@@ -227,7 +227,8 @@ impl Plan {
             }
             (plan.env, plan.hosts, plan.transport) = (env.into(), hosts, args.transport);
             if plan.sim.is_none() {
-                plan.sim = simulated(env, &plan.store, plan.read.as_deref(), plan.seed)?;
+                let (store, workload) = (&plan.store, &plan.workload);
+                plan.sim = simulated(env, store, workload, plan.read.as_deref(), plan.seed)?;
             }
         }
         Ok(plan)
@@ -346,10 +347,14 @@ pub fn reproducible(env: &str) -> (Vec<String>, Vec<String>) {
 fn simulated(
     env: &str,
     store: &str,
+    workload: &str,
     read: Option<&str>,
     seed: u64,
 ) -> Result<Option<Simulated>, Failure> {
     match (env, store) {
+        ("sim", _) if workload != "register" => Err(Failure::usage(format!(
+            "--env sim simulates --workload register only, not --workload {workload}"
+        ))),
         ("sim", _) if read == Some("local") => {
             Err(Failure::usage("local reads are not simulated: they need --env local, ssh or vm"))
         }
@@ -362,7 +367,7 @@ fn simulated(
             Ok(Some(Simulated { weather, work: Work::default() }))
         }
         ("sim", other) => Err(Failure::usage(format!(
-            "only our own nodes can be simulated: {other} needs --env local or ssh"
+            "only our own nodes can be simulated: {other} needs --env local, ssh or vm"
         ))),
         _ => Ok(None),
     }
@@ -425,19 +430,16 @@ fn transactions(
 }
 
 /// What becomes of fencing tokens, where the workload is about locks.
-fn lock(args: &RunArgs, workload: &str, env: &str) -> Result<Option<String>, Failure> {
-    match (&args.lock, workload, env) {
-        (_, other, "sim") if other != "register" => Err(Failure::usage(format!(
-            "--env sim simulates --workload register only, not --workload {other}"
-        ))),
-        (asked, "lock", _) => {
+fn lock(args: &RunArgs, workload: &str) -> Result<Option<String>, Failure> {
+    match (&args.lock, workload) {
+        (asked, "lock") => {
             let asked = asked.as_deref().unwrap_or("fenced");
             registry::choose("--lock", registry::LOCKS, asked).map(|lock| Some(lock.to_owned()))
         }
-        (Some(_), other, _) => Err(Failure::usage(format!(
+        (Some(_), other) => Err(Failure::usage(format!(
             "--lock is a choice of --workload lock, and this one is {other}"
         ))),
-        (None, ..) => Ok(None),
+        (None, _) => Ok(None),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Everything that has a name: the only place that knows every store, workload and fault.
 
+use keelhaul_nemesis::needs_clocks;
 use keelhaul_protocol::Mutant;
 use keelhaul_server::ProtocolKind;
 use keelhaul_stores::{Family, etcd, raft};
@@ -173,19 +174,20 @@ pub const DISKS: &[Choice] = &[
     ),
 ];
 
-/// What a run cannot say anything about: in its environment, whatever its faults; and without a disk that can lose.
-pub fn not_testable(env: &str, disk: &str) -> Vec<String> {
-    let reasons: &[&str] = match env {
-        "local" => &["clock faults: the nodes share this machine's clock"],
-        "vm" => &["clock faults: none are injected on machines"],
-        "ssh" => &["clock faults: none are injected on hosts"],
-        "sim" => &["sockets, threads and the kernel: their places are taken by a simulation"],
-        _ => &[],
+/// What a run cannot say anything about: in its environment, with its faults; and without a disk that can lose.
+pub fn not_testable(env: &str, disk: &str, faults: &[String]) -> Vec<String> {
+    let reason = match env {
+        "sim" => Some("sockets, threads and the kernel: their places are taken by a simulation"),
+        _ if faults.iter().any(|kind| needs_clocks(kind)) => None,
+        "local" => Some("clock faults: the nodes share this machine's clock"),
+        "vm" => Some("clock faults: the machines' clocks were left alone"),
+        "ssh" => Some("clock faults: the hosts' clocks were left alone"),
+        _ => None,
     };
     let power = (disk == "plain" && env != "vm").then_some(
         "power loss: what a killed process wrote survives in the system's cache, synced or not",
     );
-    reasons.iter().copied().chain(power).map(ToString::to_string).collect()
+    reason.into_iter().chain(power).map(ToString::to_string).collect()
 }
 
 const OWN_READS: &[Choice] = &[

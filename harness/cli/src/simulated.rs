@@ -3,18 +3,16 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use keelhaul_checkers::Unlimited;
 use keelhaul_history::import::{self, Format as Input, OpSource};
 use keelhaul_history::{Kind, Op, Process};
-use keelhaul_results::{Format, Happened, RunDir, Story};
-use keelhaul_sim::{Life, Medium, SimPlan, States, System, What, checks, judgement, live_as};
+use keelhaul_results::{Format, Happened, Judgement, RunDir, Story};
+use keelhaul_sim::{Life, Medium, SimPlan, States, System, What, checks, live_as};
 
 use crate::exit::{Exit, Failure};
 use crate::faults::{self, Place};
 use crate::judge;
 use crate::plan::{Plan, Simulated, reproducible};
-use crate::run::session::{REPLAY, header};
-use crate::run::to_json;
+use crate::run::session::{header, write_plan};
 use crate::units;
 
 /// The life that a plan is of.
@@ -106,23 +104,24 @@ pub fn record(plan: &Plan, life: &Life, runs: &Path, format: Format) -> Result<E
     let started = units::timestamp();
     let dir = RunDir::create(runs, &plan.store, &plan.workload, &started, plan.seed)
         .map_err(infrastructure)?;
-    dir.write(&dir.plan(), to_json(plan)?.as_bytes()).map_err(infrastructure)?;
-    dir.write_replay(REPLAY).map_err(infrastructure)?;
+    write_plan(&dir, plan)?;
     dir.write(&dir.history(), &life.history).map_err(infrastructure)?;
     dir.write(&dir.path().join("trace.txt"), trace(life).as_bytes()).map_err(infrastructure)?;
-    let story = story(plan, life)?.to_html();
-    judge::judge_run(plan, &dir, format, checks(life), &story)
+    let ops = ops(&life.history)?;
+    let story = |judged: &Judgement| story(plan, life, &ops, judged).to_html();
+    judge::judge_run(plan, &dir, format, checks(life), story)
 }
 
 /// Judges an earlier run again; what happened inside is seen by living it once more.
 pub fn judge(plan: &Plan, dir: &RunDir) -> Result<Exit, Failure> {
     let life = live(plan)?;
     if std::fs::read(dir.history()).is_ok_and(|history| history == life.history) {
-        let story = story(plan, &life)?.to_html();
-        return judge::judge_run(plan, dir, Format::Human, checks(&life), &story);
+        let ops = ops(&life.history)?;
+        let story = |judged: &Judgement| story(plan, &life, &ops, judged).to_html();
+        return judge::judge_run(plan, dir, Format::Human, checks(&life), story);
     }
     eprintln!("warning: another program made this run: what happened inside is not known");
-    judge::judge_run(plan, dir, Format::Human, Vec::new(), "")
+    judge::judge_run(plan, dir, Format::Human, Vec::new(), |_| String::new())
 }
 
 /// Everything that happened inside, a line each.
@@ -140,8 +139,8 @@ pub fn trace(life: &Life) -> String {
     text
 }
 
-/// What happened, without what is routine.
-fn story(plan: &Plan, life: &Life) -> Result<Story, Failure> {
+/// What happened, without what is routine; `ops` are its history, and `judged` says which of them show what is wrong.
+fn story(plan: &Plan, life: &Life, ops: &[Op], judged: &Judgement) -> Story {
     let mut story = Story { nodes: plan.nodes, ..Story::default() };
     story.ending = match (&life.broken, &life.unhealthy) {
         (Some(broken), _) => format!("{}: {}", broken.invariant, broken.sentence),
@@ -167,13 +166,11 @@ fn story(plan: &Plan, life: &Life) -> Result<Story, Failure> {
             }
         });
     }
-    let evidence = evidence(life);
-    for op in ops(&life.history)? {
-        if op.process != Process::Nemesis {
-            let (at_ns, label) = (op.time_ns, in_words(&op));
-            let evidence = evidence.contains(&op.index);
-            story.happened.push(Happened::Operation { at_ns, label, evidence });
-        }
+    let evidence = evidence(judged);
+    for op in ops.iter().filter(|op| op.process != Process::Nemesis) {
+        let (at_ns, label) = (op.time_ns, in_words(op));
+        let evidence = evidence.contains(&op.index);
+        story.happened.push(Happened::Operation { at_ns, label, evidence });
     }
     for (node, invariant) in
         life.broken.iter().flat_map(|b| b.nodes.iter().map(|n| (*n, b.invariant)))
@@ -181,13 +178,13 @@ fn story(plan: &Plan, life: &Life) -> Result<Story, Failure> {
         let (at_ns, label) = (life.figures.virtual_ns, format!("{invariant} is broken"));
         story.happened.push(Happened::Note { node, at_ns, label, fault: true });
     }
-    Ok(story)
+    story
 }
 
 /// The events that show what is wrong, by their indices in the history.
-fn evidence(life: &Life) -> BTreeSet<u64> {
-    let checks = judgement(life, &Unlimited).checks;
-    let ops = checks.iter().filter_map(|check| check.evidence.as_ref()).flat_map(|e| &e.ops);
+fn evidence(judged: &Judgement) -> BTreeSet<u64> {
+    let evidence = judged.checks.iter().filter_map(|check| check.evidence.as_ref());
+    let ops = evidence.flat_map(|evidence| &evidence.ops);
     ops.flat_map(|op| [Some(op.index), op.completion]).flatten().collect()
 }
 

@@ -34,7 +34,7 @@ const NEMESIS_TIMEOUT: Duration = Duration::from_secs(60);
 const NEMESIS_TIMEOUT_VM: Duration = Duration::from_secs(360);
 
 /// Runs the plan beside the script again; flags such as `--env` may move it.
-pub(crate) const REPLAY: &str = r#"keelhaul run --plan "$(dirname "$0")/plan.json" "$@""#;
+const REPLAY: &str = r#"keelhaul run --plan "$(dirname "$0")/plan.json" "$@""#;
 
 /// How recording ended.
 struct Recorded {
@@ -66,7 +66,7 @@ pub fn run(
     for line in prune(dir.path(), plan.nodes) {
         printer.say(&line);
     }
-    let exit = judge::judge_run(plan, &dir, args.format, Vec::new(), "")?;
+    let exit = judge::judge_run(plan, &dir, args.format, Vec::new(), |_| String::new())?;
     if recorded.summary.interrupted {
         return Ok(exit.worst(Exit::Interrupted));
     }
@@ -80,7 +80,8 @@ pub fn run(
     Ok(exit)
 }
 
-fn write_plan(dir: &RunDir, plan: &Plan) -> Result<(), Failure> {
+/// Writes the plan, its schedule for other runs, and how to repeat it.
+pub(crate) fn write_plan(dir: &RunDir, plan: &Plan) -> Result<(), Failure> {
     let recorded = ScheduleFile::record(&plan.store, plan.nodes, &plan.schedule);
     let recorded = serde_json::to_vec_pretty(&recorded)
         .map_err(|error| Failure::new(Exit::Internal, error))?;

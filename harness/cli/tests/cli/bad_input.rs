@@ -136,6 +136,22 @@ fn histories() {
     );
 }
 
+/// A plan moves only to where it can be run.
+#[test]
+fn moved_plans() {
+    let check = |flags: &str, to: &str, sentence: &[&str]| {
+        let dir = tempfile::tempdir().unwrap();
+        let plan = keelhaul(dir.path(), &format!("run {flags} --seed 1 --dry-run")).stdout;
+        std::fs::write(dir.path().join("p.json"), plan).unwrap();
+        let moved = keelhaul(dir.path(), &format!("run --plan p.json --dry-run {to}"));
+        assert_eq!(moved.code, 64, "{moved:?}");
+        assert!(sentence.iter().all(|part| moved.stderr.contains(part)), "{moved:?}");
+    };
+    check("--workload bank", "--env sim", &["--workload bank", "--env sim"]);
+    check("--nemesis wipe", "--env sim", &["wipe", "virtual time"]);
+    check("--nodes 3", "--env sim", &["3 nodes", "5"]);
+}
+
 /// Plans in a corpus that are of no use are named.
 #[test]
 fn corpora() {
