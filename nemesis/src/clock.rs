@@ -1,8 +1,10 @@
 //! Lets the clocks of nodes differ: by a jump, by their pace, or by a pace that changes all the time.
 //!
-//! Local nodes share one kernel and so one clock. Our own nodes look at a file that tells their clock what to do; that is seen in effect by
+//! A node that is a machine of its own has a clock of its own, which its agent sets ([`machine_clock`]); that is so for every store. Local nodes
+//! share one kernel and so one clock. Our own nodes look at a file that tells their clock what to do; that is seen in effect by
 //! what the clock shows beside the machine's, both taken at one moment. A program that asks the kernel by itself cannot be told
-//! anything: etcd is linked statically and written in Go, so no library comes between the two.
+//! anything there: etcd is linked statically and written in Go, so no library comes between the two. Nor does the kernel's monotonic clock, by which our own
+//! nodes go, ever jump: their jumps are told by the file, wherever they are.
 //!
 //! The pace stays within what leases allow for: a tenth, between the fastest clock and the slowest. Jumps are beyond that; a store that
 //! asks a quorum for every read does not mind.
@@ -15,6 +17,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::env::{Env, FaultError, Injected, names};
+use crate::machine_clock::{self, Sight};
 use crate::named::named;
 use crate::target::{Target, weighted};
 
@@ -86,8 +89,32 @@ impl ClockSpec {
 /// What a clock is told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Told {
-    ppm: i64,
-    jumped_ms: u64,
+    pub ppm: i64,
+    pub jumped_ms: u64,
+}
+
+/// Whose clocks they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    /// Those of the store's own nodes, which look at this file.
+    Store(&'static str),
+    /// Those of the machines.
+    Machine,
+}
+
+/// Whose clocks do this here. The answer is the same for a whole run.
+async fn whose(env: &Env, clock: Clock) -> Result<Whose, FaultError> {
+    let file = env.store.clock_file();
+    match file {
+        Ok(file) if clock == Clock::ClockBump => return Ok(Whose::Store(file)),
+        _ => {}
+    }
+    let tried = env.machine_clocks.get_or_init(async || env.cluster.try_clocks().await).await;
+    match (tried, file) {
+        (Ok(()), _) => Ok(Whose::Machine),
+        (Err(_), Ok(file)) => Ok(Whose::Store(file)),
+        (Err(error), Err(_)) => Err(error.clone().into()),
+    }
 }
 
 /// Tells the clocks of the target nodes, and in a drift those of all others the opposite.
@@ -104,27 +131,29 @@ pub(crate) async fn inject(
     }
     let nodes = env.strike(fault, target, order).await?;
     env.clock_fault.set(Some(fault));
+    let whose = whose(env, clock).await?;
     let pace = i64::from(by);
     match clock {
         Clock::ClockBump => {
             for &id in &nodes {
-                let before = seen(env, id).await?;
+                let before = sight(env, id, whose).await?;
                 let told = env.clock_of(id);
-                tell(env, id, Told { jumped_ms: told.jumped_ms + u64::from(by), ..told }).await?;
+                let ahead = Told { jumped_ms: told.jumped_ms + u64::from(by), ..told };
+                tell(env, id, whose, ahead).await?;
                 env.shown.borrow_mut().insert((fault, id), before);
             }
         }
         Clock::ClockDrift => {
             for &id in order {
                 let ppm = if nodes.contains(&id) { -pace } else { pace };
-                tell(env, id, Told { ppm, ..env.clock_of(id) }).await?;
+                tell(env, id, whose, Told { ppm, ..env.clock_of(id) }).await?;
             }
         }
         Clock::ClockStrobe => {
             for turn in 0..STROBE_TURNS {
                 let ppm = if turn % 2 == 0 { pace } else { -pace };
                 for &id in &nodes {
-                    tell(env, id, Told { ppm, ..env.clock_of(id) }).await?;
+                    tell(env, id, whose, Told { ppm, ..env.clock_of(id) }).await?;
                 }
                 tokio::time::sleep(STROBE).await;
             }
@@ -137,12 +166,13 @@ pub(crate) async fn inject(
     Ok(Injected { label: format!("{}: {}, {how}", clock.name(), names(&nodes)), nodes })
 }
 
-/// What each clock shows must be what it was told, beside the machine's own.
+/// What each clock shows must be what it was told, beside the machine's own, or ours.
 pub(crate) async fn verify(env: &Env, fault: u64, spec: ClockSpec) -> Result<(), FaultError> {
+    let whose = whose(env, spec.clock).await?;
     for id in env.struck(fault) {
         let as_told = match spec.clock {
-            Clock::ClockBump => jumped(env, fault, id, spec.by).await?,
-            _ => runs_at(env, id, env.clock_of(id).ppm).await?,
+            Clock::ClockBump => jumped(env, fault, id, whose, spec.by).await?,
+            _ => runs_at(env, id, whose, env.clock_of(id).ppm, spec.by).await?,
         };
         if !as_told {
             return Err(FaultError::NotInEffect(format!("the clock of {id} is as the others'")));
@@ -151,62 +181,123 @@ pub(crate) async fn verify(env: &Env, fault: u64, spec: ClockSpec) -> Result<(),
     Ok(())
 }
 
-/// All clocks run as the machine's; what they have jumped stays.
+/// All clocks run as the machine's. What a machine's has jumped is taken back; what our own nodes' have stays, since these never go back.
 pub(crate) async fn heal(env: &Env, fault: u64, spec: ClockSpec) -> Result<(), FaultError> {
     env.clock_fault.set(None);
+    let whose = whose(env, spec.clock).await?;
     let struck = env.struck(fault);
     let all = env.cluster.nodes().iter().map(keelhaul_cluster::Node::id);
     let told: Vec<NodeId> = match spec.clock {
-        Clock::ClockBump => return Ok(()),
         Clock::ClockDrift => all.collect(),
-        Clock::ClockStrobe => struck,
+        Clock::ClockBump | Clock::ClockStrobe => struck,
     };
     for id in told {
-        tell(env, id, Told { ppm: 0, ..env.clock_of(id) }).await?;
+        let before = env.clock_of(id);
+        let right = match (spec.clock, whose) {
+            (Clock::ClockBump, Whose::Store(_)) => continue,
+            (Clock::ClockBump, Whose::Machine) => {
+                Told { jumped_ms: before.jumped_ms.saturating_sub(spec.by.into()), ..before }
+            }
+            _ => Told { ppm: 0, ..before },
+        };
+        tell(env, id, whose, right).await?;
     }
     Ok(())
 }
 
-/// All clocks must run as the machine's, and the store must run.
-pub(crate) async fn verify_healed(env: &Env, fault: u64) -> Result<(), FaultError> {
+/// All clocks must run as the machine's, or ours, and the store must run.
+pub(crate) async fn verify_healed(
+    env: &Env,
+    fault: u64,
+    spec: ClockSpec,
+) -> Result<(), FaultError> {
+    let whose = whose(env, spec.clock).await?;
     for id in env.struck(fault) {
-        if !runs_at(env, id, 0).await? {
-            return Err(FaultError::NotHealed(format!("the clock of {id} still runs wrong")));
+        let right = match (spec.clock, whose) {
+            (Clock::ClockBump, Whose::Machine) => jumped(env, fault, id, whose, 0).await?,
+            _ => runs_at(env, id, whose, 0, spec.by).await?,
+        };
+        env.shown.borrow_mut().remove(&(fault, id));
+        if !right {
+            return Err(FaultError::NotHealed(format!("the clock of {id} is still wrong")));
         }
     }
     env.verify_running(fault).await
 }
 
-fn file(env: &Env) -> Result<&'static str, FaultError> {
-    env.store.clock_file().map_err(|why| FaultError::NotInEffect(why.to_owned()))
-}
-
-async fn tell(env: &Env, id: NodeId, told: Told) -> Result<(), FaultError> {
-    let text = format!("{} {}\n", told.ppm, told.jumped_ms);
-    env.node(id)?.write_file(file(env)?, text.as_bytes(), 0o600).await?;
+/// Tells a clock, unless its node is off: then it is told when it is on again.
+async fn tell(env: &Env, id: NodeId, whose: Whose, told: Told) -> Result<(), FaultError> {
     env.clocks.borrow_mut().insert(id, told);
-    Ok(())
+    let node = env.node(id)?;
+    if !node.is_powered() {
+        return Ok(());
+    }
+    match whose {
+        Whose::Machine => machine_clock::tell(env, id, told).await,
+        Whose::Store(file) => {
+            let text = format!("{} {}\n", told.ppm, told.jumped_ms);
+            Ok(node.write_file(file, text.as_bytes(), 0o600).await?)
+        }
+    }
 }
 
-/// What a clock shows, and the machine's, in nanoseconds since the process began; nothing if it was never told anything.
-pub(crate) type Shown = Option<(u64, u64)>;
+/// Tells a node that has booted what the faults in effect say: it has forgotten.
+pub(crate) async fn tell_again(env: &Env, id: NodeId) -> Result<(), FaultError> {
+    let told = env.clock_of(id);
+    if told == Told::default() {
+        return Ok(());
+    }
+    // A pace is whose it would be; jumps of the two kinds of clocks do not occur in one run.
+    let clock = if told.ppm == 0 { Clock::ClockBump } else { Clock::ClockDrift };
+    tell(env, id, whose(env, clock).await?, told).await
+}
 
-async fn seen(env: &Env, id: NodeId) -> Result<Shown, FaultError> {
-    let path = format!("{}.seen", file(env)?);
+/// What was seen of a clock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Shown {
+    /// What it shows, and the machine's, in nanoseconds since the process began; nothing if it was never told anything.
+    Store(Option<(u64, u64)>),
+    /// The machine's, by ours.
+    Machine(Sight),
+}
+
+async fn sight(env: &Env, id: NodeId, whose: Whose) -> Result<Shown, FaultError> {
+    Ok(match whose {
+        Whose::Store(file) => Shown::Store(seen(env, id, file).await?),
+        Whose::Machine => Shown::Machine(machine_clock::look(env, id).await?),
+    })
+}
+
+async fn seen(env: &Env, id: NodeId, file: &str) -> Result<Option<(u64, u64)>, FaultError> {
+    let path = format!("{file}.seen");
     let Ok(bytes) = env.node(id)?.read_file(&path, 100).await else { return Ok(None) };
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let numbers = text.trim().split_once(' ');
     Ok(numbers.and_then(|(shown, real)| Some((shown.parse().ok()?, real.parse().ok()?))))
 }
 
-/// Whether what is shown has come to be ahead of the machine's clock by so much more.
-async fn jumped(env: &Env, fault: u64, id: NodeId, by_ms: u32) -> Result<bool, FaultError> {
-    let ahead =
-        |shown: Shown| shown.map_or(0, |(shown, real)| i128::from(shown) - i128::from(real));
-    let before = ahead(env.shown.borrow_mut().remove(&(fault, id)).flatten());
+/// Whether what is shown has come to be ahead by so much more than before the fault.
+async fn jumped(
+    env: &Env,
+    fault: u64,
+    id: NodeId,
+    whose: Whose,
+    by_ms: u32,
+) -> Result<bool, FaultError> {
+    let before = env.shown.borrow().get(&(fault, id)).copied();
+    let (file, before) = match (whose, before) {
+        (Whose::Machine, Some(Shown::Machine(before))) => {
+            return machine_clock::has_jumped(env, id, before, by_ms).await;
+        }
+        (Whose::Store(file), Some(Shown::Store(before))) => (file, before),
+        _ => return Err(FaultError::NotInEffect(format!("the clock of {id} was never told"))),
+    };
+    let ahead = |shown: Option<(u64, u64)>| {
+        shown.map_or(0, |(shown, real)| i128::from(shown) - i128::from(real))
+    };
     for _ in 0..WATCH_TURNS {
-        let now = ahead(seen(env, id).await?);
-        if is_near(now - before, i128::from(by_ms) * 1_000_000) {
+        let now = ahead(seen(env, id, file).await?);
+        if is_near(now - ahead(before), i128::from(by_ms) * 1_000_000) {
             return Ok(true);
         }
         tokio::time::sleep(WATCH).await;
@@ -214,12 +305,22 @@ async fn jumped(env: &Env, fault: u64, id: NodeId, by_ms: u32) -> Result<bool, F
     Ok(false)
 }
 
-/// Whether a clock is seen to run so many parts in a million fast.
-async fn runs_at(env: &Env, id: NodeId, ppm: i64) -> Result<bool, FaultError> {
-    let mut before = seen(env, id).await?;
+/// Whether a clock is seen to run so many parts in a million fast; the fault lets it be wrong by `by`.
+async fn runs_at(
+    env: &Env,
+    id: NodeId,
+    whose: Whose,
+    ppm: i64,
+    by: u32,
+) -> Result<bool, FaultError> {
+    let file = match whose {
+        Whose::Machine => return machine_clock::runs_at(env, id, ppm, by).await,
+        Whose::Store(file) => file,
+    };
+    let mut before = seen(env, id, file).await?;
     for _ in 0..WATCH_TURNS {
         tokio::time::sleep(WATCH).await;
-        let after = seen(env, id).await?;
+        let after = seen(env, id, file).await?;
         if let (Some(from), Some(to)) = (before, after)
             && to.1 > from.1
         {

@@ -10,6 +10,7 @@ use keelhaul_cluster::{Cluster, DaemonState, Damaged, Node, NodeError};
 use keelhaul_history::NodeId;
 use keelhaul_stores::{Store, StoreError};
 use thiserror::Error;
+use tokio::sync::OnceCell;
 
 use crate::clock::{Shown, Told};
 use crate::cuts::{Cuts, Link};
@@ -37,6 +38,8 @@ pub struct Env {
     pub(crate) clocks: RefCell<BTreeMap<NodeId, Told>>,
     /// What clocks showed before they jumped, until it was looked at.
     pub(crate) shown: RefCell<BTreeMap<(u64, NodeId), Shown>>,
+    /// Whether every node has a clock of its own that can be set, once somebody has tried.
+    pub(crate) machine_clocks: OnceCell<Result<(), NodeError>>,
     /// The fault that has the clocks.
     pub(crate) clock_fault: Cell<Option<u64>>,
     struck: RefCell<BTreeMap<u64, Vec<NodeId>>>,
@@ -82,6 +85,7 @@ impl Env {
             pids: RefCell::default(),
             clocks: RefCell::default(),
             shown: RefCell::default(),
+            machine_clocks: OnceCell::default(),
             clock_fault: Cell::default(),
             flaps,
             applying,

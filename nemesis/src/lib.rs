@@ -18,6 +18,7 @@ mod flap;
 mod generator;
 mod kill;
 mod links;
+mod machine_clock;
 mod member;
 mod membership;
 mod named;

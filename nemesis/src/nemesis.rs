@@ -166,7 +166,7 @@ impl Nemesis {
             Spec::Process(spec) => process::verify_healed(&self.env, fault.id, *spec).await,
             Spec::Links(spec) => links::verify_healed(&self.env, fault.id, spec.effect).await,
             Spec::Membership { .. } => Ok(()),
-            Spec::Clock(_) => clock::verify_healed(&self.env, fault.id).await,
+            Spec::Clock(spec) => clock::verify_healed(&self.env, fault.id, *spec).await,
             Spec::Member(_) => member::verify_healed(&self.env, fault.id).await,
         }
     }

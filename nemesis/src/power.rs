@@ -12,8 +12,8 @@ use keelhaul_history::NodeId;
 use tokio::task::JoinSet;
 
 use crate::env::{Env, FaultError, Injected, names};
-use crate::kill;
 use crate::target::Target;
+use crate::{clock, kill};
 
 /// A file that is written and not synced right before the cut, while the store is dead: it must not be there afterwards.
 const CANARY: &str = ".keelhaul-unsynced-file";
@@ -115,11 +115,15 @@ async fn verify_off(env: &Env, fault: u64) -> Result<(), FaultError> {
     Ok(())
 }
 
-/// Lets all machines boot at once, and each do again to packets what other faults say.
+/// Lets all machines boot at once, and each do again to packets and to its clock what other faults say.
 async fn switch_on(env: &Env, fault: u64) -> Result<(), FaultError> {
     on_all(env, &env.struck(fault), |node| async move { node.power_on().await }).await?;
     env.apply_cuts().await?;
-    env.apply_shapes().await
+    env.apply_shapes().await?;
+    for id in env.struck(fault) {
+        clock::tell_again(env, id).await?;
+    }
+    Ok(())
 }
 
 /// What was synced must have survived, and what was not must be gone: the content, since a name may become durable with another file's sync.
