@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use crate::examine::examine_idle;
 use crate::host::{self, HostArgs};
 use crate::serve::{ServeError, serve};
 
@@ -21,7 +22,7 @@ pub enum CommandError {
 }
 
 /// Performs the words after `agent`: none to serve in a node of one's own, `host LEASE_MS [PROGRAM…]` to serve on a host,
-/// `clean` to undo what an agent left there. Says what it did on standard output, where that is no stream of frames.
+/// `clean` to undo what an agent left there, `examine PORT…` to look at what a run would meet. Says what it did on standard output, where that is no stream of frames.
 ///
 /// # Errors
 /// As the variants say.
@@ -38,6 +39,13 @@ pub fn command(words: &[String]) -> Result<(), CommandError> {
         (host::GUARDED, rest) => Ok(host::serve_guarded(rest)?),
         ("clean", []) => {
             println!("{}", host::clean().map_err(CommandError::Host)?.sentence());
+            Ok(())
+        }
+        ("examine", ports) => {
+            let ports = ports.iter().map(|port| port.parse()).collect::<Result<Vec<u16>, _>>();
+            for finding in examine_idle(&ports.map_err(|_| usage())?) {
+                println!("{}", finding.to_line());
+            }
             Ok(())
         }
         _ => Err(usage()),

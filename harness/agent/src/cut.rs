@@ -53,6 +53,21 @@ fn refusal(source: Ipv4Addr) -> [Message; 4] {
     ]
 }
 
+/// Why no packets can be dropped here, if so: tried in this network namespace, in which nothing may be cut.
+pub fn try_it() -> io::Result<()> {
+    let source = Ipv4Addr::new(10, 77, 0, 1);
+    replace(&[source], &[])?;
+    let rules = read()?;
+    replace(&[], &[])?;
+    let left = read()?;
+    if rules.iter().map(|rule| rule.from).eq([source]) && left.is_empty() {
+        return Ok(());
+    }
+    Err(io::Error::other(format!(
+        "the kernel has other rules than asked for: {rules:?}, then {left:?}"
+    )))
+}
+
 /// Why nobody can be refused here, if so.
 pub(crate) fn try_refusing() -> io::Result<()> {
     trial::in_own_network(|| replace(&[], &[Ipv4Addr::new(10, 77, 0, 1)]))

@@ -6,8 +6,8 @@
 //! * a *guard*: a second process that waits for the agent and undoes what it left, if it was killed. When the guard is killed
 //!   too, [`clean`] does the same for whoever asks: a file ([`TOKEN`]) holds the token that marks all processes of the agent.
 //!
-//! What is undone is ours and nothing else: processes that carry the token, the packet filter tables `inet keelhaul` and `ip keelhaul-shape`, and mounts of our
-//! disks that nobody serves.
+//! What is undone is ours and nothing else: processes that carry the token, the packet filter tables `inet keelhaul` and `ip keelhaul-shape`, mounts of our
+//! disks that nobody serves, and what was done to the clock, which a file of its own tells (`clock`).
 //! After a reboot there is nothing to undo, and `/run` is empty.
 
 use std::fs::{self, File, OpenOptions};
@@ -21,8 +21,8 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, setsid};
 
-use crate::procfs;
 use crate::serve::{Circumstances, LOG_DIR, ServeError, serve_with, uncut};
+use crate::{clock, procfs};
 
 /// Held by the guard and by the agent; who has both may serve a host.
 pub const LOCKS: [&str; 2] = ["/run/keelhaul/guard.lock", "/run/keelhaul/agent.lock"];
@@ -62,7 +62,7 @@ impl Cleaned {
             Self { found: false, .. } => "nothing was left behind".into(),
             Self { processes, .. } => {
                 format!(
-                    "{processes} processes were killed, and all packet filter rules and disks of ours removed"
+                    "{processes} processes were killed, and all packet filter rules and disks of ours removed, and the clock is as it was"
                 )
             }
         }
@@ -134,6 +134,17 @@ pub fn clean() -> io::Result<Cleaned> {
     Ok(Cleaned { found: true, processes })
 }
 
+/// What an agent left that was killed together with its guard, if anything.
+///
+/// # Errors
+/// If an agent serves this host.
+pub(crate) fn leftovers() -> io::Result<Option<String>> {
+    let _lock = lock_both()?;
+    let Some(token) = read_token()? else { return Ok(None) };
+    let processes = procfs::carriers(MARK, &token).len();
+    Ok(Some(format!("an agent was killed here, and {processes} processes of it are still there")))
+}
+
 /// Takes the guard's lock, once nobody has the agent's.
 fn lock_both() -> io::Result<Flock<File>> {
     let guard = lock(LOCKS[0])?;
@@ -172,6 +183,7 @@ fn read_token() -> io::Result<Option<String>> {
 /// Kills every process that carries the token and removes our packet filter tables and dead disks; answers how many processes there were.
 fn undo(token: &str) -> io::Result<usize> {
     let uncut = uncut();
+    let right = clock::restore();
     let deadline = Instant::now() + KILL_PATIENCE;
     let mut killed = std::collections::BTreeSet::new();
     loop {
@@ -180,6 +192,7 @@ fn undo(token: &str) -> io::Result<usize> {
             // Last: who had something open there is gone.
             let detached = crate::disk::detach_dead_disks();
             uncut?;
+            right?;
             detached?;
             return Ok(killed.len());
         }

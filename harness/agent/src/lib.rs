@@ -14,11 +14,14 @@
 //! Limits: Linux only; IPv4 only; one control node at a time.
 
 mod children;
+mod clock;
 mod command;
 pub mod cut;
 mod daemon;
 mod disk;
+pub mod examine;
 mod files;
+mod finding;
 mod hog;
 pub mod host;
 mod lease;
@@ -33,12 +36,14 @@ mod train;
 mod trial;
 pub mod wire;
 
+pub use clock::{ClockReading, ClockWish};
 pub use command::{CommandError, command};
 pub use disk::{
     Damaged, DiskDamage, DiskEffect, DiskFault, DiskOp, DiskReport, LostData, LostName, NameLoss,
     Naming, PowerLoss, detach_dead_disks,
 };
 pub use files::CHUNK_BYTES_MAX;
+pub use finding::Finding;
 pub use hog::{HOG, Hog};
 pub use probe::PROBE_PORT;
 pub use request::{Command, CutRule, Daemon, DaemonState, Exit, Output, Reply, Request, SELF_EXE};

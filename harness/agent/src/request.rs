@@ -6,7 +6,9 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use serde::{Deserialize, Serialize};
 
+use crate::clock::{ClockReading, ClockWish};
 use crate::disk::{Damaged, DiskDamage, DiskFault, DiskReport, Naming, PowerLoss};
+use crate::finding::Finding;
 use crate::shape::Shaping;
 use crate::train::{Train, TrainReport};
 
@@ -187,8 +189,6 @@ pub enum Request {
         /// All whose packets are answered by a reset or an error.
         refuse: Vec<Ipv4Addr>,
     },
-    /// Try to refuse somebody; answered by [`Reply::Done`] if it works here.
-    TryRefusing,
     /// Answered by [`Reply::Cuts`].
     CutState,
     /// Where probes to this agent must go; answered by [`Reply::Port`].
@@ -219,8 +219,6 @@ pub enum Request {
         /// All links, each by the address of who sends.
         links: Vec<(Ipv4Addr, Shaping)>,
     },
-    /// Try to shape a link; answered by [`Reply::Done`] if it works here.
-    TryShaping,
     /// Await a train; answered by [`Reply::Done`].
     TrainListen {
         /// Which.
@@ -302,6 +300,17 @@ pub enum Request {
         /// The directory.
         dir: String,
     },
+    /// What the machine's clocks say; answered by [`Reply::Clock`].
+    ReadClock,
+    /// Make the machine's clock so; answered by [`Reply::Done`].
+    SetClock(ClockWish),
+    /// Look for what faults and a store that listens on these ports need; answered by [`Reply::Findings`].
+    Examine {
+        /// The ports.
+        ports: Vec<u16>,
+    },
+    /// Whether the machine's clock is ours to change; answered by [`Reply::Done`] if so.
+    TryClock,
     /// Resume what is paused, remove all cuts, shape nothing and end all faults of disks; daemons and disks stay. Answered by [`Reply::Done`].
     HealAll,
 }
@@ -340,6 +349,10 @@ pub enum Reply {
     Damaged(Vec<Damaged>),
     /// What a power cut took.
     PowerLost(PowerLoss),
+    /// What was looked for.
+    Findings(Vec<Finding>),
+    /// What the clocks say.
+    Clock(ClockReading),
     /// It could not be done.
     Failed {
         /// What was tried and what the system said.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::children::Children;
 use crate::daemon::Daemons;
 use crate::disk::{Disks, log};
+use crate::examine::examine;
 use crate::lease::Leased;
 use crate::probe::{self, Probes};
 use crate::request::{DaemonState, Reply, Request};
@@ -18,7 +19,7 @@ use crate::shape::{self, Shapes};
 use crate::wire::{
     Answer, Call, WireError, check_hello, decode, encode, hello, read_frame, write_frame,
 };
-use crate::{cut, files, run};
+use crate::{clock, cut, files, run};
 
 /// Where daemons' logs go.
 pub const LOG_DIR: &str = "/var/log/keelhaul";
@@ -145,9 +146,8 @@ fn is_slow(request: &Request) -> bool {
         | Request::Resume { .. }
         | Request::ProbeSeen { .. }
         | Request::ProbeRefused { .. }
-        | Request::TryRefusing
+        | Request::Examine { .. }
         | Request::Shape { .. }
-        | Request::TryShaping
         | Request::TrainSend { .. }
         | Request::TrainSeen { .. }
         | Request::Echo { .. }
@@ -162,6 +162,9 @@ fn is_slow(request: &Request) -> bool {
         Request::Status { .. }
         | Request::WriteFile { .. }
         | Request::ReadFile { .. }
+        | Request::ReadClock
+        | Request::SetClock(_)
+        | Request::TryClock
         | Request::Cut { .. }
         | Request::CutState
         | Request::Ping
@@ -181,6 +184,8 @@ struct Agent {
     shapes: Shapes,
     /// Whether this agent ever cut anything.
     has_cut: AtomicBool,
+    /// Whether this agent ever changed the clock.
+    has_clock: AtomicBool,
     /// Held while everything is undone.
     ending: Mutex<()>,
 }
@@ -199,6 +204,7 @@ impl Agent {
             disks: Disks::default(),
             shapes: Shapes::default(),
             has_cut: AtomicBool::new(false),
+            has_clock: AtomicBool::new(false),
             ending: Mutex::default(),
         })
     }
@@ -246,7 +252,7 @@ impl Agent {
                     .map_or_else(|e| failed("replace the table of cuts", &e), |()| cuts())
             }
             Request::CutState => cuts(),
-            Request::TryRefusing => done("refuse packets", cut::try_refusing()),
+            Request::Examine { ports } => Reply::Findings(examine(&ports)),
             Request::ProbeRefused { to, wait_ms } => {
                 Reply::Seen(probe::is_refused(to, Duration::from_millis(wait_ms)))
             }
@@ -264,8 +270,13 @@ impl Agent {
                 }
             }
             Request::HealAll => done("heal", self.heal()),
+            Request::ReadClock => answered("read the clocks", Reply::Clock, clock::read()),
+            Request::SetClock(wish) => {
+                self.has_clock.store(true, Ordering::Release);
+                done("set the machine's clock", clock::set(wish))
+            }
+            Request::TryClock => done("set the machine's clock", clock::try_it()),
             Request::Shape { .. }
-            | Request::TryShaping
             | Request::TrainListen { .. }
             | Request::TrainSend { .. }
             | Request::TrainSeen { .. }
@@ -284,10 +295,6 @@ impl Agent {
         let millis = Duration::from_millis;
         match request {
             Request::Shape { links } => done("shape links", self.shapes.replace(&links)),
-            Request::TryShaping => done(
-                "shape links, which takes the kernel's modules nf_tables and nfnetlink_queue",
-                shape::try_shaping(),
-            ),
             Request::TrainListen { name } => {
                 done("await a train of packets", self.probes.train_listen(name))
             }
@@ -356,8 +363,9 @@ impl Agent {
         let resumed = self.daemons.resume_all();
         let unshaped = self.shapes.clear();
         let uncut = uncut();
+        let right = clock::restore();
         let healed = self.disks.heal_all();
-        resumed.and(unshaped).and(uncut).and(healed)
+        resumed.and(unshaped).and(uncut).and(right).and(healed)
     }
 
     /// Undoes every fault and ends every process. Once is enough: whoever comes second waits and finds nothing to do.
@@ -390,9 +398,11 @@ impl Agent {
         let resumed = self.daemons.resume_all();
         let unshaped = self.shapes.clear();
         let uncut = if self.has_cut.load(Ordering::Acquire) { uncut() } else { Ok(()) };
+        let has_clock = self.has_clock.load(Ordering::Acquire);
+        let right = if has_clock { clock::restore() } else { Ok(()) };
         // Whoever waits for a stalled disk cannot be killed before.
         let healed = self.disks.heal_all();
-        resumed.and(unshaped).and(uncut).and(healed)
+        resumed.and(unshaped).and(uncut).and(right).and(healed)
     }
 }
 

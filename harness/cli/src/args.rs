@@ -68,10 +68,10 @@ pub enum Command {
         /// Its name; all are listed without one
         name: Option<String>,
     },
-    /// Show what this machine can do, and how to mend what it cannot
-    Doctor,
+    /// Show what this machine can do, or what hosts can, and how to mend what they cannot
+    Doctor(HostsArgs),
     /// Undo on hosts what a run left there that was killed together with its agents; without hosts, what killed machines left here
-    Clean(CleanArgs),
+    Clean(HostsArgs),
     /// Virtual machines: images, and machines that stay
     Vm {
         /// What to do
@@ -275,7 +275,7 @@ pub struct ReplayArgs {
 /// Flags of `clean`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = crate::exit::TABLE)]
-pub struct CleanArgs {
+pub struct HostsArgs {
     /// The hosts, separated by commas: user@name:port
     #[arg(short, long)]
     pub nodes: Option<String>,

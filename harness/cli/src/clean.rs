@@ -2,13 +2,13 @@
 
 use keelhaul_cluster::ssh::{Ssh, SshError};
 
-use crate::args::CleanArgs;
+use crate::args::HostsArgs;
 use crate::exit::{Exit, Failure};
 use crate::plan::inventory;
 use crate::{run, vm};
 
 /// Cleans every host and says what was found there.
-pub fn clean(args: &CleanArgs) -> Result<Exit, Failure> {
+pub fn clean(args: &HostsArgs) -> Result<Exit, Failure> {
     if args.nodes.is_none() && args.nodes_file.is_none() {
         println!("{}", vm::clean()?.unwrap_or_else(|| "nothing was left behind".into()));
         return Ok(Exit::Valid);

@@ -43,9 +43,11 @@ pub fn check(faults: &[String], place: Place<'_>) -> Result<(), Failure> {
     let Place { store, read, env, nodes } = place;
     for kind in faults {
         if needs_clocks(kind)
-            && let Some(why) = registry::no_clock(store)
+            && let Some(why) = registry::no_clock(store, env)
         {
-            return Err(Failure::usage(format!("{kind} cannot strike {store}: {why}")));
+            return Err(Failure::usage(format!(
+                "{kind} cannot strike {store} with --env {env}: {why}"
+            )));
         }
         if kind == "clock-bump" && read == Some("lease") {
             return Err(Failure::usage(
@@ -115,7 +117,7 @@ fn notes(kind: &str) -> Vec<String> {
         (true, false) => {}
     }
     let can = |store: &str| match kind {
-        _ if needs_clocks(kind) => registry::no_clock(store).is_none(),
+        _ if needs_clocks(kind) => registry::no_clock(store, "local").is_none(),
         _ if needs_membership(kind) => registry::has_membership(store),
         _ if !is_live(kind) => registry::has_membership(store) && registry::is_own(store),
         _ => true,
@@ -124,6 +126,11 @@ fn notes(kind: &str) -> Vec<String> {
     let able: Vec<&str> = stores.iter().copied().filter(|store| can(store)).collect();
     if able.len() < stores.len() {
         notes.push(format!("of the stores: {}", able.join(", ")));
+    }
+    let on_machines = |store: &&str| !can(store) && registry::no_clock(store, "vm").is_none();
+    let others: Vec<&str> = stores.iter().copied().filter(on_machines).collect();
+    if needs_clocks(kind) && !others.is_empty() {
+        notes.push(format!("on machines and hosts also of {}", others.join(", ")));
     }
     notes.extend(asks(kind).map(|asked| format!("asks of the store: {asked}")));
     notes
@@ -138,14 +145,18 @@ mod tests {
         for &(kind, _) in KINDS {
             for store in registry::STORES.iter().map(|store| store.name) {
                 let notes = notes(kind).join("; ");
-                let of_store = notes
-                    .split_once("of the stores: ")
-                    .is_none_or(|(_, stores)| stores.split([',', ' ', ';']).any(|s| s == store));
+                let named = |after: &str| {
+                    let named = notes.split_once(after)?.1.split(';').next()?;
+                    Some(named.split(", ").any(|name| name == store))
+                };
+                let everywhere = named("of the stores: ").unwrap_or(true);
+                let on_machines = named("also of ").unwrap_or(false);
                 for env in registry::ENVIRONMENTS.iter().map(|env| env.name) {
                     let in_env = match env {
                         "sim" => notes.contains("in virtual time"),
                         _ => !notes.contains("in virtual time only"),
                     };
+                    let of_store = everywhere || (on_machines && ["vm", "ssh"].contains(&env));
                     // That etcd is not simulated is said elsewhere.
                     let elsewhere = env == "sim" && !registry::is_own(store);
                     let accepted = parse(kind, Place { store, read: None, env, nodes: 5 }).is_ok();

@@ -1,6 +1,5 @@
-//! `keelhaul list` and `keelhaul doctor`: what there is, and what works here.
+//! `keelhaul list`: what there is.
 
-use keelhaul_cluster::doctor::Finding;
 use keelhaul_protocol::Mutant;
 
 use crate::args::Listing;
@@ -62,31 +61,5 @@ fn mutants() {
     for info in equivalents {
         let protocol = info.mutant.protocol();
         println!("{:width$}  {} ({protocol} {})", info.name, info.rule, info.id);
-    }
-}
-
-/// What virtual machines need. Who uses none can do without, so it does not count.
-fn machines() {
-    let Ok(runtime) = crate::run::runtime() else { return };
-    println!("\nfor --env vm:");
-    print(&runtime.block_on(keelhaul_cluster::vm::findings()));
-}
-
-/// Prints what the local environment needs, and how to mend what is missing.
-pub fn doctor() -> Exit {
-    let findings = keelhaul_cluster::doctor::probe();
-    print(&findings);
-    machines();
-    if findings.iter().all(|finding| finding.ok) { Exit::Valid } else { Exit::Infrastructure }
-}
-
-fn print(findings: &[Finding]) {
-    let width = findings.iter().map(|finding| finding.what.chars().count()).max().unwrap_or(0);
-    for finding in findings {
-        let mark = if finding.ok { "ok     " } else { "missing" };
-        println!("{mark}  {:width$}  {}", finding.what, finding.detail);
-        if !finding.ok {
-            println!("         {:width$}  remedy: {}", "", finding.remedy);
-        }
     }
 }

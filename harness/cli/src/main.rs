@@ -12,6 +12,7 @@ mod check;
 mod clean;
 #[cfg(test)]
 mod databases_tests;
+mod doctor;
 mod exit;
 mod expect;
 mod explain;
@@ -67,7 +68,7 @@ fn perform(command: Command) -> Result<Exit, Failure> {
         Command::Report { run } => check::report(&run),
         Command::List { what } => Ok(list::list(what)),
         Command::Explain { name } => explain::explain(name.as_deref()),
-        Command::Doctor => Ok(list::doctor()),
+        Command::Doctor(args) => doctor::doctor(&args),
         Command::Clean(args) => clean::clean(&args),
         Command::Vm { command } => vm::vm(&command),
         Command::Completions { shell } => {

@@ -2,6 +2,7 @@
 
 use keelhaul_nemesis::needs_clocks;
 use keelhaul_protocol::Mutant;
+use keelhaul_protocol::placement::GroupId;
 use keelhaul_server::ProtocolKind;
 use keelhaul_stores::{Family, etcd, raft};
 use keelhaul_workloads::{
@@ -131,12 +132,21 @@ pub fn has_membership(store: &str) -> bool {
     matches!(store, "raft" | "etcd")
 }
 
-/// Why its clock can be told nothing, if so.
-pub fn no_clock(store: &str) -> Option<&'static str> {
-    match store {
-        "etcd" => Some(etcd::NO_CLOCK),
-        own if is_own(own) => None,
+/// Why its clock can be told nothing where it lives, if so. Machines have clocks of their own, whatever runs on them.
+pub fn no_clock(store: &str, env: &str) -> Option<&'static str> {
+    match (store, env) {
+        (own, _) if is_own(own) => None,
+        (_, "vm" | "ssh") => None,
+        ("etcd", _) => Some(etcd::NO_CLOCK),
         _ => Some("nothing is known of how it reads the time"),
+    }
+}
+
+/// Where a store listens on its nodes.
+pub fn ports(store: &str, groups: u16) -> Vec<u16> {
+    match store {
+        "etcd" => vec![etcd::members::CLIENT_PORT, etcd::members::PEER_PORT],
+        _ => (0..groups.max(1)).flat_map(|group| raft::members::ports(GroupId(group))).collect(),
     }
 }
 

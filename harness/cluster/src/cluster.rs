@@ -1,5 +1,6 @@
 //! All nodes of a run, and who reaches whom.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -99,6 +100,20 @@ impl Cluster {
             .iter()
             .find(|n| n.id() == id)
             .unwrap_or_else(|| panic!("no node {id} in this cluster"))
+    }
+
+    /// Whether each node that has power has a clock of its own that is ours to change; an error says where not.
+    pub async fn try_clocks(&self) -> Result<(), NodeError> {
+        let mut boots = BTreeMap::new();
+        for node in self.nodes.iter().filter(|node| node.is_powered()) {
+            node.try_clock().await?;
+            if let Some(other) = boots.insert(node.boot_id().await?, node.id()) {
+                let (node, errno) = (node.id(), None);
+                let message = format!("set the machine's clock: it is {other}'s clock, too");
+                return Err(NodeError::Failed { node, message, errno });
+            }
+        }
+        Ok(())
     }
 
     /// Whether packets that `from` sends now arrive at `to`, seen by probes of the agents and not by asking the

@@ -5,10 +5,10 @@
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
+pub use keelhaul_agent::Finding;
 use keelhaul_agent::cut;
 use keelhaul_agent::netlink::{Socket, route};
 use nix::fcntl::OFlag;
@@ -21,42 +21,6 @@ use crate::local::{
     Program, TRY_ALL, bind_read_only, map_identities, mount_proc, mount_tmpfs, of_mounts,
     of_namespaces, private_mounts, spawn,
 };
-
-/// One line of the table.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// What was tried, as a noun: "user namespaces".
-    pub what: String,
-    /// Whether it works.
-    pub ok: bool,
-    /// What was seen.
-    pub detail: String,
-    /// What to do about it, one sentence; empty when it works.
-    pub remedy: String,
-}
-
-impl Finding {
-    pub(crate) fn new(what: &str, result: Result<String, (io::Error, String)>) -> Self {
-        let what = what.into();
-        match result {
-            Ok(detail) => Self { what, ok: true, detail, remedy: String::new() },
-            Err((error, remedy)) => Self { what, ok: false, detail: error.to_string(), remedy },
-        }
-    }
-
-    /// One line, for the way from the child to the parent.
-    fn to_line(&self) -> String {
-        let plain = |text: &str| text.replace(['\t', '\n'], " ");
-        let ok = if self.ok { "ok" } else { "no" };
-        [&plain(&self.what), ok, &plain(&self.detail), &plain(&self.remedy)].join("\t")
-    }
-
-    fn from_line(line: &str) -> Option<Self> {
-        let mut fields = line.split('\t').map(str::to_owned);
-        let (what, ok) = (fields.next()?, fields.next()? == "ok");
-        Some(Self { what, ok, detail: fields.next()?, remedy: fields.next()? })
-    }
-}
 
 /// Tries everything the local environment needs, in child processes that leave nothing behind. The program's `main` must send
 /// `node-init …` to [`node_init`](crate::local::node_init).
@@ -193,7 +157,7 @@ pub(crate) fn try_inside() {
         },
         Trial {
             what: "nf_tables",
-            run: try_cut,
+            run: cut::try_it,
             remedy: |_| kernel_option("CONFIG_NF_TABLES_INET", "nf_tables"),
         },
     ];
@@ -245,36 +209,4 @@ fn try_bridge() -> io::Result<()> {
 
 fn try_veth() -> io::Result<()> {
     route::add_veth(&mut Socket::route()?, "kh-a", "kh0", "kh-b", getpid().as_raw().unsigned_abs())
-}
-
-fn try_cut() -> io::Result<()> {
-    let source = Ipv4Addr::new(10, 77, 0, 1);
-    cut::replace(&[source], &[])?;
-    let rules = cut::read()?;
-    cut::replace(&[], &[])?;
-    let left = cut::read()?;
-    if rules.iter().map(|rule| rule.from).eq([source]) && left.is_empty() {
-        return Ok(());
-    }
-    Err(io::Error::other(format!(
-        "the kernel has other rules than asked for: {rules:?}, then {left:?}"
-    )))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Finding;
-
-    #[test]
-    fn a_finding_survives_its_line() {
-        let finding = Finding {
-            what: "tmpfs".into(),
-            ok: false,
-            detail: "no\tway\n".into(),
-            remedy: "be root".into(),
-        };
-        let back = Finding::from_line(&finding.to_line()).unwrap();
-        assert_eq!(back, Finding { detail: "no way ".into(), ..finding });
-        assert_eq!(Finding::from_line("tmpfs\tok"), None);
-    }
 }

@@ -16,9 +16,10 @@ mod stream;
 pub mod vm;
 
 pub use cluster::{CloseError, Cluster, Reachability};
+pub use keelhaul_agent::examine::what;
 pub use keelhaul_agent::{
-    Command, CutRule, Daemon, DaemonState, Damaged, DiskDamage, DiskEffect, DiskFault, DiskOp,
-    DiskReport, Exit, HOG, Hog, LOG_DIR, LostData, LostName, MILLION, NameLoss, Naming, Output,
-    PowerLoss, SELF_EXE, Shaping, Train, TrainReport,
+    ClockReading, ClockWish, Command, CutRule, Daemon, DaemonState, Damaged, DiskDamage,
+    DiskEffect, DiskFault, DiskOp, DiskReport, Exit, Finding, HOG, Hog, LOG_DIR, LostData,
+    LostName, MILLION, NameLoss, Naming, Output, PowerLoss, SELF_EXE, Shaping, Train, TrainReport,
 };
 pub use node::{Node, NodeError};

@@ -14,13 +14,6 @@ use crate::node::{Node, NodeError};
 const ECHOES: u32 = 9;
 const ECHO_INTERVAL_US: u32 = 10_000;
 
-impl Node {
-    /// Whether links to this node can be shaped; an error if not.
-    pub async fn try_shaping(&self) -> Result<(), NodeError> {
-        self.ask_done(Request::TryShaping).await
-    }
-}
-
 impl Cluster {
     /// Shapes exactly these links, by sender and receiver, on all nodes that have power.
     pub async fn shape(

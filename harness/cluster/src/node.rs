@@ -4,8 +4,8 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 
 use keelhaul_agent::{
-    CHUNK_BYTES_MAX, Command, CutRule, Daemon, DaemonState, Damaged, DiskDamage, DiskFault,
-    DiskReport, Naming, Output, PowerLoss, Reply, Request,
+    CHUNK_BYTES_MAX, ClockReading, ClockWish, Command, CutRule, Daemon, DaemonState, Damaged,
+    DiskDamage, DiskFault, DiskReport, Finding, Naming, Output, PowerLoss, Reply, Request,
 };
 use keelhaul_history::NodeId;
 
@@ -197,11 +197,6 @@ impl Node {
         self.ask_cuts(Request::Cut { from: from.to_vec(), refuse: refuse.to_vec() }).await
     }
 
-    /// Whether packets can be refused here; an error if not.
-    pub async fn try_refusing(&self) -> Result<(), NodeError> {
-        self.ask_done(Request::TryRefusing).await
-    }
-
     /// Whether a TCP connection to a port that nobody listens on is refused, rather than left without an answer.
     pub async fn is_refused(&self, to: SocketAddrV4, wait_ms: u64) -> Result<bool, NodeError> {
         match self.ask(Request::ProbeRefused { to, wait_ms }).await? {
@@ -290,7 +285,39 @@ impl Node {
         self.ask_disk(Request::DiskState { dir: dir.into() }).await
     }
 
-    /// Resumes what is paused, removes all cuts, shapes nothing and ends all faults of disks; daemons and disks stay as they are.
+    /// Looks for what faults and a store that listens on these ports need; see [`keelhaul_agent::examine`].
+    pub async fn examine(&self, ports: &[u16]) -> Result<Vec<Finding>, NodeError> {
+        match self.ask(Request::Examine { ports: ports.to_vec() }).await? {
+            Reply::Findings(found) => Ok(found),
+            other => Err(self.unexpected(&other)),
+        }
+    }
+
+    /// What the machine's clocks say.
+    pub async fn clock(&self) -> Result<ClockReading, NodeError> {
+        match self.ask(Request::ReadClock).await? {
+            Reply::Clock(reading) => Ok(reading),
+            other => Err(self.unexpected(&other)),
+        }
+    }
+
+    /// Makes the machine's clock so, and no other node's, if it is a [machine of its own](Node::try_clock).
+    pub async fn set_clock(&self, wish: ClockWish) -> Result<(), NodeError> {
+        self.ask_done(Request::SetClock(wish)).await
+    }
+
+    /// Whether the machine's clock is ours to change, and nobody else sets it; an error if not.
+    pub async fn try_clock(&self) -> Result<(), NodeError> {
+        self.ask_done(Request::TryClock).await
+    }
+
+    /// Which boot of which kernel this is: nodes that share a clock have the same.
+    pub async fn boot_id(&self) -> Result<String, NodeError> {
+        let output = self.run(Command::new(["cat", "/proc/sys/kernel/random/boot_id"])).await?;
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
+    /// Resumes what is paused, removes all cuts, shapes nothing, sets the clock right and ends all faults of disks; daemons and disks stay as they are.
     pub async fn heal(&self) -> Result<(), NodeError> {
         self.ask_done(Request::HealAll).await
     }

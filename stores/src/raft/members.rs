@@ -37,6 +37,12 @@ pub fn client_address(node: Ipv4Addr, GroupId(group): GroupId) -> SocketAddr {
     (node, CLIENT_PORT + PORTS_PER_GROUP * group).into()
 }
 
+/// Where a node of a group listens.
+#[must_use]
+pub const fn ports(GroupId(group): GroupId) -> [u16; 2] {
+    [PEER_PORT + PORTS_PER_GROUP * group, CLIENT_PORT + PORTS_PER_GROUP * group]
+}
+
 /// Where clients of a group find the nodes.
 #[must_use]
 pub fn addresses(

@@ -1,6 +1,6 @@
 //! Brings the nodes and the store up.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
@@ -9,8 +9,8 @@ use anyhow::Context;
 use keelhaul_cluster::local::Local;
 use keelhaul_cluster::ssh::Ssh;
 use keelhaul_cluster::vm::{Fleet, Image, MEMORY_MIB_DEFAULT, Vm};
-use keelhaul_cluster::{Cluster, DiskEffect, DiskFault, DiskOp, Naming, Node, NodeError};
-use keelhaul_nemesis::shapes_links;
+use keelhaul_cluster::{Cluster, DiskEffect, DiskFault, DiskOp, Naming, Node, NodeError, what};
+use keelhaul_nemesis::{needs_clocks, shapes_links};
 use keelhaul_protocol::coordinator::Isolation;
 use keelhaul_server::{self as node, ProtocolKind};
 use keelhaul_stores::etcd::{self, Etcd, Reads};
@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use crate::exit::{Exit, Failure};
 use crate::pace::Pace;
 use crate::plan::Plan;
-use crate::vm;
+use crate::{registry, vm};
 
 /// How long a fresh cluster may take to serve requests on every node.
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -104,23 +104,53 @@ fn store(plan: &Plan) -> Result<Rc<dyn Store>, Failure> {
     }
 }
 
-/// Refuses faults that the nodes cannot have, before anything is started on them.
-async fn refuse(plan: &Plan, cluster: &Cluster) -> Result<(), Failure> {
+/// What a plan needs of its nodes: what it is called there, and what needs it.
+fn needs(plan: &Plan) -> BTreeMap<&'static str, String> {
     let kinds: BTreeSet<&str> = plan.schedule.faults.iter().map(|f| f.spec.kind()).collect();
-    let cannot = |kind: &str, error: NodeError| {
-        let context = format!("failed to prepare the fault {kind}");
-        Failure::new(Exit::Infrastructure, anyhow::Error::from(error).context(context))
+    let own_clocks = registry::no_clock(&plan.store, "local").is_none();
+    let of_kind = |kind: &&str| {
+        let need = match *kind {
+            "partition" | "flap" => what::CUTS,
+            "reject" => what::REFUSALS,
+            kind if shapes_links(kind) => what::QUEUES,
+            // A store without clocks of its own needs those of the machines.
+            kind if needs_clocks(kind) && !own_clocks => what::CLOCK,
+            _ => return None,
+        };
+        Some((need, format!("the fault {kind}")))
     };
-    // What one kind needs of the network, all of its sort do.
-    let rejects = kinds.get("reject");
-    let shapes = kinds.iter().find(|kind| shapes_links(kind));
+    let mut needs: BTreeMap<_, _> = kinds.iter().filter_map(of_kind).collect();
+    if plan.disk != "plain" {
+        needs.insert(what::FUSE, format!("a {} disk", plan.disk));
+    }
+    needs.insert(what::PORTS, plan.store.clone());
+    // The data of local nodes is in the run directory, and a run tells by itself when that is full.
+    if plan.env != "local" {
+        needs.insert(what::SPACE, plan.store.clone());
+    }
+    needs
+}
+
+/// Refuses what the nodes do not have, before anything is started on them, in the words of `keelhaul doctor`.
+async fn refuse(plan: &Plan, cluster: &Cluster) -> Result<(), Failure> {
+    let needs = needs(plan);
+    let ports = registry::ports(&plan.store, plan.groups);
     for node in cluster.nodes() {
-        if let Some(kind) = rejects {
-            node.try_refusing().await.map_err(|error| cannot(kind, error))?;
+        let found = node.examine(&ports).await.context("failed to look at the nodes");
+        let found = found.map_err(|error| Failure::new(Exit::Infrastructure, error))?;
+        for lack in found.iter().filter(|finding| !finding.ok) {
+            if let Some(who) = needs.get(&*lack.what) {
+                let sentence =
+                    format!("failed to prepare {who}: on {}: {}", node.id(), lack.sentence());
+                return Err(Failure::new(Exit::Infrastructure, anyhow::anyhow!(sentence)));
+            }
         }
-        if let Some(kind) = shapes {
-            node.try_shaping().await.map_err(|error| cannot(kind, error))?;
-        }
+    }
+    if let Some(who) = needs.get(what::CLOCK) {
+        cluster.try_clocks().await.map_err(|error| {
+            let context = format!("failed to prepare {who}");
+            Failure::new(Exit::Infrastructure, anyhow::Error::from(error).context(context))
+        })?;
     }
     Ok(())
 }
@@ -196,7 +226,7 @@ async fn mount_disks(plan: &Plan, store: &dyn Store, nodes: &[Node]) -> Result<(
         };
         mounted
             .await
-            .context("failed to mount a disk (every node needs FUSE: load the kernel's module fuse, or leave faults of power and disk out)")
+            .context("failed to mount a disk")
             .map_err(|error| Failure::new(Exit::Infrastructure, error))?;
     }
     Ok(())

@@ -12,7 +12,9 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, ExitCode, Output};
+use std::time::{Duration, Instant};
 
+use keelhaul_cluster::Daemon;
 use keelhaul_cluster::local::{self, Entered};
 
 use hosts::Hosts;
@@ -53,6 +55,8 @@ fn inside(dir: &Path) -> u8 {
     runtime.block_on(async {
         let hosts = Hosts::start(dir).await;
         fs::write(dir.join("hosts.toml"), hosts.inventory()).unwrap();
+        what_stands_in_the_way_is_said(dir, &hosts).await;
+        println!("test what_stands_in_the_way_is_said ... ok");
         a_run_on_hosts(dir);
         println!("test a_run_on_hosts ... ok");
         hosts.machines.close().await.unwrap();
@@ -72,10 +76,56 @@ fn keelhaul(dir: &Path, words: &str) -> (String, Output) {
     (said, output)
 }
 
+/// By `doctor` and by a run, in the same words.
+async fn what_stands_in_the_way_is_said(dir: &Path, hosts: &Hosts) {
+    let (said, output) = keelhaul(dir, "doctor --nodes-file hosts.toml");
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    for line in ["access", "nf_tables", "packet queues", "FUSE", "disk space", "clock offset"] {
+        assert_eq!(said.matches(&format!("ok       {line} ")).count(), 3, "{line}: {said}");
+    }
+    let argv = ["/usr/sbin/sshd", "-D", "-f", "/etc/ssh/keelhaul_config", "-p", "7001"];
+    let argv = argv.map(str::to_owned).to_vec();
+    let second = &hosts.machines.nodes()[1];
+    second.start(Daemon { name: "squatter".into(), argv, ..Daemon::default() }).await.unwrap();
+    let words = "free ports: somebody listens on 7001; end what listens there";
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let (said, output) = loop {
+        let (said, output) = keelhaul(dir, "doctor --nodes-file hosts.toml");
+        if output.status.code() != Some(0) || Instant::now() > deadline {
+            break (said, output);
+        }
+    };
+    assert_eq!(output.status.code(), Some(10), "{said}");
+    assert!(said.contains("somebody listens on 7001"), "{said}");
+    assert_eq!(said.matches("missing  free ports").count(), 1, "{said}");
+    let (said, output) = keelhaul(dir, "run --nodes-file hosts.toml --time-limit 8 --runs refused");
+    assert_eq!(output.status.code(), Some(10), "{said}");
+    assert!(said.contains(&format!("on n2: {words}")), "{said}");
+    second.kill("squatter").await.unwrap();
+    let unknown = "doctor --nodes root@192.0.2.1:1";
+    let (said, output) = keelhaul(dir, unknown);
+    assert_eq!(output.status.code(), Some(10), "{said}");
+    assert!(
+        said.contains("missing  access") && said.contains("remedy: see that it is on"),
+        "{said}"
+    );
+}
+
+/// Each fault holds long enough that something succeeds meanwhile on a busy machine, too.
+const SCHEDULE: &str = r#"
+keelhaul_schedule = 1
+steps = [
+    { kind = "partition", shape = "one", direction = "both", hold_ms = 2500 },
+    { kind = "kill", target = "one", hold_ms = 2500 },
+    { kind = "pause", target = "one", hold_ms = 2500 },
+]
+"#;
+
 fn a_run_on_hosts(dir: &Path) {
+    fs::write(dir.join("steps.toml"), SCHEDULE).unwrap();
     let (said, output) = keelhaul(
         dir,
-        "run --nodes-file hosts.toml --time-limit 8 --nemesis-interval 2 --rate 100 --seed 7 --runs there",
+        "run --nodes-file hosts.toml --time-limit 11 --schedule steps.toml --rate 100 --seed 7 --runs there",
     );
     assert_eq!(output.status.code(), Some(0), "{said}");
     assert!(said.contains("verdict=valid"), "{said}");

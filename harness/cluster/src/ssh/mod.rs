@@ -11,6 +11,7 @@
 //! Limits: Linux hosts of this machine's architecture; IPv4; nodes reach each other on stores' usual ports.
 
 mod bundle;
+mod examine;
 mod host;
 #[cfg(feature = "ssh2")]
 mod libssh2;

@@ -111,6 +111,14 @@ pub enum SshError {
         /// What became of the stream.
         source: WireError,
     },
+    /// What a host can do was not found out.
+    #[error("look at {host}: {said}")]
+    Examine {
+        /// Which host.
+        host: String,
+        /// What it said.
+        said: String,
+    },
     /// Something is left on a host.
     #[error("clean {host}: {said}")]
     Clean {
@@ -202,16 +210,20 @@ impl Ssh {
 }
 
 /// What is known of a host that has the program.
-struct Prepared {
-    address: Ipv4Addr,
+pub(super) struct Prepared {
+    pub address: Ipv4Addr,
     /// The words of a shell that start the program as root.
-    program: String,
+    pub program: String,
     /// The same without what makes it root, as the agent starts it again.
     words: String,
 }
 
 /// Looks at a host and brings the program there, unless it is there.
-async fn prepare(host: &Host, transport: Transport, bundle: &Bundle) -> Result<Prepared, SshError> {
+pub(super) async fn prepare(
+    host: &Host,
+    transport: Transport,
+    bundle: &Bundle,
+) -> Result<Prepared, SshError> {
     let dir = format!("{CACHE}/{}", bundle.hash);
     let question = format!(
         "uname -sm; id -u; sudo -n true 2>/dev/null && echo sudo || echo none; \
@@ -276,7 +288,7 @@ fn reached(connection: &str) -> Option<Ipv4Addr> {
     }
 }
 
-fn last_line(text: &[u8]) -> String {
+pub(super) fn last_line(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it said nothing").to_owned()
 }
@@ -287,7 +299,7 @@ fn for_sh(line: &str) -> String {
 }
 
 /// Runs a line of shell on a host.
-async fn run(
+pub(super) async fn run(
     host: &Host,
     transport: Transport,
     line: &str,
