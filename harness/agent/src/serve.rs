@@ -270,12 +270,9 @@ impl Agent {
                 }
             }
             Request::HealAll => done("heal", self.heal()),
-            Request::ReadClock => answered("read the clocks", Reply::Clock, clock::read()),
-            Request::SetClock(wish) => {
-                self.has_clock.store(true, Ordering::Release);
-                done("set the machine's clock", clock::set(wish))
+            Request::ReadClock | Request::SetClock(_) | Request::TryClock => {
+                self.perform_on_clock(request)
             }
-            Request::TryClock => done("set the machine's clock", clock::try_it()),
             Request::Shape { .. }
             | Request::TrainListen { .. }
             | Request::TrainSend { .. }
@@ -288,6 +285,18 @@ impl Agent {
             | Request::MendDisk { .. }
             | Request::PowerCut { .. }
             | Request::DiskState { .. } => self.perform_on_disk(request),
+        }
+    }
+
+    fn perform_on_clock(&self, request: Request) -> Reply {
+        match request {
+            Request::ReadClock => answered("read the clocks", Reply::Clock, clock::read()),
+            Request::SetClock(wish) => {
+                self.has_clock.store(true, Ordering::Release);
+                done("set the machine's clock", clock::set(wish))
+            }
+            Request::TryClock => done("set the machine's clock", clock::try_it()),
+            other => unreachable!("{other:?} is about no clock"),
         }
     }
 
