@@ -80,7 +80,9 @@ fn keelhaul(dir: &Path, words: &str) -> (String, Output) {
 async fn what_stands_in_the_way_is_said(dir: &Path, hosts: &Hosts) {
     let (said, output) = keelhaul(dir, "doctor --nodes-file hosts.toml");
     assert_eq!(output.status.code(), Some(0), "{said}");
-    for line in ["access", "nf_tables", "packet queues", "FUSE", "disk space", "clock offset"] {
+    for line in
+        ["access", "nf_tables reject", "packet queues", "FUSE", "disk space", "clock offset"]
+    {
         assert_eq!(said.matches(&format!("ok       {line} ")).count(), 3, "{line}: {said}");
     }
     let argv = ["/usr/sbin/sshd", "-D", "-f", "/etc/ssh/keelhaul_config", "-p", "7001"];
