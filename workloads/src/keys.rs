@@ -4,19 +4,15 @@
 //! has been written so many times: some keys are hot and some cold, some see one fault and some several, and a key's history
 //! stays short enough to be understood.
 
-use std::cell::Cell;
-use std::rc::Rc;
-
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
+
+use crate::begun::{Begun, log_uniform};
 
 /// Keys in use at a time.
 pub(crate) const KEYS: usize = 8;
 /// Writes to a key before it is replaced: at least, and at most; drawn evenly on a logarithmic scale.
 pub(crate) const WRITES_PER_KEY: std::ops::Range<f64> = 16.0..256.0;
-
-/// How many keys were begun; their names are the numbers below. Shared with whoever reads all of them in the end.
-pub(crate) type Begun = Rc<Cell<i64>>;
 
 /// The keys in use.
 pub(crate) struct Keys {
@@ -38,12 +34,12 @@ impl Keys {
 
     /// Any key in use.
     pub(crate) fn read(&self, rng: &mut ChaCha8Rng) -> i64 {
-        self.in_use[Self::draw(self.in_use.len(), rng)].name
+        self.in_use[self.draw(rng)].name
     }
 
     /// Any key in use, and what is to be written to it: values count up from 1, so each is written once.
     pub(crate) fn write(&mut self, rng: &mut ChaCha8Rng) -> (i64, i64) {
-        let at = Self::draw(self.in_use.len(), rng);
+        let at = self.draw(rng);
         let key = &mut self.in_use[at];
         key.written += 1;
         let (name, value) = (key.name, key.written);
@@ -55,12 +51,12 @@ impl Keys {
 
     /// Any key that was ever in use.
     pub(crate) fn revisit(&self, rng: &mut ChaCha8Rng) -> i64 {
-        rng.random_range(0..self.begun.get())
+        self.begun.any(rng)
     }
 
-    fn draw(keys: usize, rng: &mut ChaCha8Rng) -> usize {
+    fn draw(&self, rng: &mut ChaCha8Rng) -> usize {
         let mut at = 0;
-        while at + 1 < keys && rng.random_bool(0.5) {
+        while at + 1 < self.in_use.len() && rng.random_bool(0.5) {
             at += 1;
         }
         at
@@ -69,8 +65,7 @@ impl Keys {
 
 impl Key {
     fn fresh(begun: &Begun, rng: &mut ChaCha8Rng) -> Self {
-        let name = begun.replace(begun.get() + 1);
-        let max = rng.random_range(WRITES_PER_KEY.start.ln()..WRITES_PER_KEY.end.ln());
-        Self { name, written: 0, writes_max: max.exp() as i64 }
+        let writes_max = log_uniform(WRITES_PER_KEY, rng).cast_signed();
+        Self { name: begun.begin(1), written: 0, writes_max }
     }
 }

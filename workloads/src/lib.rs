@@ -3,6 +3,7 @@
 //! A workload speaks the vocabulary of operations and knows no store, no fault and no environment.
 
 mod bank;
+mod begun;
 mod keys;
 mod list_append;
 mod lock;

@@ -6,9 +6,7 @@
 //! several leases, so that a holder whose lease is not renewed still works when the next one begins. Every item is appended once. At the
 //! end every resource is read.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::rc::Rc;
 
 use keelhaul_engine::Invocation;
 use keelhaul_engine::generator::{
@@ -19,6 +17,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::Workload;
+use crate::begun::{Begun, log_uniform};
 
 /// What the workload needs to know of a run.
 #[derive(Clone, Copy, Debug)]
@@ -39,28 +38,25 @@ const ITEMS_PER_SECTION: std::ops::Range<f64> = 2.0..100.0;
 const PATIENCE_NS: std::ops::Range<u64> = 40_000_000..120_000_000;
 /// Share of a waiting thread's turns that read the resource rather than ask for the lock.
 const READS: f64 = 0.05;
-/// Reads of each resource at the end; several, since one may meet a node that answers with an error.
-const FINAL_READS: i64 = 3;
 
 /// The lock workload.
 #[must_use]
 pub fn lock(options: LockOptions, rng: &mut ChaCha8Rng) -> Workload {
-    let started = Rc::new(Cell::new(0));
-    let counter = Rc::clone(&started);
-    let keys = std::iter::from_fn(move || {
-        counter.set(counter.get() + 1);
-        Some(Value::Int(counter.get() - 1))
-    });
+    let begun = Begun::default();
     let mut key_rng = ChaCha8Rng::from_rng(rng);
     let pace_rng = ChaCha8Rng::from_rng(rng);
-    let main = independent(options.threads_per_lock, keys, move |_| {
+    let main = independent(options.threads_per_lock, begun.names(), move |_| {
         Turns::new(ChaCha8Rng::from_rng(&mut key_rng)).boxed()
     });
     let main = main
         .stagger(options.rate, Spacing::Poisson, pace_rng)
         .clients()
         .time_limit(options.time_limit_ns);
-    let last = ops(FinalReads { started, next: 0 })
+    let read_all = begun.final_reads(|key| Invocation {
+        key: Some(key.into()),
+        ..invocation("read", Value::Null)
+    });
+    let last = ops(read_all)
         .stagger(options.rate, Spacing::Poisson, ChaCha8Rng::from_rng(rng))
         .clients();
     Workload { main: main.boxed(), last: last.boxed() }
@@ -68,10 +64,6 @@ pub fn lock(options: LockOptions, rng: &mut ChaCha8Rng) -> Workload {
 
 fn invocation(f: &str, value: Value) -> Invocation {
     Invocation { f: F::from(f), key: None, value }
-}
-
-fn log_uniform(rng: &mut ChaCha8Rng, range: std::ops::Range<f64>) -> u64 {
-    rng.random_range(range.start.ln()..range.end.ln()).exp() as u64
 }
 
 /// Where a thread stands.
@@ -96,7 +88,7 @@ struct Turns {
 
 impl Turns {
     fn new(mut rng: ChaCha8Rng) -> Self {
-        let sections = log_uniform(&mut rng, SECTIONS_PER_LOCK);
+        let sections = log_uniform(SECTIONS_PER_LOCK, &mut rng);
         Self { rng, stands: BTreeMap::new(), turns: 0, items: 0, sections }
     }
 
@@ -157,7 +149,7 @@ impl Generator for Turns {
             "acquire" if ok && self.sections == 0 => stand.holds = Some(0),
             "acquire" if ok => {
                 self.sections -= 1;
-                stand.holds = Some(log_uniform(&mut self.rng, ITEMS_PER_SECTION));
+                stand.holds = Some(log_uniform(ITEMS_PER_SECTION, &mut self.rng));
             }
             "append" if ok => stand.holds = stand.holds.map(|left| left.saturating_sub(1)),
             // Fenced off, or out of reach, or its process is gone: the section has ended.
@@ -167,23 +159,6 @@ impl Generator for Turns {
             stand.again_ns = ctx.now_ns() + self.rng.random_range(PATIENCE_NS);
         }
         self.stands.insert(thread, stand);
-    }
-}
-
-/// Reads of every resource. How many there are is known only when the first is asked for.
-struct FinalReads {
-    started: Rc<Cell<i64>>,
-    next: i64,
-}
-
-impl Iterator for FinalReads {
-    type Item = Invocation;
-
-    fn next(&mut self) -> Option<Invocation> {
-        let key = self.next / FINAL_READS;
-        self.next += 1;
-        (key < self.started.get())
-            .then(|| Invocation { key: Some(key.into()), ..invocation("read", Value::Null) })
     }
 }
 

@@ -4,9 +4,6 @@
 //! several groups are in use at a time. Groups that are done with are still read now and then, and each is in the end.
 //! It is Jepsen's workload (`jepsen.tests.long-fork`), with more readers a group: it is they who see a fork.
 
-use std::cell::Cell;
-use std::rc::Rc;
-
 use keelhaul_engine::Invocation;
 use keelhaul_engine::generator::{Context, Generator, Next};
 use keelhaul_history::Value;
@@ -14,6 +11,7 @@ use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use crate::begun::Begun;
 use crate::txns::{read, txn, write};
 use crate::{TxnOptions, Workload};
 
@@ -25,20 +23,14 @@ const READS: usize = 12;
 const GROUPS: usize = 2;
 /// Share of operations that are a read of any group that was begun so far, beside the others.
 const REVISITS: f64 = 0.05;
-/// Reads of each group at the end; several, since one may meet a node that answers with an error.
-const FINAL_READS: i64 = 3;
 
 /// The long-fork workload.
 #[must_use]
 pub fn long_fork(options: TxnOptions, rng: &mut ChaCha8Rng) -> Workload {
-    let begun = Rc::new(Cell::new(0));
-    let main =
-        Groups { rng: ChaCha8Rng::from_rng(rng), in_use: Vec::new(), begun: Rc::clone(&begun) };
+    let begun = Begun::default();
+    let main = Groups { rng: ChaCha8Rng::from_rng(rng), in_use: Vec::new(), begun: begun.clone() };
     let mut order = ChaCha8Rng::from_rng(rng);
-    let last = (0..).map_while(move |at| {
-        let group = at / FINAL_READS;
-        (group < begun.get()).then(|| read_group(group, &mut order))
-    });
+    let last = begun.final_reads(move |group| read_group(group, &mut order));
     options.workload(main, last, rng)
 }
 
@@ -47,13 +39,13 @@ struct Groups {
     rng: ChaCha8Rng,
     /// By group in use: what is still to be done.
     in_use: Vec<Vec<Invocation>>,
-    begun: Rc<Cell<i64>>,
+    begun: Begun,
 }
 
 impl Groups {
     /// Begins a group: its writes stand anywhere among its reads, but last is a read.
     fn fresh(&mut self) -> Vec<Invocation> {
-        let group = self.begun.replace(self.begun.get() + 1);
+        let group = self.begun.begin(1);
         let writes = (0..GROUP).map(|at| txn(vec![write("w", group * GROUP + at, 1)]));
         let mut ops: Vec<Invocation> = writes.collect();
         for _ in 0..READS - 1 {
@@ -77,8 +69,8 @@ impl Generator for Groups {
         if ctx.pick().is_none() {
             return Next::Pending;
         }
-        if self.begun.get() > 0 && self.rng.random_bool(REVISITS) {
-            let group = self.rng.random_range(0..self.begun.get());
+        if self.begun.count() > 0 && self.rng.random_bool(REVISITS) {
+            let group = self.begun.any(&mut self.rng);
             return Next::Op { thread: None, op: read_group(group, &mut self.rng) };
         }
         while self.in_use.len() < GROUPS {
@@ -99,6 +91,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::begun::FINAL_READS;
     use crate::txns::tests::{OPTIONS, history, micros};
 
     fn of(seed: u64) -> Vec<keelhaul_history::Op> {

@@ -3,14 +3,13 @@
 //! Many clients update the same few keys, so that at any time several updates of one key are under way; a fifth of the
 //! transactions only read. Every written value of a key is another one, so that a read names the update that it follows.
 
-use std::rc::Rc;
-
 use keelhaul_engine::generator::{Context, Generator, Next};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::keys::{Begun, Keys};
-use crate::txns::{final_reads, read, txn, write};
+use crate::begun::Begun;
+use crate::keys::Keys;
+use crate::txns::{read, read_alone, txn, write};
 use crate::{TxnOptions, Workload};
 
 /// Share of transactions that read any key that was begun so far, and write nothing.
@@ -20,9 +19,9 @@ const READS: f64 = 0.2;
 #[must_use]
 pub fn lost_update(options: TxnOptions, rng: &mut ChaCha8Rng) -> Workload {
     let begun = Begun::default();
-    let last = final_reads(&begun);
+    let last = begun.final_reads(read_alone);
     let mut own = ChaCha8Rng::from_rng(rng);
-    let keys = Keys::new(Rc::clone(&begun), &mut own);
+    let keys = Keys::new(begun, &mut own);
     options.workload(Updates { rng: own, keys }, last, rng)
 }
 

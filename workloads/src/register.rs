@@ -6,9 +6,7 @@
 //! loss that nobody overwrites stays to be seen, by whichever node leads later. At the end every register is read again, after all
 //! faults: what was acknowledged and then lost shows there at the latest.
 
-use std::cell::Cell;
 use std::collections::VecDeque;
-use std::rc::Rc;
 
 use keelhaul_engine::Invocation;
 use keelhaul_engine::generator::{Combine, Context, Generator, Next, Spacing, independent, ops};
@@ -17,6 +15,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::Workload;
+use crate::begun::{Begun, log_uniform};
 
 /// What the workload needs to know of a run.
 #[derive(Clone, Copy, Debug)]
@@ -34,44 +33,40 @@ pub struct RegisterOptions {
 const OPS_PER_KEY: std::ops::Range<f64> = 30.0..2_000.0;
 /// Share of operations that are turned into a read of any register begun so far.
 const REVISITS: f64 = 0.1;
-/// Reads of each register at the end; several, since one may meet a node that answers with an error.
-const FINAL_READS: usize = 3;
 /// Values of a register that a cas may expect: the newest ones seen.
 const RECENT: usize = 3;
 
 /// The register workload.
 #[must_use]
 pub fn register(options: RegisterOptions, rng: &mut ChaCha8Rng) -> Workload {
-    let started = Rc::new(Cell::new(0));
-    let counter = Rc::clone(&started);
-    let keys = std::iter::from_fn(move || {
-        counter.set(counter.get() + 1);
-        Some(Value::Int(counter.get() - 1))
-    });
+    let begun = Begun::default();
     let mut key_rng = ChaCha8Rng::from_rng(rng);
     let pace_rng = ChaCha8Rng::from_rng(rng);
-    let main = independent(options.threads_per_key, keys, move |_| {
+    let main = independent(options.threads_per_key, begun.names(), move |_| {
         let mut rng = ChaCha8Rng::from_rng(&mut key_rng);
-        let limit = rng.random_range(OPS_PER_KEY.start.ln()..OPS_PER_KEY.end.ln()).exp() as u64;
+        let limit = log_uniform(OPS_PER_KEY, &mut rng);
         Register { rng, next_value: 1, recent: VecDeque::new() }.limit(limit).boxed()
     });
-    let (mut revisit_rng, begun) = (ChaCha8Rng::from_rng(rng), Rc::clone(&started));
+    let (mut revisit_rng, known) = (ChaCha8Rng::from_rng(rng), begun.clone());
     let main = main
         .map(move |op| {
             if !revisit_rng.random_bool(REVISITS) {
                 return op;
             }
-            let key = revisit_rng.random_range(0..begun.get());
-            Invocation { f: F::Read, key: Some(Value::Int(key)), value: Value::Null }
+            read(known.any(&mut revisit_rng))
         })
         .stagger(options.rate, Spacing::Poisson, pace_rng)
         .clients()
         .time_limit(options.time_limit_ns);
     let last_rng = ChaCha8Rng::from_rng(rng);
-    let last = ops(FinalReads { started, next: 0 })
+    let last = ops(begun.final_reads(read))
         .stagger(options.rate, Spacing::Poisson, last_rng)
         .clients();
     Workload { main: main.boxed(), last: last.boxed() }
+}
+
+fn read(register: i64) -> Invocation {
+    Invocation { f: F::Read, key: Some(Value::Int(register)), value: Value::Null }
 }
 
 /// The operations on one register.
@@ -125,23 +120,6 @@ impl Generator for Register {
             self.recent.push_front(seen.clone());
             self.recent.truncate(RECENT);
         }
-    }
-}
-
-/// Reads of every register that was begun. How many there are is known only when the first is asked for.
-struct FinalReads {
-    started: Rc<Cell<i64>>,
-    next: usize,
-}
-
-impl Iterator for FinalReads {
-    type Item = Invocation;
-
-    fn next(&mut self) -> Option<Invocation> {
-        let key =
-            i64::try_from(self.next / FINAL_READS).ok().filter(|&key| key < self.started.get())?;
-        self.next += 1;
-        Some(Invocation { f: F::Read, key: Some(Value::Int(key)), value: Value::Null })
     }
 }
 

@@ -6,15 +6,15 @@
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use crate::keys::Begun;
-use crate::txns::{Mixed, final_reads};
+use crate::begun::Begun;
+use crate::txns::{Mixed, read_alone};
 use crate::{TxnOptions, Workload};
 
 /// The rw-register workload.
 #[must_use]
 pub fn rw_register(options: TxnOptions, rng: &mut ChaCha8Rng) -> Workload {
     let begun = Begun::default();
-    let last = final_reads(&begun);
+    let last = begun.final_reads(read_alone);
     options.workload(Mixed::new("w", begun, ChaCha8Rng::from_rng(rng)), last, rng)
 }
 

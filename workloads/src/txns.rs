@@ -1,15 +1,14 @@
-//! What workloads of transactions have in common: how operations are spelled, a mix of reads and writes, and final reads.
-
-use std::rc::Rc;
+//! What workloads of transactions have in common: how operations are spelled, and a mix of reads and writes.
 
 use keelhaul_engine::Invocation;
 use keelhaul_engine::generator::{Combine, Context, Generator, Next, Spacing, ops};
-use keelhaul_history::{F, Op, Value};
+use keelhaul_history::{F, Value};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::Workload;
-use crate::keys::{Begun, Keys};
+use crate::begun::Begun;
+use crate::keys::Keys;
 
 /// What a workload of transactions needs to know of a run.
 #[derive(Clone, Copy, Debug)]
@@ -41,8 +40,6 @@ impl TxnOptions {
     }
 }
 
-/// Reads of each key at the end; several, since one may meet a node that answers with an error.
-const FINAL_READS: i64 = 3;
 /// Operations of a transaction: at least, and at most.
 const LENGTH: std::ops::RangeInclusive<usize> = 1..=4;
 /// Share of transactions that begin with a read of any key that was begun so far.
@@ -61,6 +58,11 @@ pub(crate) fn write(f: &str, key: i64, value: i64) -> Value {
 /// A transaction.
 pub(crate) fn txn(micros: Vec<Value>) -> Invocation {
     Invocation { f: F::from("txn"), key: None, value: Value::List(micros.into()) }
+}
+
+/// A transaction that reads a key and does nothing else.
+pub(crate) fn read_alone(key: i64) -> Invocation {
+    txn(vec![read(key)])
 }
 
 /// Transactions of reads and writes in equal parts.
@@ -98,17 +100,6 @@ impl Generator for Mixed {
         }
         Next::Op { thread: None, op: txn(micros) }
     }
-
-    fn update(&mut self, _ctx: &Context<'_>, _event: &Op) {}
-}
-
-/// Reads of every key that was begun. How many there are is known only when the first is asked for.
-pub(crate) fn final_reads(begun: &Begun) -> impl Iterator<Item = Invocation> + use<> {
-    let begun = Rc::clone(begun);
-    (0..).map_while(move |at| {
-        let key = at / FINAL_READS;
-        (key < begun.get()).then(|| txn(vec![read(key)]))
-    })
 }
 
 #[cfg(test)]
@@ -118,7 +109,7 @@ pub(crate) mod tests {
     use keelhaul_engine::Outcome;
     use keelhaul_engine::generator::{phases, simulate};
     use keelhaul_engine::interpreter::Dispatch;
-    use keelhaul_history::Kind;
+    use keelhaul_history::{Kind, Op};
 
     use super::*;
     use crate::keys::{KEYS, WRITES_PER_KEY};

@@ -5,15 +5,13 @@
 //! the pair is read, and sometimes later again, and at the end every pair is. It is what Jepsen's `adya` workload does with
 //! inserts and predicates.
 
-use std::cell::Cell;
-use std::rc::Rc;
-
 use keelhaul_engine::Invocation;
 use keelhaul_engine::generator::{Context, Generator, Next};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::txns::{final_reads, read, txn, write};
+use crate::begun::Begun;
+use crate::txns::{read, read_alone, txn, write};
 use crate::{TxnOptions, Workload};
 
 /// Share of operations that read any pair that was begun so far, beside the others.
@@ -22,8 +20,8 @@ const REVISITS: f64 = 0.05;
 /// The write-skew workload.
 #[must_use]
 pub fn write_skew(options: TxnOptions, rng: &mut ChaCha8Rng) -> Workload {
-    let begun = Rc::new(Cell::new(0));
-    let last = final_reads(&begun);
+    let begun = Begun::default();
+    let last = begun.final_reads(read_alone);
     let pairs = Pairs { rng: ChaCha8Rng::from_rng(rng), begun, rest: Vec::new() };
     options.workload(pairs, last, rng)
 }
@@ -32,14 +30,14 @@ pub fn write_skew(options: TxnOptions, rng: &mut ChaCha8Rng) -> Workload {
 struct Pairs {
     rng: ChaCha8Rng,
     /// How many keys were begun; a pair is an even one and the next.
-    begun: Rc<Cell<i64>>,
+    begun: Begun,
     /// What is still to be done with the last pair.
     rest: Vec<Invocation>,
 }
 
 impl Pairs {
     fn next_pair(&mut self) -> Vec<Invocation> {
-        let first = self.begun.replace(self.begun.get() + 2);
+        let first = self.begun.begin(2);
         let update = |key: i64| txn(vec![read(first), read(first + 1), write("w", key, 1)]);
         let mut rest = vec![read_pair(first), update(first), update(first + 1)];
         if self.rng.random_bool(0.5) {
@@ -59,8 +57,8 @@ impl Generator for Pairs {
             return Next::Pending;
         }
         if self.rest.is_empty() {
-            if self.begun.get() > 0 && self.rng.random_bool(REVISITS) {
-                let pair = self.rng.random_range(0..self.begun.get() / 2);
+            if self.begun.count() > 0 && self.rng.random_bool(REVISITS) {
+                let pair = self.rng.random_range(0..self.begun.count() / 2);
                 return Next::Op { thread: None, op: read_pair(2 * pair) };
             }
             self.rest = self.next_pair();
