@@ -71,7 +71,7 @@ fn file(format: Format, pieces: &[&str], bytes: &mut Bytes<'_>) -> Vec<u8> {
             }
             return file;
         }
-        _ if sessions::are(format) => sessions::right(format, bytes),
+        _ if format.is_by_session() => sessions::right(format, bytes),
         _ => right(format, bytes),
     };
     for _ in 0..bytes.below(4) {

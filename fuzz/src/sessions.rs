@@ -4,11 +4,6 @@ use keelhaul_history::import::{Format, SESSION_END};
 
 use crate::bytes::Bytes;
 
-/// Whether a format has sessions of transactions.
-pub fn are(format: Format) -> bool {
-    matches!(format, Format::Plume | Format::Dbcop | Format::DbcopBincode | Format::Cobra)
-}
-
 struct Op {
     write: bool,
     key: u64,

@@ -46,6 +46,12 @@ impl Format {
         Self::Cobra,
     ];
 
+    /// Whether it has transactions by session, and no times.
+    #[must_use]
+    pub const fn is_by_session(self) -> bool {
+        matches!(self, Self::Plume | Self::Dbcop | Self::DbcopBincode | Self::Cobra)
+    }
+
     /// Its name for arguments and headers.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -5,7 +5,7 @@ use std::io::{self, Cursor, Read};
 use super::format::{BYTE_ORDER_MARK, Format, mistaken};
 use super::importer::{Importer, Options};
 use super::repair::{Mended, repair};
-use super::sessions::{self, Sessions};
+use super::sessions::Sessions;
 use crate::error::{Problem, ReadError};
 use crate::{Ending, Header, Op, RawOp, Reader};
 
@@ -229,7 +229,7 @@ pub fn open<R: Read>(
         Format::Keelhaul if options.repair => own_importer(rest)?,
         Format::Keelhaul => return Ok(Source::Own(Box::new(Reader::new(rest)?))),
         // There is nothing to repair: every transaction is whole, and no two overlap.
-        _ if sessions::is_sessions(format) => {
+        _ if format.is_by_session() => {
             return Ok(Source::Sessions(Box::new(Sessions::new(rest, format))));
         }
         _ => Importer::new(rest, format, options.independent)?,

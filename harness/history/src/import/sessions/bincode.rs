@@ -62,7 +62,7 @@ impl<R: Read> Bincode<R> {
     }
 
     fn wrong<T>(&self, expected: &'static str) -> Result<T, ReadError> {
-        Err(Pull::<R>::malformed(Problem::NotBincode { offset: self.input.at, expected }))
+        Err(self.input.malformed(Problem::NotBincode { offset: self.input.at, expected }))
     }
 
     fn number(&mut self, expected: &'static str) -> Result<u64, ReadError> {
@@ -135,6 +135,6 @@ impl<R: Read> Bincode<R> {
         // Larger ones are none that anybody chose; as negative numbers they are as different as they were.
         let (key, value) = (key.cast_signed().to_string(), value.cast_signed().to_string());
         let pushed = into.ops.push_from_zero(does, &key, &value);
-        pushed.map_err(Pull::<R>::malformed)
+        pushed.map_err(|problem| self.input.malformed(problem))
     }
 }

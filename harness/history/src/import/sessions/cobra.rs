@@ -65,8 +65,7 @@ impl<R: Read> Cobra<R> {
     }
 
     fn wrong<T>(&self, expected: &'static str) -> Result<T, ReadError> {
-        let (offset, line) = (self.input.at, self.input.line);
-        Err(ReadError::Malformed { line, problem: Problem::NotCobra { offset, expected } })
+        Err(self.input.malformed(Problem::NotCobra { offset: self.input.at, expected }))
     }
 
     pub fn next_txn(&mut self, into: &mut Txn) -> Result<bool, ReadError> {
@@ -146,6 +145,6 @@ impl<R: Read> Cobra<R> {
         let unwritten = does == Does::Read && NOT_WRITTEN.contains(&write);
         let value = if unwritten { "null".into() } else { write.cast_signed().to_string() };
         let pushed = into.ops.push(does, &i64::from_be_bytes(key).to_string(), &value);
-        pushed.map_err(|problem| ReadError::Malformed { line: self.input.line, problem })
+        pushed.map_err(|problem| self.input.malformed(problem))
     }
 }

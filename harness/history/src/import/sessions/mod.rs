@@ -35,12 +35,7 @@ use crate::{Header, Kind, Process, Value};
 /// What the operations mean.
 const WORKLOAD: &str = "rw-register";
 
-/// Whether a kind of file is one of these.
-pub(super) const fn is_sessions(format: Format) -> bool {
-    matches!(format, Format::Plume | Format::Dbcop | Format::DbcopBincode | Format::Cobra)
-}
-
-/// Whether a file that is no text begins as one of these.
+/// Which of these a file begins as, if it is not dbcop's JSON, which is told among other JSON.
 pub(super) fn recognise(head: &[u8]) -> Option<Format> {
     if bincode::looks_right(head) {
         return Some(Format::DbcopBincode);

@@ -22,11 +22,12 @@ impl<R: Read> Pull<R> {
         Self { input: BufReader::with_capacity(CHUNK_BYTES, input), at: 0, line: 1 }
     }
 
-    pub fn malformed(problem: Problem) -> ReadError {
-        ReadError::Malformed { line: 1, problem }
+    /// Something else should stand where it is.
+    pub fn malformed(&self, problem: Problem) -> ReadError {
+        ReadError::Malformed { line: self.line, problem }
     }
 
-    /// Fills the buffer; false if the file ends before its first byte, and an error within it.
+    /// Fills the buffer, as far as the file goes; says how far.
     fn fill(&mut self, buf: &mut [u8]) -> Result<usize, ReadError> {
         let mut got = 0;
         while got < buf.len() {
@@ -34,7 +35,7 @@ impl<R: Read> Pull<R> {
                 Ok(0) => break,
                 Ok(n) => got += n,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(source) => return Err(ReadError::Io { line: 1, source }),
+                Err(source) => return Err(ReadError::Io { line: self.line, source }),
             }
         }
         self.at += got as u64;
