@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::columns::Txns;
+use super::singles::{Cases, Singles};
 use crate::lattice::Standing;
 use crate::models::{Model, anomaly};
 use crate::subject::{Asked, Judged};
@@ -44,6 +45,24 @@ pub(crate) fn refutes(name: &str, model: Model) -> bool {
 }
 
 impl Findings {
+    /// Adds what no cycle shows.
+    pub fn add_singles(&mut self, txns: &Txns, singles: Singles) {
+        let told = |(name, cases): (&'static str, Cases)| {
+            let evidence = cases.first?.evidence(txns);
+            Some(Case { name, count: cases.count, evidence })
+        };
+        self.cases.extend(singles.into_iter().filter_map(told));
+    }
+
+    /// Of these anomalies it is not known whether there are any, and this is why.
+    pub fn leave_open(&mut self, names: &[&'static str], why: &str) {
+        if !names.is_empty() {
+            let (open, reason) = self.open.get_or_insert_default();
+            open.extend(names);
+            *reason = why.into();
+        }
+    }
+
     fn verdict(&self, model: Model) -> (Verdict, String) {
         let refuting: Vec<&Case> =
             self.cases.iter().filter(|case| refutes(case.name, model)).collect();
@@ -101,10 +120,12 @@ impl Findings {
         format!("{}: {first}", case.name).trim_end_matches('.').into()
     }
 
-    /// The answers to what was asked; the first of `models` is what is usual.
+    /// The answers to what was asked; the first of `models` of which something can be said is what is usual.
     pub fn judged(self, txns: &Txns, models: &[&'static str], asked: &Asked<'_>) -> Judged {
-        let usual = &models[..1];
-        let names = if asked.models.is_empty() { usual } else { asked.models };
+        let timeless = |name: &str| self.timeless.iter().any(|model| model.name() == name);
+        let models: Vec<&'static str> =
+            models.iter().copied().filter(|name| !timeless(name)).collect();
+        let names = if asked.models.is_empty() { &models[..1] } else { asked.models };
         let mut checks: Vec<Check> =
             names.iter().filter_map(|name| self.check(Model::by_name(name)?)).collect();
         checks.sort_by_key(|check| check.verdict != Verdict::Invalid);

@@ -48,6 +48,13 @@ pub(crate) enum F {
     Unknown,
 }
 
+impl F {
+    /// Whether it makes a version.
+    pub const fn writes(self) -> bool {
+        matches!(self, Self::Append | Self::Write)
+    }
+}
+
 /// An operation within a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct MicroOp {
@@ -107,6 +114,21 @@ impl Txns {
     /// How many versions there are.
     pub fn versions(&self) -> u32 {
         self.version_keys.len() as u32
+    }
+
+    /// By version: whether its transaction writes the key again after it.
+    pub fn passing(&self) -> Vec<bool> {
+        let mut passing = vec![false; self.versions() as usize];
+        let mut last = vec![(NONE, NONE); self.keys.len()];
+        for row in 0..self.txns.len() as u32 {
+            for op in self.ops(row).iter().filter(|op| op.f.writes()) {
+                let before = std::mem::replace(&mut last[op.key as usize], (row, op.value));
+                if before.0 == row {
+                    passing[before.1 as usize] = true;
+                }
+            }
+        }
+        passing
     }
 
     /// The value of a version; null for the initial one.
@@ -177,7 +199,7 @@ impl Writers {
         for (row, txn) in txns.txns.iter().enumerate() {
             let (from, to) = txn.ops;
             for op in &txns.ops[from as usize..to as usize] {
-                if matches!(op.f, F::Append | F::Write) {
+                if op.f.writes() {
                     let writer = &mut writers.by_version[op.value as usize];
                     if *writer == NONE {
                         *writer = row as u32;
@@ -188,6 +210,14 @@ impl Writers {
             }
         }
         writers
+    }
+
+    /// Why versions cannot be told apart, if they cannot; it says `written` and `values` of what is written.
+    pub fn doubt(&self, txns: &Txns, written: &str, values: &str) -> Option<String> {
+        let (version, _) = *self.again.first()?;
+        let key = txns.key_name(txns.version_keys[version as usize]);
+        let value = txns.value(version);
+        Some(format!("{value} was {written} to {key} twice: {values} must differ to be told apart"))
     }
 
     /// The first transaction that wrote, or would have written, a version; nobody if it is garbage.

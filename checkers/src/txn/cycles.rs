@@ -144,9 +144,7 @@ pub(crate) fn add_cycles(
         let case = |name| Case { name, count: 1, evidence: evidence.clone() };
         findings.cases.extend(names.map(case));
     }
-    if !search.open.is_empty() {
-        findings.open = Some((search.open, "the budget ended".into()));
-    }
+    findings.leave_open(&search.open, "the budget ended");
 }
 
 /// Looks in the components of a part for a cycle that is shorter than the best so far.

@@ -25,6 +25,7 @@ mod narrow;
 mod orders;
 mod read;
 mod registers;
+mod singles;
 mod tell;
 
 use crate::models::Model;

@@ -88,23 +88,14 @@ pub(super) fn find(txns: &Txns, asked: &Asked<'_>) -> Findings {
     decided.push(Model::ReadUncommitted);
     let mut findings = Findings { decided, ..Findings::default() };
     let writers = Writers::new(txns);
-    if let Some((version, _)) = writers.again.first() {
-        let key = txns.key_name(txns.version_keys[*version as usize]);
-        findings.doubt = Some(format!(
-            "{} was appended to {key} twice: elements must differ to be told apart",
-            txns.value(*version)
-        ));
+    findings.doubt = writers.doubt(txns, "appended", "elements");
+    if findings.doubt.is_some() {
         return findings;
     }
     let orders = Orders::of_lists(txns, &writers);
     let facts = Facts { txns, writers: &writers, orders: &orders };
     let dependencies = Dependencies { txns, writers: &writers, orders: &orders };
-    for (name, cases) in singles(&facts) {
-        if let Some(first) = cases.first {
-            let evidence = tell::evidence(txns, &first.txns, first.words);
-            findings.cases.push(Case { name, count: cases.count, evidence });
-        }
-    }
+    findings.add_singles(txns, singles(&facts));
     find_cycles(&dependencies, asked, &mut findings);
     findings.cases.sort_by_key(|case| rank(case.name));
     findings

@@ -1,32 +1,10 @@
 //! Anomalies that no cycle shows: what is wrong with single reads, versions and transactions.
 
-use std::collections::BTreeMap;
-
 use crate::columns::WordMap;
 use crate::txn::columns::{F, MicroOp, NONE, Outcome, Txns, Writers};
 use crate::txn::deps::{External, externals};
 use crate::txn::orders::Orders;
-
-/// What was found of one kind.
-#[derive(Debug, Default)]
-pub(super) struct Cases {
-    /// How many.
-    pub count: u64,
-    /// The first.
-    pub first: Option<Case>,
-}
-
-/// A case, told by those who have a part in it.
-#[derive(Clone, Debug)]
-pub(super) struct Case {
-    /// Rows of transactions.
-    pub txns: Vec<u32>,
-    /// What happened, a sentence each.
-    pub words: Vec<String>,
-}
-
-/// By name of the anomaly.
-pub(super) type Singles = BTreeMap<&'static str, Cases>;
+use crate::txn::singles::{Case, Singles, Updates};
 
 /// What everything is known from.
 pub(super) struct Facts<'a> {
@@ -47,9 +25,7 @@ pub(super) fn singles(facts: &Facts<'_>) -> Singles {
 }
 
 fn add(found: &mut Singles, name: &'static str, case: impl FnOnce() -> Case) {
-    let cases = found.entry(name).or_default();
-    cases.count += 1;
-    cases.first.get_or_insert_with(case);
+    found.entry(name).or_default().add(case);
 }
 
 impl Facts<'_> {
@@ -196,17 +172,7 @@ impl Facts<'_> {
 
     /// Reads of what had failed, and of what its own transaction went on to change.
     fn reads(&self, found: &mut Singles) {
-        // By version: whether its transaction appends to the key again after it.
-        let mut passing = vec![false; self.txns.versions() as usize];
-        let mut last = vec![(NONE, NONE); self.txns.keys.len()];
-        for row in 0..self.txns.txns.len() as u32 {
-            for op in self.txns.ops(row).iter().filter(|op| op.f == F::Append) {
-                let before = std::mem::replace(&mut last[op.key as usize], (row, op.value));
-                if before.0 == row {
-                    passing[before.1 as usize] = true;
-                }
-            }
-        }
+        let passing = self.txns.passing();
         externals(self.txns, |External { txn, key, version }| {
             if version != NONE
                 && passing[version as usize]
@@ -275,22 +241,11 @@ impl Facts<'_> {
 
     /// Several transactions that committed read one version of a key and appended to it.
     fn lost_updates(&self, found: &mut Singles) {
-        let mut by_version = vec![NONE; self.txns.versions() as usize];
-        let mut of_initial = vec![NONE; self.txns.keys.len()];
-        externals(self.txns, |External { txn, key, version }| {
+        let mut updates = Updates::new(self.txns);
+        externals(self.txns, |read| {
+            let External { txn, key, version } = read;
             let writes = self.txns.ops(txn).iter().any(|op| op.key == key && op.f == F::Append);
-            if !writes {
-                return;
-            }
-            let first = match by_version.get_mut(version as usize) {
-                Some(first) => first,
-                None => &mut of_initial[key as usize],
-            };
-            if *first == NONE {
-                *first = txn;
-                return;
-            }
-            let first = *first;
+            let Some(first) = writes.then(|| updates.add(read)).flatten() else { return };
             add(found, "lost-update", || {
                 let name = self.txns.key_name(key);
                 let saw = match version {

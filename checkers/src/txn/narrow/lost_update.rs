@@ -1,8 +1,9 @@
 //! Do two transactions update the same version?
 
-use super::{Anomaly, Case, Facts, Found};
+use super::{Anomaly, Facts, Found};
 use crate::txn::columns::{F, NONE};
 use crate::txn::deps::{External, externals};
+use crate::txn::singles::{Case, Updates};
 
 pub(super) const ANOMALY: Anomaly = Anomaly {
     name: "lost-update",
@@ -14,26 +15,18 @@ pub(super) const ANOMALY: Anomaly = Anomaly {
 
 fn find(facts: &Facts<'_>) -> Found {
     let txns = facts.txns;
-    let mut found = Found { doubt: facts.written_again(), ..Found::default() };
-    // By version, and by key for the initial one: who updated it first.
-    let mut of_version = vec![NONE; txns.versions() as usize];
-    let mut of_initial = vec![NONE; txns.keys.len()];
-    let mut updates = vec![0_u32; txns.keys.len()];
-    externals(txns, |External { txn, key, version }| {
+    let doubt = facts.writers.doubt(txns, "written", "values");
+    let mut found = Found { doubt, ..Found::default() };
+    let mut updates = Updates::new(txns);
+    let mut of_key = vec![0_u32; txns.keys.len()];
+    externals(txns, |read| {
+        let External { txn, key, version } = read;
         if !txns.ops(txn).iter().any(|op| op.key == key && op.f == F::Write) {
             return;
         }
-        updates[key as usize] += 1;
-        let first = match of_version.get_mut(version as usize) {
-            Some(first) => first,
-            None => &mut of_initial[key as usize],
-        };
-        if *first == NONE {
-            *first = txn;
-            return;
-        }
-        let first = *first;
-        found.add(|| {
+        of_key[key as usize] += 1;
+        let Some(first) = updates.add(read) else { return };
+        found.cases.add(|| {
             let name = txns.key_name(key);
             let saw = match version {
                 NONE => format!("{name} before anything was written to it"),
@@ -53,6 +46,6 @@ fn find(facts: &Facts<'_>) -> Found {
         });
     });
     // The first update of a key can overwrite nothing.
-    found.units = updates.iter().filter(|n| **n > 1).map(|n| *n as usize).sum();
+    found.units = of_key.iter().filter(|n| **n > 1).map(|n| *n as usize).sum();
     found
 }

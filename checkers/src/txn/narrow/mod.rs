@@ -22,6 +22,7 @@ use keelhaul_history::RawOp;
 use super::columns::{NONE, Outcome, Txns, Writers};
 use super::deps::externals;
 use super::read::{Reading, Shape};
+use super::singles::{Case, Cases};
 use crate::columns::ColumnError;
 use crate::judge::guard;
 use crate::subject::{Asked, Judged, Subject};
@@ -68,23 +69,9 @@ struct Facts<'a> {
 struct Found {
     /// How many units could have shown the anomaly.
     units: usize,
-    cases: usize,
-    first: Option<Case>,
+    cases: Cases,
     /// Why not all could be looked at.
     doubt: Option<String>,
-}
-
-/// A case, told by the transactions that have a part in it.
-struct Case {
-    txns: Vec<u32>,
-    words: Vec<String>,
-}
-
-impl Found {
-    fn add(&mut self, case: impl FnOnce() -> Case) {
-        self.cases += 1;
-        self.first.get_or_insert_with(case);
-    }
 }
 
 /// A history that is judged by one anomaly.
@@ -121,18 +108,18 @@ impl Facts<'_> {
         let found = (anomaly.find)(self);
         let (aborted, garbage) = self.unwritten();
         let units = count(found.units, anomaly.unit);
-        let kinds = [("garbage-read", &garbage), ("G1a", &aborted), (anomaly.name, &found)];
+        let kinds = [("garbage-read", &garbage), ("G1a", &aborted), (anomaly.name, &found.cases)];
         let mut check = Check::new(anomaly.name, Verdict::Valid, String::new());
-        for (name, found) in [("units", found.units), ("cases", found.cases)] {
-            check.details.insert(name.into(), found.into());
-        }
-        let broken: Vec<_> = kinds.iter().filter(|(_, found)| found.cases > 0).collect();
+        check.details.insert("units".into(), found.units.into());
+        check.details.insert("cases".into(), found.cases.count.into());
+        let broken: Vec<_> = kinds.iter().filter(|(_, cases)| cases.count > 0).collect();
         if let Some((_, worst)) = broken.first() {
             check.verdict = Verdict::Invalid;
             check.anomalies = broken.iter().map(|(name, _)| (*name).into()).collect();
-            let told = broken.iter().map(|(name, found)| format!("{} {name}", found.cases));
+            let told = broken.iter().map(|(name, cases)| format!("{} {name}", cases.count));
             check.reason = format!("{} in {units}", told.collect::<Vec<_>>().join(", "));
-            check.evidence = worst.first.as_ref().map(|case| self.evidence(case));
+            let evidence = worst.first.clone().map(|case| case.evidence(self.txns));
+            check.evidence = evidence.map(|evidence| Evidence { minimal: true, ..evidence });
         } else if let Some(doubt) = found.doubt {
             (check.verdict, check.reason) = (Verdict::Unknown, doubt);
         } else if found.units == 0 {
@@ -144,8 +131,8 @@ impl Facts<'_> {
     }
 
     /// Reads of what a failed transaction wrote, and of what nobody did.
-    fn unwritten(&self) -> (Found, Found) {
-        let (mut aborted, mut garbage) = (Found::default(), Found::default());
+    fn unwritten(&self) -> (Cases, Cases) {
+        let (mut aborted, mut garbage) = (Cases::default(), Cases::default());
         externals(self.txns, |read| {
             if read.version == NONE {
                 return;
@@ -176,34 +163,5 @@ impl Facts<'_> {
     fn told(&self, txn: u32) -> String {
         let span = &self.txns.txns[txn as usize].span;
         format!("process {}'s `{}` (event {})", span.process, self.txns.label(txn), span.call)
-    }
-
-    /// Why versions cannot be told apart, if they cannot.
-    fn written_again(&self) -> Option<String> {
-        let (version, _) = self.writers.again.first()?;
-        let key = self.txns.key_name(self.txns.version_keys[*version as usize]);
-        Some(format!(
-            "{} was written to {key} twice: values must differ to be told apart",
-            self.txns.value(*version)
-        ))
-    }
-
-    fn evidence(&self, case: &Case) -> Evidence {
-        let shown = |row: &u32| {
-            let failed = if self.outcome(*row) == Outcome::Fail { " (failed)" } else { "" };
-            let label = format!("{}{failed}", self.txns.label(*row));
-            self.txns.txns[*row as usize].span.shown(label)
-        };
-        let mut ops: Vec<_> = case.txns.iter().map(shown).collect();
-        ops.sort_by_key(|op| op.index);
-        Evidence {
-            key: None,
-            ops,
-            longest_order: Vec::new(),
-            stuck: Vec::new(),
-            minimal: true,
-            edges: Vec::new(),
-            explanation: case.words.clone(),
-        }
     }
 }

@@ -1,8 +1,9 @@
 //! Do two transactions miss each other's write?
 
-use super::{Anomaly, Case, Facts, Found};
+use super::{Anomaly, Facts, Found};
 use crate::txn::columns::{F, NONE, Outcome};
 use crate::txn::deps::{External, externals, externals_in};
+use crate::txn::singles::Case;
 
 pub(super) const ANOMALY: Anomaly = Anomaly {
     name: "write-skew",
@@ -33,7 +34,7 @@ fn find(facts: &Facts<'_>) -> Found {
         };
         found.units += 1;
         if read.version == NONE && back.version == NONE {
-            found.add(|| case(facts, read, *back));
+            found.cases.add(|| case(facts, read, *back));
         }
     });
     found

@@ -110,36 +110,9 @@ impl Subject for Registers {
         let writers = Writers::new(&txns);
         view::know_initial(&mut txns, &writers, &initial);
         let findings = find(&txns, writers, promises, timed, asked);
-        // The first is what is usually asked.
-        let models = if timed { super::MODELS } else { UNTIMED };
-        findings.judged(&txns, models, asked)
+        findings.judged(&txns, super::MODELS, asked)
     }
 }
-
-/// What can be said where nothing is known of real time, the usual first.
-const UNTIMED: &[&str] = &[
-    Model::StrongSessionSerializable.name(),
-    Model::Serializable.name(),
-    Model::StrongSessionSnapshotIsolation.name(),
-    Model::RepeatableRead.name(),
-    Model::UpdateSerializable.name(),
-    Model::SnapshotIsolation.name(),
-    Model::ForwardConsistentView.name(),
-    Model::MonotonicSnapshotReads.name(),
-    Model::ParallelSnapshotIsolation.name(),
-    Model::Prefix.name(),
-    Model::ConsistentView.name(),
-    Model::TransactionalCausal.name(),
-    Model::UpdateAtomic.name(),
-    Model::ReadAtomic.name(),
-    Model::MonotonicView.name(),
-    Model::MonotonicAtomicView.name(),
-    Model::CursorStability.name(),
-    Model::StrongSessionReadCommitted.name(),
-    Model::ReadCommitted.name(),
-    Model::StrongSessionReadUncommitted.name(),
-    Model::ReadUncommitted.name(),
-];
 
 /// Models that say what the order of time is, and so nothing where none is known.
 const OF_TIME: [Model; 4] = [
@@ -162,24 +135,15 @@ fn find(
 ) -> Findings {
     let mut findings = Findings::default();
     findings.details.insert("transactions".into(), txns.txns.len().into());
-    if let Some((version, _)) = writers.again.first() {
-        let key = txns.key_name(txns.version_keys[*version as usize]);
-        findings.doubt = Some(format!(
-            "{} was written to {key} twice: values must differ to be told apart",
-            txns.value(*version)
-        ));
-        return findings;
-    }
     if !timed {
         findings.timeless = &OF_TIME;
     }
-    let view = View::new(txns, writers);
-    for (name, cases) in singles::singles(&view) {
-        if let Some((rows, words)) = cases.first {
-            let evidence = super::tell::evidence(txns, &rows, words);
-            findings.cases.push(Case { name, count: cases.count, evidence });
-        }
+    findings.doubt = writers.doubt(txns, "written", "values");
+    if findings.doubt.is_some() {
+        return findings;
     }
+    let view = View::new(txns, writers);
+    findings.add_singles(txns, singles::singles(&view));
     let order = Order::new(&view);
     if order.is_none() || timed || asks_more_than_causes(asked) {
         find_cycles(&view, promises, timed, asked, &mut findings);
@@ -250,9 +214,8 @@ fn find_weak(view: &View<'_>, order: Option<&Order>, asked: &Asked<'_>, findings
     find_level(&past, Level::Atomic, &[Model::ReadAtomic, Model::UpdateAtomic], findings);
     let Some(order) = order else { return };
     let Some(clocks) = Clocks::new(view, order, asked.budget) else {
-        let why = "the clocks of all sessions take more memory than there is".into();
-        findings.open.get_or_insert((vec![Level::Causal.anomaly()], why));
-        return;
+        let why = "the clocks of all sessions take more memory than there is";
+        return findings.leave_open(&[Level::Causal.anomaly()], why);
     };
     let writers = KeyWriters::new(view, order, &clocks);
     let past = Past { causes: Some((&clocks, &writers)), ..past };

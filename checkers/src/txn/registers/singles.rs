@@ -1,25 +1,13 @@
 //! Anomalies that no cycle shows: what is wrong with single reads and transactions.
 
-use std::collections::BTreeMap;
-
 use super::view::View;
 use crate::txn::columns::{F, MicroOp, NONE, Outcome};
-
-/// What was found of one kind.
-#[derive(Debug, Default)]
-pub(super) struct Cases {
-    /// How many.
-    pub count: u64,
-    /// The first: rows of transactions, and what happened, a sentence each.
-    pub first: Option<(Vec<u32>, Vec<String>)>,
-}
-
-/// By name of the anomaly.
-pub(super) type Singles = BTreeMap<&'static str, Cases>;
+use crate::txn::deps::External;
+use crate::txn::singles::{Case, Singles, Updates};
 
 /// All of them.
 pub(super) fn singles(view: &View<'_>) -> Singles {
-    let mut looking = Looking { view, found: Singles::new(), passing: passing(view) };
+    let mut looking = Looking { view, found: Singles::new(), passing: view.txns.passing() };
     // By key, of the transaction at hand: what it last read or wrote there.
     let mut known: Vec<(u32, Option<MicroOp>)> = vec![(NONE, None); view.txns.keys.len()];
     for row in 0..view.rows() {
@@ -41,35 +29,20 @@ pub(super) fn singles(view: &View<'_>) -> Singles {
     looking.found
 }
 
-/// By version: whether its transaction writes the key again after it.
-fn passing(view: &View<'_>) -> Vec<bool> {
-    let mut passing = vec![false; view.txns.versions() as usize];
-    let mut last = vec![(NONE, NONE); view.txns.keys.len()];
-    for row in 0..view.rows() {
-        for op in view.txns.ops(row).iter().filter(|op| op.f == F::Write) {
-            let before = std::mem::replace(&mut last[op.key as usize], (row, op.value));
-            if before.0 == row {
-                passing[before.1 as usize] = true;
-            }
-        }
-    }
-    passing
-}
-
 struct Looking<'a> {
     view: &'a View<'a>,
     found: Singles,
+    /// See [`Txns::passing`](crate::txn::columns::Txns::passing).
     passing: Vec<bool>,
 }
 
 impl Looking<'_> {
     fn add(&mut self, name: &'static str, told: impl FnOnce(&View<'_>) -> (Vec<u32>, String)) {
-        let cases = self.found.entry(name).or_default();
-        cases.count += 1;
-        if cases.first.is_none() {
-            let (rows, words) = told(self.view);
-            cases.first = Some((rows, vec![words]));
-        }
+        let view = self.view;
+        self.found.entry(name).or_default().add(|| {
+            let (txns, words) = told(view);
+            Case { txns, words: vec![words] }
+        });
     }
 
     /// A read, and what its transaction had done to the key before.
@@ -139,24 +112,15 @@ impl Looking<'_> {
     /// Transactions that read the same version of a key and wrote the key.
     fn lost_updates(&mut self) {
         let view = self.view;
-        // By version, and by key of the initial one: the first transaction that updated it.
-        let mut updated = vec![NONE; view.txns.versions() as usize];
-        let mut created = vec![NONE; view.txns.keys.len()];
+        let mut updates = Updates::new(view.txns);
         for row in (0..view.rows()).filter(|row| !view.writes(*row).is_empty()) {
             for (at, read) in view.reads(row).iter().enumerate() {
                 let first = !view.reads(row)[..at].iter().any(|before| before.key == read.key);
                 if !first || view.write_of(row, read.key).is_none() {
                     continue;
                 }
-                let slot = match read.version {
-                    NONE => &mut created[read.key as usize],
-                    version => &mut updated[version as usize],
-                };
-                if *slot == NONE {
-                    *slot = row;
-                    continue;
-                }
-                let (other, read) = (*slot, *read);
+                let read = External { txn: row, key: read.key, version: read.version };
+                let Some(other) = updates.add(read) else { continue };
                 self.add("lost-update", |view| {
                     let name = view.txns.key_name(read.key);
                     let value = view.txns.value(read.version);

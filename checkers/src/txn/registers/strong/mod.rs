@@ -108,8 +108,6 @@ const LEVELS: [Level; 7] = [
 /// Decides what is asked, and if nothing is, what stands below a level that is broken.
 pub(super) fn find(view: &View<'_>, asked: &Asked<'_>, findings: &mut Findings) {
     let made = OnceCell::new();
-    let mut open: Vec<&'static str> = Vec::new();
-    let mut why = String::new();
     for (at, level) in LEVELS.iter().enumerate() {
         if !is_wanted(level, asked) || is_known(level, findings) {
             continue;
@@ -127,8 +125,7 @@ pub(super) fn find(view: &View<'_>, asked: &Asked<'_>, findings: &mut Findings) 
         match answer {
             Answer::Holds => findings.decided.push(level.model),
             Answer::Open(exhausted) => {
-                open.push(level.anomaly);
-                why = exhausted.to_string();
+                findings.leave_open(&[level.anomaly], &exhausted.to_string());
             }
             Answer::Broken => {
                 let kept =
@@ -137,10 +134,6 @@ pub(super) fn find(view: &View<'_>, asked: &Asked<'_>, findings: &mut Findings) 
                 findings.cases.push(case(view, level, &rows));
             }
         }
-    }
-    if !open.is_empty() {
-        let (known, _) = findings.open.take().unwrap_or_default();
-        findings.open = Some((known.into_iter().chain(open).collect(), why));
     }
 }
 

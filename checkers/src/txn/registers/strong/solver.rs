@@ -115,10 +115,6 @@ impl<'a> Solver<'a> {
             budget.step(1 + (self.graph.work - work) as usize, self.bytes())?;
             work = self.graph.work;
             match conflict {
-                Some(conflict) if self.levels.is_empty() => {
-                    debug_assert!(!conflict.is_empty() || self.levels.is_empty());
-                    return Ok(false);
-                }
                 Some(conflict) => {
                     if !self.learn(conflict) {
                         return Ok(false);
@@ -262,11 +258,10 @@ impl<'a> Solver<'a> {
             for literal in because {
                 let v = variable(literal);
                 let level = self.assigned[v].level;
+                touched.push(v);
                 if std::mem::replace(&mut self.seen[v], true) || level == 0 {
-                    touched.push(v);
                     continue;
                 }
-                touched.push(v);
                 self.raise(v);
                 if level == current {
                     open += 1;
