@@ -6,7 +6,9 @@ use keelhaul_history::{Reader, Value};
 
 use crate::budget::Unlimited;
 use crate::judge::{JudgeError, JudgeRequest, Judgement, judge};
+use crate::models::Model;
 use crate::subject::Settings;
+use crate::verdict::Verdict;
 
 /// A history of ours. A line is `process type f value`, or `process type f/key value`; an event takes a second.
 pub(crate) fn history(events: &str) -> String {
@@ -42,4 +44,13 @@ pub(crate) fn judged_or(
 /// As [`judged_or`], of a history that is one.
 pub(crate) fn judged(workload: &str, options: &[(&str, &str)], events: &str) -> Judgement {
     judged_or(workload, options, events).unwrap()
+}
+
+/// What a judgement says of a model.
+pub(crate) fn verdict_of(model: Model, judgement: &Judgement) -> Verdict {
+    let standing = judgement.standing.iter().find(|standing| standing.model == model.name());
+    standing.map(|standing| standing.verdict).unwrap_or_else(|| {
+        let mut checks = judgement.checks.iter();
+        checks.find(|c| c.name == model.name()).map_or(Verdict::Unknown, |c| c.verdict)
+    })
 }

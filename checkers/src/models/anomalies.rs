@@ -20,7 +20,7 @@ pub struct Anomaly {
 }
 
 impl Anomaly {
-    /// A history that has it, drawn, if it is one of transactions.
+    /// A history that has it, drawn, if it is one of transactions on lists.
     #[must_use]
     pub fn example(&self) -> Option<&'static Example> {
         EXAMPLES.iter().find(|(name, _)| *name == self.name).map(|(_, example)| example)

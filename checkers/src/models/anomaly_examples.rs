@@ -1,4 +1,4 @@
-//! A drawing for each anomaly of transactions, in the notation of [`about_txn`](super::about_txn): a transaction that ends with `)`
+//! A drawing for each anomaly of transactions on lists, in the notation of [`about_txn`](super::about_txn): a transaction that ends with `)`
 //! failed. The tests ask the checker whether it is there.
 
 use super::about::Example;

@@ -62,8 +62,8 @@ fn value(word: &str) -> Value {
     if word == "nil" { Value::Null } else { word.parse().map_or(Value::from(word), Value::Int) }
 }
 
-/// The history of transactions that a drawing shows, in the notation of [`crate::testing::history`]: `[append x 1, read y 1 2]`. One
-/// that ends with `)` failed.
+/// The history of transactions that a drawing shows, in the notation of [`crate::testing::history`]: of lists
+/// `[append x 1, read y 1 2]`, of registers `[w x 1, r y 2]`. One that ends with `)` failed; one without an end has an unknown outcome.
 pub fn transactions(drawing: &str) -> String {
     let mut ends: Vec<(usize, bool, usize, String)> = Vec::new();
     for (process, line) in drawing.lines().enumerate() {
@@ -71,15 +71,14 @@ pub fn transactions(drawing: &str) -> String {
         while let Some(open) = line[at..].find('[').map(|found| at + found) {
             let close = line[open..].find([']', ')']).map(|found| open + found);
             at = close.unwrap_or(line.len());
-            let ops: Vec<Micro<'_>> = line[open + 1..at].split(',').map(op).collect();
-            let event = |kind: &str, result: bool| {
-                let ops: Vec<String> = ops.iter().map(|op| micro(op, result)).collect();
-                format!("{process} {kind} txn [{}]\n", ops.join(","))
+            let event = |kind: &str| {
+                let ops = line[open + 1..at].split(',').map(|op| micro(op, kind == "ok"));
+                format!("{process} {kind} txn [{}]\n", ops.collect::<Vec<_>>().join(","))
             };
-            ends.push((open, false, process, event("invoke", false)));
+            ends.push((open, false, process, event("invoke")));
             if let Some(close) = close {
                 let kind = if line[close..].starts_with(')') { "fail" } else { "ok" };
-                ends.push((close, true, process, event(kind, kind == "ok")));
+                ends.push((close, true, process, event(kind)));
             }
         }
     }
@@ -87,19 +86,15 @@ pub fn transactions(drawing: &str) -> String {
     ends.into_iter().map(|(.., event)| event).collect()
 }
 
-/// Whether it is an append, its key, and what was appended or read.
-type Micro<'a> = (bool, &'a str, Vec<&'a str>);
-
-fn op(text: &str) -> Micro<'_> {
-    let words: Vec<&str> = text.split_whitespace().collect();
-    let values = words[2..].iter().copied().filter(|word| *word != "nil").collect();
-    (words[0] == "append", words[1], values)
-}
-
-fn micro((append, key, values): &Micro<'_>, result: bool) -> String {
-    match (append, result) {
-        (true, _) => format!("[\"append\",\"{key}\",{}]", values[0]),
-        (false, true) => format!("[\"r\",\"{key}\",[{}]]", values.join(",")),
-        (false, false) => format!("[\"r\",\"{key}\",null]"),
-    }
+/// An operation of a transaction, with what it read or not.
+fn micro(op: &str, result: bool) -> String {
+    let words: Vec<&str> = op.split_whitespace().collect();
+    let (f, key, values) = (words[0], words[1], &words[2..]);
+    let short = if f == "read" { "r" } else { f };
+    let value = match f {
+        "r" | "read" if !result => "null".into(),
+        "read" => format!("[{}]", values.join(",").replace("nil", "")),
+        _ => values[0].replace("nil", "null"),
+    };
+    format!("[\"{short}\",\"{key}\",{value}]")
 }

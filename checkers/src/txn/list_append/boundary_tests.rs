@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 
 use super::axioms::{AXIOMATIC, History};
-use super::tests::{verdict_in, verdict_of};
+use super::tests::verdict_of;
 use crate::models::Model;
 use crate::models::drawing::transactions;
-use crate::testing::judged;
+use crate::testing::{self, judged};
 use crate::txn::MODELS;
 use crate::verdict::Verdict;
 
@@ -100,7 +100,7 @@ fn drawings_are_judged_as_their_axioms_say() {
         let (judgement, history) = (judged("list-append", &[], &events), History::of(&events));
         for model in AXIOMATIC {
             let wrong = if history.keeps(model) { Verdict::Invalid } else { Verdict::Valid };
-            assert_ne!(verdict_in(&judgement, model), wrong, "{model}:\n{drawing}");
+            assert_ne!(testing::verdict_of(model, &judgement), wrong, "{model}:\n{drawing}");
         }
     }
 }

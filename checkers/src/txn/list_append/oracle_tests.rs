@@ -4,9 +4,9 @@
 use proptest::prelude::*;
 
 use super::axioms::{AXIOMATIC, History};
-use super::tests::{verdict_in, verdict_of};
+use super::tests::verdict_of;
 use crate::models::Model;
-use crate::testing::judged;
+use crate::testing::{self, judged};
 use crate::verdict::Verdict;
 
 /// An operation: whether it appends, on which key, and which of several lists a read returns.
@@ -211,7 +211,7 @@ proptest! {
         let known = !judgement.anomalies.iter().any(|name| single.contains(&name.as_str()));
         let history = History::of(&text);
         for model in AXIOMATIC.iter().filter(|_| known) {
-            let verdict = verdict_in(&judgement, *model);
+            let verdict = testing::verdict_of(*model, &judgement);
             if let Verdict::Valid | Verdict::Invalid = verdict {
                 let keeps = history.keeps(*model);
                 prop_assert!(keeps == (verdict == Verdict::Valid), "{model} is {verdict:?}, and by its axioms {keeps}:\n{text}");

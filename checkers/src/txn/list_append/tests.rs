@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use crate::models::Model;
-use crate::testing::judged;
+use crate::testing::{self, judged};
 use crate::verdict::Verdict;
 use crate::{Judgement, txn::MODELS};
 
@@ -28,16 +28,7 @@ fn verdict(model: Model, drawing: &str) -> Verdict {
 
 /// The same of events.
 pub(super) fn verdict_of(model: Model, events: &str) -> Verdict {
-    verdict_in(&judged("list-append", &[], events), model)
-}
-
-/// What a judgement says of a model.
-pub(super) fn verdict_in(judgement: &Judgement, model: Model) -> Verdict {
-    let mut checks = judgement.checks.iter();
-    let standing = judgement.standing.iter().find(|standing| standing.model == model.name());
-    standing.map(|standing| standing.verdict).unwrap_or_else(|| {
-        checks.find(|c| c.name == model.name()).map_or(Verdict::Unknown, |c| c.verdict)
-    })
+    testing::verdict_of(model, &judged("list-append", &[], events))
 }
 
 #[test]

@@ -1,53 +1,16 @@
-//! Cases in a short notation. A line is a process; a transaction is in brackets: `[w x 1, r y 2]`, `nil` is the initial value.
-//! One that ends with `)` failed, one without an end has an unknown outcome.
+//! Cases in the notation of [`drawing`](crate::models::drawing): `[w x 1, r y 2]`, where `nil` is the initial value.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use crate::Judgement;
 use crate::models::Model;
-use crate::testing::judged;
+use crate::models::drawing::transactions;
+use crate::testing::{judged, verdict_of};
 use crate::verdict::Verdict;
 
-/// The history that a drawing shows: the columns of brackets are times.
-pub(super) fn events(drawing: &str) -> String {
-    let mut ends: Vec<(usize, bool, usize, String)> = Vec::new();
-    for (process, line) in drawing.lines().enumerate() {
-        let mut at = 0;
-        while let Some(open) = line[at..].find('[').map(|found| at + found) {
-            let close = line[open..].find([']', ')']).map(|found| open + found);
-            at = close.unwrap_or(line.len());
-            let ops: Vec<Vec<&str>> =
-                line[open + 1..at].split(',').map(|op| op.split_whitespace().collect()).collect();
-            let event = |kind: &str| {
-                let ops = ops.iter().map(|op| match (op[0], kind) {
-                    ("r", "invoke" | "fail") => format!("[\"r\",\"{}\",null]", op[1]),
-                    (f, _) => format!("[\"{f}\",\"{}\",{}]", op[1], op[2].replace("nil", "null")),
-                });
-                format!("{process} {kind} txn [{}]\n", ops.collect::<Vec<_>>().join(","))
-            };
-            ends.push((open, false, process, event("invoke")));
-            if let Some(close) = close {
-                let kind = if line[close..].starts_with(')') { "fail" } else { "ok" };
-                ends.push((close, true, process, event(kind)));
-            }
-        }
-    }
-    ends.sort();
-    ends.into_iter().map(|(.., event)| event).collect()
-}
-
-pub(super) fn judge(drawing: &str, options: &[(&str, &str)]) -> Judgement {
-    judged("rw-register", options, &events(drawing))
-}
-
-/// What is found of a model.
-pub(super) fn verdict_of(model: Model, judgement: &Judgement) -> Verdict {
-    let standing = judgement.standing.iter().find(|standing| standing.model == model.name());
-    standing.map(|standing| standing.verdict).unwrap_or_else(|| {
-        let mut checks = judgement.checks.iter();
-        checks.find(|c| c.name == model.name()).map_or(Verdict::Unknown, |c| c.verdict)
-    })
+fn judge(drawing: &str, options: &[(&str, &str)]) -> Judgement {
+    judged("rw-register", options, &transactions(drawing))
 }
 
 /// Whether nothing happened that could show anything.

@@ -3,9 +3,9 @@
 
 use proptest::prelude::*;
 
-use super::tests::{is_vacuous, verdict_of};
+use super::tests::is_vacuous;
 use crate::models::Model;
-use crate::testing::judged;
+use crate::testing::{judged, verdict_of};
 use crate::verdict::Verdict;
 
 /// A write, or a read and which of the key's versions it returns.

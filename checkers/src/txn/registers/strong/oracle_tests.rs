@@ -2,10 +2,10 @@
 
 use proptest::prelude::*;
 
-use super::super::tests::{is_vacuous, verdict_of};
+use super::super::tests::is_vacuous;
 use super::super::weak_oracle_tests::{Case, KEYS, Ran, any_order, case};
 use crate::models::Model;
-use crate::testing::judged;
+use crate::testing::{judged, verdict_of};
 use crate::verdict::Verdict;
 
 /// Whether a serial run in this order reads what was read; sessions may count.
