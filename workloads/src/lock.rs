@@ -52,13 +52,10 @@ pub fn lock(options: LockOptions, rng: &mut ChaCha8Rng) -> Workload {
         .stagger(options.rate, Spacing::Poisson, pace_rng)
         .clients()
         .time_limit(options.time_limit_ns);
-    let read_all = begun.final_reads(|key| Invocation {
-        key: Some(key.into()),
-        ..invocation("read", Value::Null)
-    });
-    let last = ops(read_all)
-        .stagger(options.rate, Spacing::Poisson, ChaCha8Rng::from_rng(rng))
-        .clients();
+    let read_all = begun
+        .final_reads(|key| Invocation { key: Some(key.into()), ..invocation("read", Value::Null) });
+    let last =
+        ops(read_all).stagger(options.rate, Spacing::Poisson, ChaCha8Rng::from_rng(rng)).clients();
     Workload { main: main.boxed(), last: last.boxed() }
 }
 

@@ -59,9 +59,8 @@ pub fn register(options: RegisterOptions, rng: &mut ChaCha8Rng) -> Workload {
         .clients()
         .time_limit(options.time_limit_ns);
     let last_rng = ChaCha8Rng::from_rng(rng);
-    let last = ops(begun.final_reads(read))
-        .stagger(options.rate, Spacing::Poisson, last_rng)
-        .clients();
+    let last =
+        ops(begun.final_reads(read)).stagger(options.rate, Spacing::Poisson, last_rng).clients();
     Workload { main: main.boxed(), last: last.boxed() }
 }
 
