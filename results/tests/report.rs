@@ -72,6 +72,13 @@ fn a_stale_read() {
     assert!(page.contains("class=\"stuck\""), "the stuck operation is drawn");
     assert!(page.contains("class=\"rank\""), "the legal order is drawn");
     assert!(page.contains("red dashed lines"));
+    assert!(page.contains("Numbered dots are the longest legal order"));
+    // A circle of transactions has none, and its drawing no dots to speak of.
+    let mut made = made;
+    for evidence in made.judgement.checks.iter_mut().filter_map(|check| check.evidence.as_mut()) {
+        evidence.longest_order.clear();
+    }
+    assert!(!self::page(&made).contains("Numbered dots"));
 }
 
 #[test]

@@ -325,10 +325,13 @@ fn evidence_body(evidence: &Evidence, summary: Option<&Summary>) -> String {
             let class = if svg.width() <= 1080.0 { "fit" } else { "scroll" };
             body += &format!("<figure class=\"{class}\">\n{}", svg.inline());
             let mut caption = String::from(
-                "A bar runs from invocation to completion; an open end is an outcome nobody knows. Numbered dots \
-                 are the longest legal order found; red fits nowhere after it. Time is stretched where much \
-                 happens and compressed where nothing does.",
+                "A bar runs from invocation to completion; an open end is an outcome nobody knows.",
             );
+            if !evidence.longest_order.is_empty() {
+                caption +=
+                    " Numbered dots are the longest legal order found; red fits nowhere after it.";
+            }
+            caption += " Time is stretched where much happens and compressed where nothing does.";
             if evidence.minimal {
                 caption += " The evidence is minimal: without any one of these operations the rest is legal.";
             }

@@ -1,7 +1,7 @@
 //! The operations that break the promise, as a timeline: one lane a process, an interval an operation.
 //!
 //! Time is compressed where nothing happens, since such operations may take microseconds and lie seconds apart. Dots
-//! number the longest legal order; what fits nowhere after it is red. Faults and leaders of that time have lanes of
+//! number the longest legal order, if there is one; what fits nowhere after it is red. Faults and leaders of that time have lanes of
 //! their own above.
 
 use std::fmt::Write;
