@@ -7,9 +7,9 @@ use keelhaul_checkers::models::Model;
 use keelhaul_checkers::{JudgeRequest, Judgement, Unlimited, Verdict, judge};
 use keelhaul_history::Reader;
 
-fn judged(isolation: Isolation, seed: u64) -> Judgement {
+fn judged(isolation: Isolation, txns: u64, seed: u64) -> Judgement {
     let options = TxnOptions {
-        txns: 400,
+        txns,
         clients: 6,
         keys: 4,
         writes_per_key: 40,
@@ -61,7 +61,8 @@ fn every_level_is_told_for_what_it_is() {
 
     for isolation in LEVELS {
         let (kept, broken) = promises(isolation);
-        let judgements: Vec<Judgement> = (0..SEEDS).map(|seed| judged(isolation, seed)).collect();
+        let judgements: Vec<Judgement> =
+            (0..SEEDS).map(|seed| judged(isolation, 400, seed)).collect();
         for (seed, judgement) in judgements.iter().enumerate() {
             for model in kept {
                 let verdict = verdict(judgement, *model);
@@ -74,5 +75,29 @@ fn every_level_is_told_for_what_it_is() {
             let found = found.count() as u64;
             assert!(found > SEEDS / 2, "{isolation:?} is {model} in all but {found}");
         }
+    }
+}
+
+/// Everything that a long history of the level has, in the fewest words: models that do not imply each other.
+const fn strongest(isolation: Isolation) -> &'static [Model] {
+    match isolation {
+        Isolation::Serial => &[Model::StrictSerializable],
+        Isolation::Snapshot => &[Model::StrongSnapshotIsolation],
+        // Both sites append to a list in the order in which they commit.
+        Isolation::ParallelSnapshot => {
+            &[Model::ParallelSnapshotIsolation, Model::StrongReadCommitted]
+        }
+        Isolation::ReadCommitted => &[Model::StrongReadCommitted],
+        Isolation::ReadUncommitted => &[Model::StrongReadUncommitted],
+        Isolation::Nothing => &[],
+    }
+}
+
+#[test]
+fn a_long_history_has_its_level_and_nothing_above() {
+    for isolation in LEVELS {
+        let judgement = judged(isolation, 4_000, 1);
+        let expected: Vec<&str> = strongest(isolation).iter().map(|model| model.name()).collect();
+        assert_eq!(judgement.strongest, expected, "{isolation:?}: {:?}", judgement.anomalies);
     }
 }
