@@ -19,6 +19,10 @@ impl Classes {
     pub const PROCESS: Self = Self(8);
     /// The source completed before the target was invoked.
     pub const REALTIME: Self = Self(16);
+    /// Write–read by a predicate: what the target's predicate matched, or did not, is as the source left it.
+    pub const WRP: Self = Self(32);
+    /// Read–write by a predicate: the target's write changes what the source's predicate matches.
+    pub const RWP: Self = Self(64);
 
     /// Both sets together.
     #[must_use]
@@ -85,6 +89,12 @@ impl Graph {
     #[must_use]
     pub fn edges(&self) -> usize {
         self.targets.len()
+    }
+
+    /// The classes that some edge has.
+    #[must_use]
+    pub fn all_classes(&self) -> Classes {
+        self.classes.iter().fold(Classes::NONE, |all, classes| all | *classes)
     }
 
     /// Whether a node is a transaction.

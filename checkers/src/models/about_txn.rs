@@ -326,7 +326,7 @@ pub(super) const MONOTONIC_ATOMIC_VIEW: About = About {
 pub(super) const CURSOR_STABILITY: About = About {
     line: "what was read in order to be changed is not changed by others meanwhile",
     meaning: &[
-        "A cursor holds what it stands on, so no update through cursors is lost. There are no cursors here; that a lost update breaks it is the common reading.",
+        "A cursor holds what it stands on, so no update through cursors is lost. There are no cursors here: who reads a key and then writes it is taken to have held it (G-cursor). A lost update is the case of two who read the same.",
     ],
     allowed: SKEW,
     forbidden: LOST_UPDATE,

@@ -89,6 +89,16 @@ C  [read x nil, append y 1  ]",
     ("causality-violation", txn::CAUSE_MISSED),
     ("lost-update", txn::LOST_UPDATE),
     (
+        "G-cursor",
+        example(
+            "\
+A  [append x 1]
+B  [read x nil, append x 2]
+C                            [read x 1 2]",
+            "B read x before A appended to it, and appended after",
+        ),
+    ),
+    (
         "garbage-read",
         example(
             "\

@@ -35,6 +35,8 @@ pub(crate) struct Findings {
     pub vacuous: Option<String>,
     /// Why nothing can be said of models that no anomaly refutes, if so.
     pub doubt: Option<String>,
+    /// What the history's own account of itself comes to, if there is one.
+    pub own: Option<Check>,
     /// Numbers for `details`.
     pub details: serde_json::Map<String, serde_json::Value>,
 }
@@ -128,6 +130,7 @@ impl Findings {
         let names = if asked.models.is_empty() { &models[..1] } else { asked.models };
         let mut checks: Vec<Check> =
             names.iter().filter_map(|name| self.check(Model::by_name(name)?)).collect();
+        checks.extend(self.own.clone());
         checks.sort_by_key(|check| check.verdict != Verdict::Invalid);
         let others = models.iter().filter(|name| !names.contains(name));
         let standing = others.filter_map(|name| self.standing(Model::by_name(name)?));

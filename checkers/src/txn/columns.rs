@@ -2,6 +2,7 @@
 
 use keelhaul_history::Value;
 
+use super::predicates::Matched;
 use crate::columns::WordMap;
 use crate::in_flight::Span;
 
@@ -44,6 +45,8 @@ pub(crate) enum F {
     List,
     /// The same, of a list that is no beginning of the spine: `value` is its number, see [`Txns::odd`].
     Odd,
+    /// A read of all that matches a predicate: `value` is its number among [`Txns::matched`], and there is no key.
+    Match,
     /// A read of which nobody knows what it returned.
     Unknown,
 }
@@ -83,9 +86,48 @@ pub(crate) struct Txns {
     pub(super) others: WordMap<u32, Value>,
     pub spines: Vec<Vec<u32>>,
     pub(super) odd: Vec<Vec<u32>>,
+    /// What the store says of time.
+    pub stamps: Stamps,
+    /// What was read by predicates.
+    pub matched: Vec<Matched>,
+    /// Transactions that made what is there before everything else; rising.
+    pub initial: Vec<u32>,
+}
+
+/// The numbers by which a store orders versions or transactions, as far as the history has them.
+#[derive(Debug, Default)]
+pub(crate) struct Stamps {
+    /// By version: the number that the store gave it.
+    pub versions: WordMap<u32, i64>,
+    /// Versions that were given another number, too, and that one.
+    pub others: Vec<(u32, i64)>,
+    /// By transaction: the timestamps of its snapshot and of its commit.
+    pub txns: WordMap<u32, (i64, i64)>,
+}
+
+impl Stamps {
+    /// Notes the number of a version.
+    pub fn number(&mut self, version: u32, number: i64) {
+        if *self.versions.entry(version).or_insert(number) != number {
+            self.others.push((version, number));
+        }
+    }
 }
 
 impl Txns {
+    /// Whether a transaction made what is there before everything else.
+    pub fn is_initial(&self, txn: u32) -> bool {
+        self.initial.binary_search(&txn).is_ok()
+    }
+
+    /// What orders a version that a transaction wrote among those of its key: its number, or when the transaction committed.
+    pub fn number(&self, txn: u32, version: u32) -> Option<i64> {
+        if self.stamps.versions.is_empty() {
+            return Some(self.stamps.txns.get(&txn)?.1);
+        }
+        self.stamps.versions.get(&version).copied()
+    }
+
     /// The operations of a transaction, in its order. Of one that failed or whose outcome is unknown, what it asked for.
     pub fn ops(&self, txn: u32) -> &[MicroOp] {
         let (from, to) = self.txns[txn as usize].ops;
@@ -107,7 +149,7 @@ impl Txns {
         match op.f {
             F::List => Some(&self.spine(op.key)[..op.value as usize]),
             F::Odd => Some(self.odd(op.value)),
-            F::Append | F::Write | F::Read | F::Unknown => None,
+            F::Append | F::Write | F::Read | F::Match | F::Unknown => None,
         }
     }
 
@@ -154,9 +196,14 @@ impl Txns {
 
     /// An operation, e.g. `append x 3`.
     pub fn op_label(&self, op: MicroOp) -> String {
+        if op.f == F::Match {
+            return self.matched[op.value as usize].label(self);
+        }
         let key = self.key_name(op.key);
         match op.f {
+            F::Match => String::new(),
             F::Append => format!("append {key} {}", self.value(op.value)),
+            F::Write if self.value(op.value) == Value::Null => format!("delete {key}"),
             F::Write => format!("write {key} {}", self.value(op.value)),
             F::Read => format!("read {key} -> {}", self.value(op.value)),
             F::List | F::Odd => {

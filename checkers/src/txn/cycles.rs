@@ -23,6 +23,14 @@ pub(crate) struct Kind {
 }
 
 impl Kind {
+    /// Whether its cycles have an anti-dependency by a predicate.
+    fn of_predicates(&self) -> bool {
+        match self.pattern.anti {
+            Anti::None => false,
+            Anti::Once(anti) | Anti::Apart(anti) | Anti::Several(anti) => anti.meets(RWP),
+        }
+    }
+
     /// Whether its cycles have an edge of a process or of real time.
     pub fn of_time(&self) -> bool {
         self.pattern.required.iter().any(|set| set.meets(TIME))
@@ -31,7 +39,7 @@ impl Kind {
 
 /// All classes of edges.
 const fn all() -> Classes {
-    DEP.or(RW).or(TIME)
+    DEP.or(ANY).or(TIME)
 }
 
 const fn kind(name: &'static str, free: Classes, required: &'static [Classes], anti: Anti) -> Kind {
@@ -39,31 +47,52 @@ const fn kind(name: &'static str, free: Classes, required: &'static [Classes], a
 }
 
 const WW: Classes = Classes::WW;
+/// What was read of each other, be it by predicates.
+const SEEN: Classes = WR.or(Classes::WRP);
 const WR: Classes = Classes::WR;
 const RW: Classes = Classes::RW;
-const DEP: Classes = WW.or(WR);
+const RWP: Classes = Classes::RWP;
+/// Anti-dependencies on items and by predicates.
+const ANY: Classes = RW.or(RWP);
+const DEP: Classes = WW.or(SEEN);
 const PROCESS: Classes = Classes::PROCESS;
 const TIME: Classes = PROCESS.or(Classes::REALTIME);
 
 /// All classes, those that say most first: an order in which each is found by its shortest cycle.
-pub(crate) const KINDS: [Kind; 16] = [
+pub(crate) const KINDS: [Kind; 25] = [
     kind("G0", WW, &[WW], Anti::None),
-    kind("G1c", DEP, &[WR], Anti::None),
+    kind("G1c", DEP, &[SEEN], Anti::None),
     kind("G-single-item", DEP, &[], Anti::Once(RW)),
     kind("G-nonadjacent-item", DEP, &[], Anti::Apart(RW)),
     kind("G2-item", DEP, &[], Anti::Several(RW)),
+    kind("G-single", DEP, &[], Anti::Once(RWP)),
+    kind("G-nonadjacent", DEP, &[RWP], Anti::Apart(ANY)),
+    kind("G2", DEP, &[RWP], Anti::Several(ANY)),
     kind("G0-process", WW.or(PROCESS), &[PROCESS], Anti::None),
-    kind("G1c-process", DEP.or(PROCESS), &[WR, PROCESS], Anti::None),
+    kind("G1c-process", DEP.or(PROCESS), &[SEEN, PROCESS], Anti::None),
     kind("G-single-item-process", DEP.or(PROCESS), &[PROCESS], Anti::Once(RW)),
     kind("G-nonadjacent-item-process", DEP.or(PROCESS), &[PROCESS], Anti::Apart(RW)),
     kind("G2-item-process", DEP.or(PROCESS), &[PROCESS], Anti::Several(RW)),
+    kind("G-single-process", DEP.or(PROCESS), &[PROCESS], Anti::Once(RWP)),
+    kind("G-nonadjacent-process", DEP.or(PROCESS), &[RWP, PROCESS], Anti::Apart(ANY)),
+    kind("G2-process", DEP.or(PROCESS), &[RWP, PROCESS], Anti::Several(ANY)),
     kind("causality-violation", WR.or(PROCESS), &[], Anti::Once(RW)),
     kind("G0-realtime", WW.or(TIME), &[Classes::REALTIME], Anti::None),
-    kind("G1c-realtime", DEP.or(TIME), &[WR, Classes::REALTIME], Anti::None),
+    kind("G1c-realtime", DEP.or(TIME), &[SEEN, Classes::REALTIME], Anti::None),
     kind("G-single-item-realtime", DEP.or(TIME), &[Classes::REALTIME], Anti::Once(RW)),
     kind("G-nonadjacent-item-realtime", DEP.or(TIME), &[Classes::REALTIME], Anti::Apart(RW)),
     kind("G2-item-realtime", DEP.or(TIME), &[Classes::REALTIME], Anti::Several(RW)),
+    kind("G-single-realtime", DEP.or(TIME), &[Classes::REALTIME], Anti::Once(RWP)),
+    kind("G-nonadjacent-realtime", DEP.or(TIME), &[RWP, Classes::REALTIME], Anti::Apart(ANY)),
+    kind("G2-realtime", DEP.or(TIME), &[RWP, Classes::REALTIME], Anti::Several(ANY)),
 ];
+
+/// Anomalies that show most are told first: these in their order, then others that no cycle shows, then cycles.
+pub(crate) fn rank(first: &[&str], name: &str) -> usize {
+    let cycle = || KINDS.iter().position(|kind| kind.name == name);
+    let at = first.iter().position(|first| *first == name);
+    at.or_else(|| cycle().map(|at| first.len() + 1 + at)).unwrap_or(first.len())
+}
 
 /// Edges that one search may look at: some seconds.
 const WORK_MAX: u64 = 1 << 31;
@@ -98,8 +127,9 @@ fn search(graph: &Graph, budget: &dyn Budget, wanted: impl Fn(&Kind, &[Found]) -
     let parts: Vec<Induced> =
         components(graph, all()).into_iter().map(|members| graph.induced(members)).collect();
     let mut search = Search::default();
+    let predicates = graph.all_classes().meets(RWP);
     for kind in KINDS {
-        if !wanted(&kind, &search.found) {
+        if kind.of_predicates() && !predicates || !wanted(&kind, &search.found) {
             continue;
         }
         if budget.spent(0).is_some() {

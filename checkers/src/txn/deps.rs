@@ -46,7 +46,7 @@ fn saw(txns: &Txns, op: MicroOp) -> Option<u32> {
     match op.f {
         F::Read => Some(op.value),
         F::List | F::Odd => Some(txns.list(op)?.last().copied().unwrap_or(NONE)),
-        F::Append | F::Write | F::Unknown => None,
+        F::Append | F::Write | F::Match | F::Unknown => None,
     }
 }
 

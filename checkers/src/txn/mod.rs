@@ -16,6 +16,7 @@
 
 mod answer;
 mod columns;
+mod cursor;
 mod cycles;
 mod deps;
 mod fractured;
@@ -23,6 +24,7 @@ mod list_append;
 mod names;
 mod narrow;
 mod orders;
+mod predicates;
 mod read;
 mod registers;
 mod singles;
@@ -32,8 +34,13 @@ use crate::models::Model;
 use crate::workload::Workload;
 
 /// The workloads of this module.
-pub(crate) const WORKLOADS: &[Workload] =
-    &[list_append::WORKLOAD, registers::WORKLOAD, narrow::LOST_UPDATE, narrow::WRITE_SKEW];
+pub(crate) const WORKLOADS: &[Workload] = &[
+    list_append::WORKLOAD,
+    registers::WORKLOAD,
+    predicates::WORKLOAD,
+    narrow::LOST_UPDATE,
+    narrow::WRITE_SKEW,
+];
 
 /// What is usually asked, and everything else that transactions can promise.
 pub(crate) const MODELS: &[&str] = &[

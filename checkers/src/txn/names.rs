@@ -43,8 +43,13 @@ struct Key {
 
 impl Names {
     pub fn key(&mut self, name: RawValue<'_>, txns: &mut Txns) -> u32 {
+        self.key_of(atom(name), txns)
+    }
+
+    /// As [`Names::key`], of a name that was read.
+    pub fn key_of(&mut self, name: Atom, txns: &mut Txns) -> u32 {
         let next = txns.keys.len() as u32;
-        let (id, name) = match atom(name) {
+        let (id, name) = match name {
             Atom::Int(n) => (*self.int_keys.entry(n).or_insert(next), Value::Int(n)),
             Atom::Other(name) => (*self.other_keys.entry(name.clone()).or_insert(next), name),
         };
@@ -71,6 +76,15 @@ impl Names {
                 id
             }
         }
+    }
+
+    /// A version of a key without a value, which is like no other.
+    pub fn deleted(key: u32, txns: &mut Txns) -> u32 {
+        let id = txns.versions();
+        txns.version_keys.push(key);
+        txns.ints.push(0);
+        txns.others.insert(id, Value::Null);
+        id
     }
 
     /// Values that count up from 0 or so, which are usual, are looked up in an array.

@@ -1,10 +1,11 @@
 //! From events to rows.
 
-use keelhaul_history::{Kind, Process, RawOp, RawValue};
+use keelhaul_history::{Kind, Process, RawOp, RawValue, Value};
 
 use super::columns::{F, MicroOp, NONE, Outcome, Txn, Txns};
 use super::names::{ListId, Names};
-use crate::columns::{ColumnError, WordMap};
+use super::predicates::Matched;
+use crate::columns::{Atom, ColumnError, WordMap};
 use crate::in_flight::{InFlight, Span};
 use crate::objects::vocabulary::atom;
 
@@ -15,11 +16,17 @@ pub(crate) enum Shape {
     Lists,
     /// Registers, which transactions write.
     Registers,
+    /// Rows, which transactions write, delete, and find by predicates.
+    Rows,
 }
 
 const KNOWN: &str = "histories of transactions have txn, read, write and append";
+const KNOWN_OF_ROWS: &str = "histories of rows have init and txn";
+const INIT: &str = "a map of keys and values";
+const ROWS: &str = "a list of [\"insert\",key,value], [\"w\",key,value], [\"delete\",key], [\"r\",key,value] and [\"rp\",predicate,map], \
+                    a predicate being \"true\", [\"=\",value], [\"mod\",divisor,rest], [\"<\",bound] or the like, [\"keys\",first,last] or [\"and\",predicate,…]";
 const LISTS: &str = "a list of [\"append\",key,value] and [\"r\",key,list]";
-const REGISTERS: &str = "a list of [\"w\",key,value] and [\"r\",key,value]";
+const REGISTERS: &str = "a list of [\"w\",key,value] and [\"r\",key,value], behind which the number of the version may stand, and one [\"ts\",snapshot,commit]";
 
 /// Builds [`Txns`] from events in their order.
 pub(crate) struct Reading {
@@ -55,9 +62,15 @@ impl Reading {
     /// If it is no event of a history of transactions.
     pub fn observe(&mut self, op: &RawOp<'_>) -> Result<(), ColumnError> {
         let Process::Client(process) = op.process else { return Ok(()) };
-        if !matches!(op.f, "txn" | "read" | "write" | "append") {
+        let (known, all) = match self.shape {
+            Shape::Rows => (matches!(op.f, "txn" | "init"), KNOWN_OF_ROWS),
+            Shape::Lists | Shape::Registers => {
+                (matches!(op.f, "txn" | "read" | "write" | "append"), KNOWN)
+            }
+        };
+        if !known {
             let (index, f) = (op.index, op.f.into());
-            return Err(ColumnError::OtherFunction { index, f, known: KNOWN });
+            return Err(ColumnError::OtherFunction { index, f, known: all });
         }
         if op.kind == Kind::Invoke {
             return self.invoke(op, process);
@@ -75,7 +88,7 @@ impl Reading {
         let Begun { row, mut asked } = begun;
         if outcome == Outcome::Ok && !op.value.is_null() {
             asked.clear();
-            self.parse(op, true, &mut asked)?;
+            self.parse(op, Some(row), &mut asked)?;
         }
         self.close(row, outcome, asked);
         Ok(())
@@ -83,8 +96,11 @@ impl Reading {
 
     fn invoke(&mut self, op: &RawOp<'_>, process: u32) -> Result<(), ColumnError> {
         let mut asked = self.spare.pop().unwrap_or_default();
-        self.parse(op, false, &mut asked)?;
+        self.parse(op, None, &mut asked)?;
         let row = self.txns.txns.len() as u32;
+        if op.f == "init" {
+            self.txns.initial.push(row);
+        }
         let next = self.txns.processes.len() as u32;
         let session = *self.sessions.entry(process).or_insert(next);
         if session == next {
@@ -116,41 +132,128 @@ impl Reading {
         self.spare.push(ops);
     }
 
-    /// Reads return what the value says, if it is that of a transaction that committed.
+    /// Reads return what the value says, if it is that of a transaction that committed, whose row this is.
     fn parse(
         &mut self,
         op: &RawOp<'_>,
-        committed: bool,
+        committed: Option<u32>,
         into: &mut Vec<MicroOp>,
     ) -> Result<(), ColumnError> {
         if op.value.is_null() {
             return Ok(());
         }
-        self.micro_ops(op.value, committed, into).ok_or_else(|| ColumnError::Value {
-            index: op.index,
-            f: op.f.into(),
-            expected: match self.shape {
-                Shape::Lists => LISTS,
-                Shape::Registers => REGISTERS,
-            },
-        })
+        let (read, expected) = match self.shape {
+            Shape::Rows if op.f == "init" => (self.initial(op.value, into), INIT),
+            Shape::Rows => (self.rows(op.value, committed, into), ROWS),
+            Shape::Lists => (self.micro_ops(op.value, committed, into), LISTS),
+            Shape::Registers => (self.micro_ops(op.value, committed, into), REGISTERS),
+        };
+        let (index, f) = (op.index, op.f);
+        read.ok_or_else(|| ColumnError::Value { index, f: f.into(), expected })
+    }
+
+    /// What is there before everything else.
+    fn initial(&mut self, value: RawValue<'_>, into: &mut Vec<MicroOp>) -> Option<()> {
+        for (key, value) in value.entries()? {
+            let key = self.key_named(&key);
+            into.push(self.row(key, value));
+        }
+        Some(())
+    }
+
+    /// The key of a map, whose names are texts whatever they stand for.
+    fn key_named(&mut self, name: &str) -> u32 {
+        let int = name.parse().ok().filter(|int: &i64| int.to_string() == name);
+        let name = int.map_or_else(|| Atom::from(Value::from(name)), Atom::Int);
+        self.names.key_of(name, &mut self.txns)
+    }
+
+    /// A row is left with a value; null deletes it.
+    fn row(&mut self, key: u32, value: RawValue<'_>) -> MicroOp {
+        if value.is_null() {
+            return MicroOp { f: F::Write, key, value: Names::deleted(key, &mut self.txns) };
+        }
+        self.write(F::Write, key, value)
+    }
+
+    fn rows(
+        &mut self,
+        value: RawValue<'_>,
+        committed: Option<u32>,
+        into: &mut Vec<MicroOp>,
+    ) -> Option<()> {
+        for micro in value.items()? {
+            let mut fields = micro.items()?;
+            let (f, what) = (fields.next()?.text(), fields.next()?);
+            let value = fields.next().unwrap_or(RawValue::NULL);
+            if f == "\"rp\"" {
+                if committed.is_some() {
+                    let found = Matched::parse(what, value, |key, value| {
+                        let key = self.key_named(key);
+                        (key, self.write(F::Read, key, value).value)
+                    })?;
+                    let number = self.txns.matched.len() as u32;
+                    self.txns.matched.push(found);
+                    into.push(MicroOp { f: F::Match, key: NONE, value: number });
+                }
+                fields.next().is_none().then_some(())?;
+                continue;
+            }
+            let key = self.names.key(what, &mut self.txns);
+            let micro = match f {
+                "\"insert\"" | "\"w\"" | "\"write\"" => self.row(key, value),
+                "\"delete\"" => self.row(key, RawValue::NULL),
+                "\"r\"" | "\"read\"" => match committed {
+                    None => MicroOp { f: F::Unknown, key, value: NONE },
+                    Some(_) if value.is_null() => MicroOp { f: F::Read, key, value: NONE },
+                    Some(_) => self.write(F::Read, key, value),
+                },
+                _ => return None,
+            };
+            into.push(micro);
+            self.number(micro, fields)?;
+        }
+        Some(())
+    }
+
+    /// The number of a version, if it is there, and nothing behind it.
+    fn number<'a>(
+        &mut self,
+        micro: MicroOp,
+        mut fields: impl Iterator<Item = RawValue<'a>>,
+    ) -> Option<()> {
+        if let Some(number) = fields.next().filter(|number| !number.is_null()) {
+            let number = number.as_int()?;
+            if micro.value != NONE {
+                self.txns.stamps.number(micro.value, number);
+            }
+        }
+        fields.next().is_none().then_some(())
     }
 
     fn micro_ops(
         &mut self,
         value: RawValue<'_>,
-        committed: bool,
+        committed: Option<u32>,
         into: &mut Vec<MicroOp>,
     ) -> Option<()> {
         for micro in value.items()? {
             let mut fields = micro.items()?;
             let f = fields.next()?.text();
+            if f == "\"ts\"" && self.shape == Shape::Registers {
+                let (snapshot, commit) = (fields.next()?.as_int()?, fields.next()?.as_int()?);
+                if let Some(row) = committed {
+                    self.txns.stamps.txns.insert(row, (snapshot, commit));
+                }
+                fields.next().is_none().then_some(())?;
+                continue;
+            }
             let key = self.names.key(fields.next()?, &mut self.txns);
             let value = fields.next();
-            into.push(match (f, self.shape) {
+            let micro = match (f, self.shape) {
                 ("\"append\"", Shape::Lists) => self.write(F::Append, key, value?),
                 ("\"w\"" | "\"write\"", Shape::Registers) => self.write(F::Write, key, value?),
-                ("\"r\"" | "\"read\"", _) if !committed => {
+                ("\"r\"" | "\"read\"", _) if committed.is_none() => {
                     MicroOp { f: F::Unknown, key, value: NONE }
                 }
                 ("\"r\"" | "\"read\"", Shape::Lists) => {
@@ -168,9 +271,11 @@ impl Reading {
                     }
                 }
                 _ => return None,
-            });
-            if fields.next().is_some() {
-                return None;
+            };
+            into.push(micro);
+            match self.shape {
+                Shape::Registers => self.number(micro, fields)?,
+                Shape::Lists | Shape::Rows => fields.next().is_none().then_some(())?,
             }
         }
         Some(())

@@ -189,6 +189,8 @@ const fn kind(class: Classes) -> &'static str {
         Classes::WW => "ww",
         Classes::WR => "wr",
         Classes::RW => "rw",
+        Classes::WRP => "wrp",
+        Classes::RWP => "rwp",
         Classes::PROCESS => "process",
         _ => "realtime",
     }

@@ -25,9 +25,9 @@ mod tests;
 use keelhaul_history::RawOp;
 
 use self::single::{Facts, singles};
-use super::answer::{Case, Findings};
+use super::answer::{Case, Findings, refutes};
 use super::columns::{Txns, Writers};
-use super::cycles::{self, KINDS};
+use super::cycles;
 use super::deps::Dependencies;
 use super::orders::Orders;
 use super::read::{Reading, Shape};
@@ -85,7 +85,7 @@ impl Subject for Lists {
 /// Everything that can be found in the history.
 pub(super) fn find(txns: &Txns, asked: &Asked<'_>) -> Findings {
     let mut decided = DECIDED.to_vec();
-    decided.push(Model::ReadUncommitted);
+    decided.extend([Model::ReadUncommitted, Model::CursorStability]);
     let mut findings = Findings { decided, ..Findings::default() };
     let writers = Writers::new(txns);
     findings.doubt = writers.doubt(txns, "appended", "elements");
@@ -97,7 +97,7 @@ pub(super) fn find(txns: &Txns, asked: &Asked<'_>) -> Findings {
     let dependencies = Dependencies { txns, writers: &writers, orders: &orders };
     findings.add_singles(txns, singles(&facts));
     find_cycles(&dependencies, asked, &mut findings);
-    findings.cases.sort_by_key(|case| rank(case.name));
+    findings.cases.sort_by_key(|case| cycles::rank(&FIRST, case.name));
     findings
 }
 
@@ -125,23 +125,27 @@ fn find_cycles(dependencies: &Dependencies<'_>, asked: &Asked<'_>, findings: &mu
             findings.cases.push(Case { name, count, evidence });
         }
     }
+    let known = findings.cases.iter().any(|case| refutes(case.name, Model::CursorStability));
+    let (count, first) = dependencies.overtaken();
+    if let Some(first) = first.filter(|_| !known) {
+        let words = vec![dependencies.tell_overtaken(&first)];
+        let writer = dependencies.writers.of(first.between);
+        let rows: Vec<u32> = writer.into_iter().chain([first.read.txn]).collect();
+        let evidence = tell::evidence(dependencies.txns, &rows, words);
+        findings.cases.push(Case { name: "G-cursor", count, evidence });
+    }
 }
 
-/// Anomalies that show most are told first.
-fn rank(name: &str) -> usize {
-    const FIRST: [&str; 10] = [
-        "duplicate-elements",
-        "garbage-read",
-        "incompatible-order",
-        "G1a",
-        "dirty-update",
-        "future-read",
-        "internal",
-        "G0",
-        "G1b",
-        "G1c",
-    ];
-    let cycle = || KINDS.iter().position(|kind| kind.name == name).map(|at| FIRST.len() + 1 + at);
-    let first = FIRST.iter().position(|first| *first == name);
-    first.or_else(cycle).unwrap_or(FIRST.len())
-}
+/// Anomalies that show most, the first first.
+const FIRST: [&str; 10] = [
+    "duplicate-elements",
+    "garbage-read",
+    "incompatible-order",
+    "G1a",
+    "dirty-update",
+    "future-read",
+    "internal",
+    "G0",
+    "G1b",
+    "G1c",
+];

@@ -6,7 +6,10 @@
 //! * what a transaction reads of a key that it writes comes before what it writes (*writes follow reads*), given read
 //!   committed: else the two would have seen each other in a circle;
 //! * if keys are said to be linearizable, what one transaction read or wrote of a key that completed before another began
-//!   comes before what the other read or wrote there; if sequential, the same of transactions of one process.
+//!   comes before what the other read or wrote there; if sequential, the same of transactions of one process;
+//! * where the store numbers versions, or says when transactions committed, these numbers order them.
+//!
+//! Where that makes a line of all versions of every key, their order is known, and no search is needed ([`Known::is_whole`]).
 
 use std::collections::BTreeMap;
 
@@ -28,6 +31,8 @@ pub(super) struct Promises {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Source {
     WritesFollowReads,
+    /// The store's numbers of versions, or its timestamps of transactions.
+    Numbered,
     Linearizable,
     Sequential,
 }
@@ -61,6 +66,7 @@ struct Touch {
 impl Known {
     pub fn new(view: &View<'_>, promises: Promises, timed: bool) -> Self {
         let mut follows = Vec::new();
+        numbered(view, &mut follows);
         if promises.writes_follow_reads {
             writes_follow_reads(view, &mut follows);
         }
@@ -74,8 +80,9 @@ impl Known {
                 }
             }
         }
-        let cyclic = if follows.iter().all(|f| f.source == Source::WritesFollowReads) {
-            // Such a circle is one of transactions that saw each other, and is told as that.
+        let inferred = [Source::WritesFollowReads, Source::Numbered];
+        let cyclic = if follows.iter().all(|f| inferred.contains(&f.source)) {
+            // Such a circle is one of transactions that saw or overwrote each other, and is told as that.
             Vec::new()
         } else {
             take_cyclic(view, &mut follows)
@@ -112,32 +119,75 @@ impl Known {
         (graph.build(), edges)
     }
 
+    /// Whether the final versions of committed transactions stand in a line, for every key: each but one follows another at
+    /// once, and no two the same. If there is a circle beside the line, it is one of transactions that saw each other.
+    pub fn is_whole(&self, view: &View<'_>) -> bool {
+        let line = [Source::Numbered, Source::WritesFollowReads].map(|source| {
+            let mut before = vec![NONE; view.txns.versions() as usize];
+            for follows in self.follows.iter().filter(|follows| follows.source == source) {
+                before[follows.later as usize] = follows.earlier;
+            }
+            is_line(view, &before)
+        });
+        line.contains(&true)
+    }
+
     fn of_versions(&self, view: &View<'_>, mut each: impl FnMut(u32, u32, Classes)) {
-        let mut later: WordMap<(u32, u32), Vec<u32>> = WordMap::default();
+        let writer = |version: u32| {
+            let writer = view.writers.of(version);
+            writer.filter(|writer| view.committed[*writer as usize])
+        };
+        let mut later: Vec<(u32, u32)> = Vec::with_capacity(self.follows.len());
         for follows in &self.follows {
-            let writer = |version: u32| {
-                let writer = view.writers.of(version);
-                writer.filter(|writer| view.committed[*writer as usize])
-            };
             let Some(to) = writer(follows.later) else { continue };
             if let Some(from) = writer(follows.earlier)
                 && follows.source != Source::WritesFollowReads
             {
                 each(from, to, Classes::WW);
             }
-            let known = later.entry((follows.key, follows.earlier)).or_default();
-            if !known.contains(&to) {
-                known.push(to);
+            // Of the initial version it is known that all others follow.
+            if follows.earlier != NONE {
+                later.push((follows.earlier, to));
             }
         }
+        later.sort_unstable();
+        later.dedup();
+        // Where those of each version begin.
+        let mut starts = vec![0u32; view.txns.versions() as usize + 1];
+        later.iter().for_each(|(version, _)| starts[*version as usize + 1] += 1);
+        (1..starts.len()).for_each(|at| starts[at] += starts[at - 1]);
         for row in 0..view.rows() {
-            for read in view.reads(row) {
-                for to in later.get(&(read.key, read.version)).into_iter().flatten() {
+            for read in view.reads(row).iter().filter(|read| read.version != NONE) {
+                let at = read.version as usize;
+                for (_, to) in &later[starts[at] as usize..starts[at + 1] as usize] {
                     each(row, *to, Classes::RW);
                 }
             }
         }
     }
+}
+
+/// See [`Known::is_whole`]; `before` has the version before each, or [`NONE`].
+fn is_line(view: &View<'_>, before: &[u32]) -> bool {
+    const UNSEEN: u8 = 0;
+    const FINAL: u8 = 1;
+    const FOLLOWED: u8 = 2;
+
+    let all = || (0..view.rows()).flat_map(|row| view.writes(row));
+    let mut states = vec![UNSEEN; before.len()];
+    all().for_each(|write| states[write.version as usize] = FINAL);
+    let mut begun = vec![false; view.txns.keys.len()];
+    all().all(|write| {
+        let earlier = states.get_mut(before[write.version as usize] as usize);
+        match earlier.filter(|state| **state == FINAL) {
+            Some(state) => {
+                *state = FOLLOWED;
+                true
+            }
+            // One may follow the initial version, and no other.
+            None => !std::mem::replace(&mut begun[write.key as usize], true),
+        }
+    })
 }
 
 /// Who read the initial version of a key precedes all who wrote it.
@@ -165,6 +215,31 @@ fn from_initial(view: &View<'_>, graph: &mut GraphBuilder) {
         if !writers.is_empty() {
             let chains = Chains::new(writers, graph);
             readers.iter().for_each(|reader| chains.edges(*reader, writers, graph));
+        }
+    }
+}
+
+/// What the store says of the order of versions: each follows the one of the next lower number.
+fn numbered(view: &View<'_>, follows: &mut Vec<Follows>) {
+    let mut all: Vec<(u32, i64, u32, u32)> = Vec::new();
+    for row in 0..view.rows() {
+        for write in view.writes(row) {
+            if let Some(number) = view.txns.number(row, write.version) {
+                all.push((write.key, number, write.version, row));
+            }
+        }
+    }
+    all.sort_unstable();
+    for pair in all.windows(2) {
+        let [(key, number, earlier, first), (other, next, later, second)] = pair else { continue };
+        if key == other && number < next {
+            follows.push(Follows {
+                key: *key,
+                earlier: *earlier,
+                later: *later,
+                source: Source::Numbered,
+                shown: (*first, *second),
+            });
         }
     }
 }

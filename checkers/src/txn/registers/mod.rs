@@ -6,7 +6,11 @@
 //! 1. [`singles`]: what is wrong with single reads and transactions;
 //! 2. [`known`]: versions whose order is known all the same, and cycles of the dependencies that this makes;
 //! 3. [`weak`]: monotonic atomic view, read atomic and causal, by procedures that are linear but for the number of sessions;
-//! 4. [`strong`]: serializability, snapshot isolation and prefix consistency, by inference and search.
+//! 4. [`strong`]: serializability, snapshot isolation, prefix consistency and cursor stability, by inference and search.
+//!
+//! Where every version of a key is written by who had read the one before (*read-modify-write chains*), or where the store numbers
+//! versions or says when transactions committed ([`stamps`]), the order of versions is known after all: then one pass over the
+//! dependencies decides what it decides of lists, and nothing is searched.
 //!
 //! # Definitions
 //! Read committed is Adya's PL-2: with the order of versions open, nobody sees what failed or was passing (G1a, G1b), and
@@ -19,6 +23,7 @@
 mod known;
 mod order;
 mod singles;
+mod stamps;
 mod strong;
 mod tell;
 #[cfg(test)]
@@ -39,8 +44,8 @@ use self::weak::{Inferred, Level, Past};
 use self::writes::KeyWriters;
 use super::answer::{Case, Findings, refutes};
 use super::columns::{NONE, Txns, Writers};
-use super::cycles;
 use super::read::{Reading, Shape};
+use super::{cycles, list_append};
 use crate::budget::Unlimited;
 use crate::columns::ColumnError;
 use crate::graph::{Anti, Classes, Pattern, Step, acyclic, components, shortest_simple};
@@ -143,7 +148,10 @@ fn find(
         return findings;
     }
     let view = View::new(txns, writers);
-    findings.add_singles(txns, singles::singles(&view));
+    let mut singles = singles::singles(&view);
+    stamps::contradictions(&view, &mut singles);
+    findings.add_singles(txns, singles);
+    findings.own = stamps::check(&view);
     let order = Order::new(&view);
     if order.is_none() || timed || asks_more_than_causes(asked) {
         find_cycles(&view, promises, timed, asked, &mut findings);
@@ -155,7 +163,7 @@ fn find(
         find_weak(&view, order.as_ref(), asked, &mut findings);
         strong::find(&view, asked, &mut findings);
     }
-    findings.cases.sort_by_key(|case| rank(case.name));
+    findings.cases.sort_by_key(|case| cycles::rank(&FIRST, case.name));
     findings
 }
 
@@ -196,6 +204,10 @@ fn find_cycles(
     if edges == 0 {
         findings.vacuous = Some(NOTHING.into());
         return;
+    }
+    if known.is_whole(view) {
+        findings.details.insert("versions".into(), "in a known order".into());
+        findings.decided.extend(list_append::DECIDED);
     }
     if acyclic(&graph) {
         return;
@@ -275,11 +287,15 @@ fn violation(past: &Past<'_>, level: Level) -> Option<Evidence> {
     best.map(|steps| past.circle(level, &steps))
 }
 
-/// Anomalies that show most are told first.
-fn rank(name: &str) -> usize {
-    const FIRST: [&str; 8] =
-        ["garbage-read", "G1a", "cyclic-versions", "future-read", "internal", "G0", "G1b", "G1c"];
-    let cycle = || cycles::KINDS.iter().position(|kind| kind.name == name);
-    let first = FIRST.iter().position(|first| *first == name);
-    first.or_else(|| cycle().map(|at| FIRST.len() + 1 + at)).unwrap_or(FIRST.len())
-}
+/// Anomalies that show most, the first first.
+const FIRST: [&str; 9] = [
+    "garbage-read",
+    "G1a",
+    "incompatible-order",
+    "cyclic-versions",
+    "future-read",
+    "internal",
+    "G0",
+    "G1b",
+    "G1c",
+];

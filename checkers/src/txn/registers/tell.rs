@@ -82,6 +82,7 @@ fn follows_since(view: &View<'_>, follows: &Follows) -> String {
     };
     match follows.source {
         Source::WritesFollowReads => "having read the former".into(),
+        Source::Numbered => "as the store numbers them".into(),
         Source::Linearizable => keys("linearizable"),
         Source::Sequential => keys("sequential"),
     }

@@ -74,6 +74,15 @@ fn fractured_reads_and_causes() {
 }
 
 #[test]
+fn what_is_read_again_may_have_changed_by_then() {
+    // C reads x as it was before B, then of B, and then x again as before.
+    check(
+        "A  [w x 1]\nB             [r x 1, w x 2, w y 2]\nC  [r x 1, r y 2, r x 1]",
+        &["G-monotonic", "G-single-item", "causality-violation"],
+    );
+}
+
+#[test]
 fn an_order_that_nobody_wrote_down() {
     // Both wrote both keys, and two readers saw them in opposite orders.
     check(

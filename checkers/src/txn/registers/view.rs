@@ -45,6 +45,14 @@ impl<T> Rows<T> {
     }
 }
 
+impl Rows<Read> {
+    /// Whether the row that is open ends with this read.
+    fn ends_with(&self, key: u32, version: u32) -> bool {
+        let from = self.starts.last().map_or(0, |start| *start as usize);
+        self.all[from..].last().is_some_and(|read| (read.key, read.version) == (key, version))
+    }
+}
+
 /// A history of registers as its checkers see it.
 pub(super) struct View<'a> {
     pub txns: &'a Txns,
@@ -83,8 +91,8 @@ impl<'a> View<'a> {
         view
     }
 
-    /// The reads of a transaction in its order; without those of what it wrote or had read itself, of what nobody wrote, and of
-    /// what did not commit.
+    /// The reads of a transaction in its order; without those of what it wrote itself, of what nobody wrote, and of what did not
+    /// commit. What it had read before stands there again, unless it had read nothing else in between: by then it may have seen more.
     pub fn reads(&self, row: u32) -> &[Read] {
         self.reads.of(row)
     }
@@ -117,14 +125,13 @@ impl<'a> View<'a> {
     }
 
     fn fill(&mut self) {
-        // By key: the last transaction that wrote it, and the last that read it with what it saw.
+        // By key: the last transaction that wrote it.
         let mut wrote = vec![NONE; self.txns.keys.len()];
-        let mut read = vec![(NONE, NONE); self.txns.keys.len()];
         for row in 0..self.rows() {
             if self.committed[row as usize] {
                 let from = self.writes.all.len();
                 for op in self.txns.ops(row) {
-                    self.take(row, *op, &mut wrote, &mut read);
+                    self.take(row, *op, &mut wrote);
                 }
                 let writes = &mut self.writes.all[from..];
                 writes.sort_by_key(|write| write.key);
@@ -136,15 +143,14 @@ impl<'a> View<'a> {
         }
     }
 
-    fn take(&mut self, row: u32, op: MicroOp, wrote: &mut [u32], read: &mut [(u32, u32)]) {
+    fn take(&mut self, row: u32, op: MicroOp, wrote: &mut [u32]) {
         let key = op.key as usize;
         match op.f {
             F::Write => {
                 wrote[key] = row;
                 self.writes.all.push(Write { key: op.key, version: op.value });
             }
-            F::Read if wrote[key] != row && read[key] != (row, op.value) => {
-                read[key] = (row, op.value);
+            F::Read if wrote[key] != row && !self.reads.ends_with(op.key, op.value) => {
                 let writer = match op.value {
                     NONE => Some(NONE),
                     version => {

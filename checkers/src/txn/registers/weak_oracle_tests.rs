@@ -28,7 +28,7 @@ const SESSIONS: usize = 3;
 pub(super) fn case(count: usize) -> impl Strategy<Value = Case> {
     let micro = (any::<bool>(), 0..KEYS, 0..8_usize);
     let micro = micro.prop_map(|(write, key, choice)| Micro { write, key, choice });
-    let txn = (0..SESSIONS, prop::collection::vec(micro, 1..=3));
+    let txn = (0..SESSIONS, prop::collection::vec(micro, 1..=4));
     prop::collection::vec(txn, 2..=count).prop_map(|txns| Case { txns })
 }
 
@@ -54,19 +54,24 @@ impl Case {
         let mut ran = Vec::new();
         for (txn, (session, ops)) in self.txns.iter().enumerate() {
             let mut known: Vec<Option<String>> = vec![None; KEYS];
+            let mut from: Vec<Option<Option<usize>>> = vec![None; KEYS];
             let (mut reads, mut writes, mut shown) = (Vec::new(), Vec::new(), Vec::new());
             for (at, op) in ops.iter().enumerate() {
                 if op.write {
                     let value = value(txn, at);
                     shown.push(format!("[\"w\",{},{value}]", op.key));
                     known[op.key] = Some(value.to_string());
+                    from[op.key] = None;
                     writes.push(op.key);
                     continue;
                 }
+                // What was read before is read again, and by then more may have been seen.
+                reads.extend(from[op.key].map(|writer| (op.key, writer)));
                 let value = known[op.key].get_or_insert_with(|| {
                     let writers = writers(op.key, txn);
                     let writer = writers.get(op.choice % (writers.len() + 1)).copied();
                     reads.push((op.key, writer));
+                    from[op.key] = Some(writer);
                     let version = |writer: usize| {
                         let ops = &self.txns[writer].1;
                         let last = ops.iter().rposition(|o| o.write && o.key == op.key).unwrap();

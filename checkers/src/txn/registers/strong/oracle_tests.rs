@@ -51,6 +51,23 @@ fn is_snapshots(ran: &[Ran], order: &[usize], sessions: bool, conflict: bool) ->
     })
 }
 
+/// Whether, in this order, nobody wrote a key between whom a transaction read it from and what that wrote there itself.
+fn is_stable(ran: &[Ran], order: &[usize]) -> bool {
+    let mut held: Vec<Option<usize>> = vec![None; KEYS];
+    let mut place = vec![0; order.len()];
+    order.iter().enumerate().for_each(|(at, txn)| place[*txn] = at);
+    order.iter().all(|txn| {
+        let of = &ran[*txn];
+        let seen = of.reads.iter().all(|(_, w)| w.is_none_or(|w| place[w] < place[*txn]));
+        let stable = of.writes.iter().all(|key| {
+            let read = of.reads.iter().find(|(read, _)| read == key);
+            read.is_none_or(|(_, writer)| held[*key] == *writer)
+        });
+        of.writes.iter().for_each(|key| held[*key] = Some(*txn));
+        seen && stable
+    })
+}
+
 #[track_caller]
 fn check(case: &Case, levels: &[(Model, bool)]) -> Result<(), TestCaseError> {
     let (_, history) = case.run();
@@ -80,6 +97,7 @@ proptest! {
             (Model::StrongSessionSerializable, exists(true)),
             (Model::Serializable, exists(false)),
             (Model::RepeatableRead, exists(false)),
+            (Model::CursorStability, any_order(ran.len(), &mut |order| is_stable(&ran, order))),
         ])?;
     }
 }

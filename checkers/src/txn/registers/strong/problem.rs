@@ -9,6 +9,10 @@
 //! one of dependencies without two adjacent anti-dependencies (Cerone & Gotsman 2018, theorem 10).
 //!
 //! *Prefix*: the same, but writers of a key need only commit one before the other (Biswas & Enea 2019).
+//!
+//! *Cursor*: a node a transaction, and reads follow their writes. Who reads a key and writes it comes next after whom it read from,
+//! among the writers of the key: so these stand in lines, and of two lines one is over before the other begins. Nothing else that
+//! reads has a place: only who updates must not miss an update (Adya 1999, section 4.3, PL-CS).
 
 use super::acyclic::{ALWAYS, Acyclic};
 use super::closure::{Closure, sorted};
@@ -23,6 +27,14 @@ pub(super) enum Axiom {
     Serializable,
     Snapshot,
     Prefix,
+    Cursor,
+}
+
+impl Axiom {
+    /// Whether snapshots are taken apart from commits.
+    const fn has_snapshots(self) -> bool {
+        matches!(self, Self::Snapshot | Self::Prefix)
+    }
 }
 
 /// What orders transactions besides what they read and wrote.
@@ -60,8 +72,19 @@ pub(super) enum Answer {
     Open(Exhausted),
 }
 
-/// A writer of a key, and those who read it from there.
-type Writer = (u32, Vec<u32>);
+/// A writer of a key, and those who read it from there; or a line of writers that nobody may come between.
+#[derive(Clone, Debug)]
+struct Writer {
+    first: u32,
+    last: u32,
+    readers: Vec<u32>,
+}
+
+impl Writer {
+    const fn new(txn: u32) -> Self {
+        Self { first: txn, last: txn, readers: Vec::new() }
+    }
+}
 
 /// By key: its writers.
 type Keys = WordMap<u32, Vec<Writer>>;
@@ -77,7 +100,8 @@ struct Problem<'a> {
 /// Decides it; transactions are in order of invocation.
 pub(super) fn decide(txns: &[Txn], ask: Ask, budget: &dyn Budget) -> Answer {
     let mut problem = Problem::new(txns, ask);
-    let keys = problem.keys();
+    let keys = if ask.axiom == Axiom::Cursor { problem.lines() } else { Some(problem.keys()) };
+    let Some(keys) = keys else { return Answer::Broken };
     match problem.run(&keys, budget) {
         Ok(true) => Answer::Holds,
         Ok(false) => Answer::Broken,
@@ -88,7 +112,7 @@ pub(super) fn decide(txns: &[Txn], ask: Ask, budget: &dyn Budget) -> Answer {
 impl<'a> Problem<'a> {
     fn new(txns: &'a [Txn], ask: Ask) -> Self {
         let count = txns.len() as u32;
-        let nodes = if ask.axiom == Axiom::Serializable { count } else { 2 * count };
+        let nodes = if ask.axiom.has_snapshots() { 2 * count } else { count };
         let mut problem = Self { txns, ask, nodes, out: vec![Vec::new(); nodes as usize] };
         problem.in_any_case();
         problem
@@ -96,12 +120,12 @@ impl<'a> Problem<'a> {
 
     /// Where a transaction's snapshot is taken.
     fn snapshot(&self, txn: u32) -> u32 {
-        if self.ask.axiom == Axiom::Serializable { txn } else { 2 * txn }
+        if self.ask.axiom.has_snapshots() { 2 * txn } else { txn }
     }
 
     /// Where it takes effect.
     fn commit(&self, txn: u32) -> u32 {
-        if self.ask.axiom == Axiom::Serializable { txn } else { 2 * txn + 1 }
+        if self.ask.axiom.has_snapshots() { 2 * txn + 1 } else { txn }
     }
 
     fn edge(&mut self, (from, to): Edge) {
@@ -113,7 +137,7 @@ impl<'a> Problem<'a> {
         let txns = self.txns;
         let mut last: WordMap<u32, u32> = WordMap::default();
         for (txn, of) in (0..).zip(txns) {
-            if self.ask.axiom != Axiom::Serializable {
+            if self.ask.axiom.has_snapshots() {
                 self.edge((self.snapshot(txn), self.commit(txn)));
             }
             for writer in of.reads.iter().filter_map(|(_, writer)| *writer) {
@@ -154,7 +178,7 @@ impl<'a> Problem<'a> {
     fn keys(&mut self) -> Keys {
         let mut keys = Keys::default();
         for (txn, of) in (0..).zip(self.txns) {
-            of.writes.iter().for_each(|key| keys.entry(*key).or_default().push((txn, Vec::new())));
+            of.writes.iter().for_each(|key| keys.entry(*key).or_default().push(Writer::new(txn)));
         }
         for (txn, of) in (0..).zip(self.txns) {
             for (key, writer) in &of.reads {
@@ -162,16 +186,16 @@ impl<'a> Problem<'a> {
                 match writer {
                     None => {
                         let missed: Vec<u32> =
-                            writers.iter().map(|(w, _)| *w).filter(|w| *w != txn).collect();
+                            writers.iter().map(|w| w.first).filter(|w| *w != txn).collect();
                         for writer in missed {
                             self.edge((self.snapshot(txn), self.commit(writer)));
                         }
                     }
                     Some(writer) => {
-                        if let Ok(at) = writers.binary_search_by_key(writer, |(w, _)| *w)
-                            && writers[at].1.last() != Some(&txn)
+                        if let Ok(at) = writers.binary_search_by_key(writer, |w| w.first)
+                            && writers[at].readers.last() != Some(&txn)
                         {
-                            writers[at].1.push(txn);
+                            writers[at].readers.push(txn);
                         }
                     }
                 }
@@ -180,12 +204,52 @@ impl<'a> Problem<'a> {
         keys
     }
 
+    /// By key: lines of writers each of whom read it from the one before; nothing if two follow one. Who read the initial version
+    /// begins the first line.
+    fn lines(&mut self) -> Option<Keys> {
+        let mut lines = Keys::default();
+        // By key and writer: who follows.
+        let mut next: WordMap<(u32, Option<u32>), u32> = WordMap::default();
+        let (mut heads, mut firsts) = (Vec::new(), Vec::new());
+        for (txn, of) in (0..).zip(self.txns) {
+            for key in &of.writes {
+                let Some((_, writer)) = of.reads.iter().find(|(read, _)| read == key) else {
+                    heads.push((*key, txn));
+                    continue;
+                };
+                if next.insert((*key, *writer), txn).is_some() {
+                    return None;
+                }
+                if writer.is_none() {
+                    heads.push((*key, txn));
+                    firsts.push((*key, txn));
+                }
+            }
+        }
+        for (key, first) in heads {
+            let mut line = Writer::new(first);
+            while let Some(follower) = next.get(&(key, Some(line.last))) {
+                line.last = *follower;
+            }
+            lines.entry(key).or_default().push(line);
+        }
+        for (key, first) in firsts {
+            let of_key = lines.get(&key).map_or(&[][..], Vec::as_slice);
+            let Some(own) = of_key.iter().find(|line| line.first == first) else { continue };
+            for other in of_key.iter().filter(|line| line.first != first) {
+                self.edge((own.last, other.first));
+            }
+        }
+        Some(lines)
+    }
+
     /// Calls `each` for what follows if the first writer of a key comes before the second.
-    fn way(&self, (first, readers): &Writer, second: u32, mut each: impl FnMut(Edge)) {
+    fn way(&self, first: &Writer, second: &Writer, mut each: impl FnMut(Edge)) {
+        let (readers, first, second) = (&first.readers, first.last, second.first);
         each(match self.ask.axiom {
-            Axiom::Serializable => (*first, second),
-            Axiom::Snapshot => (self.commit(*first), self.snapshot(second)),
-            Axiom::Prefix => (self.commit(*first), self.commit(second)),
+            Axiom::Serializable | Axiom::Cursor => (first, second),
+            Axiom::Snapshot => (self.commit(first), self.snapshot(second)),
+            Axiom::Prefix => (self.commit(first), self.commit(second)),
         });
         for reader in readers.iter().filter(|reader| **reader != second) {
             each((self.snapshot(*reader), self.commit(second)));
@@ -243,18 +307,18 @@ impl<'a> Problem<'a> {
                     match closure.map_or([false; 2], |closure| self.closes(closure, first, second))
                     {
                         [true, true] => return Ok(None),
-                        [false, true] => self.way(first, second.0, |edge| forced.push(edge)),
-                        [true, false] => self.way(second, first.0, |edge| forced.push(edge)),
+                        [false, true] => self.way(first, second, |edge| forced.push(edge)),
+                        [true, false] => self.way(second, first, |edge| forced.push(edge)),
                         [false, false] => {
                             let next = pairs.len();
-                            let pair = *at.entry((first.0, second.0)).or_insert(next);
+                            let pair = *at.entry((first.first, second.first)).or_insert(next);
                             if pair == next {
-                                let guess = (self.commit(first.0), self.commit(second.0));
+                                let guess = (self.commit(first.last), self.commit(second.first));
                                 pairs.push(Choice { guess, ..Choice::default() });
                             }
                             let [there, back] = &mut pairs[pair].ways;
-                            self.way(first, second.0, |edge| there.push(edge));
-                            self.way(second, first.0, |edge| back.push(edge));
+                            self.way(first, second, |edge| there.push(edge));
+                            self.way(second, first, |edge| back.push(edge));
                         }
                     }
                     for edge in forced.drain(..) {
@@ -272,7 +336,7 @@ impl<'a> Problem<'a> {
     fn closes(&self, closure: &Closure, first: &Writer, second: &Writer) -> [bool; 2] {
         [(first, second), (second, first)].map(|(first, second)| {
             let mut closes = false;
-            self.way(first, second.0, |(a, b)| closes |= a == b || closure.leads(b, a));
+            self.way(first, second, |(a, b)| closes |= a == b || closure.leads(b, a));
             closes
         })
     }
