@@ -23,6 +23,8 @@ pub(super) enum ListId {
 /// Numbers by name.
 #[derive(Default)]
 pub(super) struct Names {
+    /// By small number: the key of that name, or [`NONE`].
+    small_keys: Vec<u32>,
     int_keys: WordMap<i64, u32>,
     other_keys: HashMap<Value, u32>,
     keys: Vec<Key>,
@@ -35,11 +37,16 @@ pub(super) struct Names {
 struct Key {
     /// By small value: its version, or [`NONE`].
     small: Vec<u32>,
+    /// Other values, rising, with their versions, as long as they come about so.
+    rising: Vec<(i64, u32)>,
     /// The spine as it was written, without the closing bracket.
     text: String,
     /// By element of the spine: where it ends in `text`.
     ends: Vec<u32>,
 }
+
+/// Names of keys below this are looked up in an array: 4 MiB at most.
+const SMALL_KEYS_MAX: usize = 1 << 20;
 
 impl Names {
     pub fn key(&mut self, name: RawValue<'_>, txns: &mut Txns) -> u32 {
@@ -50,7 +57,7 @@ impl Names {
     pub fn key_of(&mut self, name: Atom, txns: &mut Txns) -> u32 {
         let next = txns.keys.len() as u32;
         let (id, name) = match name {
-            Atom::Int(n) => (*self.int_keys.entry(n).or_insert(next), Value::Int(n)),
+            Atom::Int(n) => (self.int_key(n, next), Value::Int(n)),
             Atom::Other(name) => (*self.other_keys.entry(name.clone()).or_insert(next), name),
         };
         if id == next {
@@ -59,6 +66,19 @@ impl Names {
             self.keys.push(Key { text: "[".into(), ..Key::default() });
         }
         id
+    }
+
+    fn int_key(&mut self, name: i64, next: u32) -> u32 {
+        let small = usize::try_from(name).ok().filter(|at| *at < SMALL_KEYS_MAX);
+        let Some(at) = small else { return *self.int_keys.entry(name).or_insert(next) };
+        if self.small_keys.len() <= at {
+            self.small_keys.resize(at + 1, NONE);
+        }
+        let id = &mut self.small_keys[at];
+        if *id == NONE {
+            *id = next;
+        }
+        *id
     }
 
     /// The number of a value of a key.
@@ -90,13 +110,20 @@ impl Names {
     /// Values that count up from 0 or so, which are usual, are looked up in an array.
     fn int_version(&mut self, key: u32, value: i64, txns: &mut Txns) -> u32 {
         let next = txns.versions();
-        let small = &mut self.keys[key as usize].small;
+        let Key { small, rising, .. } = &mut self.keys[key as usize];
         let at = usize::try_from(value).ok().filter(|at| *at < 2 * small.len() + 64);
-        let id = match at.and_then(|at| small.get(at)) {
-            Some(id) if *id != NONE => return *id,
-            // It may have been met before the array had grown so far.
-            _ => *self.int_versions.get(&(key, value)).unwrap_or(&next),
-        };
+        let known = at.and_then(|at| small.get(at)).copied().filter(|id| *id != NONE);
+        if let Some(id) = known.or_else(|| find(rising, value)) {
+            return id;
+        }
+        if at.is_none() && rising.last().is_none_or(|(last, _)| *last < value) {
+            rising.push((value, next));
+            txns.version_keys.push(key);
+            txns.ints.push(value);
+            return next;
+        }
+        // It may have been met before the array had grown so far, or have come late.
+        let id = *self.int_versions.get(&(key, value)).unwrap_or(&next);
         match at {
             Some(at) => {
                 if small.len() <= at {
@@ -175,6 +202,18 @@ impl Names {
         *spine = versions;
         Some(ListId::Prefix(spine.len() as u32))
     }
+}
+
+/// The version of a value, among those that rise. Late ones are mostly asked for.
+fn find(rising: &[(i64, u32)], value: i64) -> Option<u32> {
+    const LATE: usize = 4;
+
+    let late = rising.len().saturating_sub(LATE);
+    if let Some((_, id)) = rising[late..].iter().find(|(known, _)| *known == value) {
+        return Some(*id);
+    }
+    let at = rising[..late].binary_search_by_key(&value, |(known, _)| *known).ok()?;
+    Some(rising[at].1)
 }
 
 /// Numbers separated by commas alone, and where each ends; `first` if no comma stands before the first. Nothing if there is

@@ -217,21 +217,45 @@ fn find_cycles(
     cycles::add_cycles(&graph, asked.budget, findings, |steps| tell::cycle(view, &known, steps));
 }
 
-/// Levels below serializability that need no search.
+/// Levels below serializability that need no search: the strongest that matters first, for if the history has it the others follow.
 fn find_weak(view: &View<'_>, order: Option<&Order>, asked: &Asked<'_>, findings: &mut Findings) {
-    let past = Past { view, order, causes: None };
-    find_level(&past, Level::Monotonic, &[Model::MonotonicAtomicView], findings);
-    find_level(&past, Level::Fractured, &[], findings);
     // A lost update would have been found.
-    find_level(&past, Level::Atomic, &[Model::ReadAtomic, Model::UpdateAtomic], findings);
-    let Some(order) = order else { return };
-    let Some(clocks) = Clocks::new(view, order, asked.budget) else {
+    const ATOMIC: [Model; 2] = [Model::ReadAtomic, Model::UpdateAtomic];
+    const CAUSAL: [Model; 2] = [Model::TransactionalCausal, Model::UpdateAtomic];
+    /// The weakest that fractured reads break.
+    const VIEWS: [Model; 3] =
+        [Model::MonotonicAtomicView, Model::MonotonicView, Model::MonotonicSnapshotReads];
+
+    let past = Past { view, order, causes: None };
+    let wanted = order.filter(|_| matters(Model::TransactionalCausal, asked));
+    let clocks = wanted.and_then(|order| Clocks::new(view, order, asked.budget));
+    let causes = wanted.zip(clocks).map(|(order, clocks)| {
+        let writers = KeyWriters::new(view, order, &clocks);
+        (clocks, writers)
+    });
+    let causal = Past { causes: causes.as_ref().map(|(c, w)| (c, w)), ..past };
+    if causal.causes.is_some() && causal.holds(Level::Causal) {
+        return findings.decided.extend(CAUSAL);
+    }
+    if causal.causes.is_none() && matters(Model::ReadAtomic, asked) && past.holds(Level::Atomic) {
+        findings.decided.extend(ATOMIC);
+    } else if VIEWS.iter().any(|view| matters(*view, asked)) {
+        find_level(&past, Level::Monotonic, &[Model::MonotonicAtomicView], findings);
+        find_level(&past, Level::Fractured, &[], findings);
+        find_level(&past, Level::Atomic, &ATOMIC, findings);
+    }
+    if causal.causes.is_some() {
+        find_level(&causal, Level::Causal, &CAUSAL, findings);
+    } else if wanted.is_some() {
         let why = "the clocks of all sessions take more memory than there is";
-        return findings.leave_open(&[Level::Causal.anomaly()], why);
-    };
-    let writers = KeyWriters::new(view, order, &clocks);
-    let past = Past { causes: Some((&clocks, &writers)), ..past };
-    find_level(&past, Level::Causal, &[Model::TransactionalCausal], findings);
+        findings.leave_open(&[Level::Causal.anomaly()], why);
+    }
+}
+
+/// Whether a level is asked for, or one that implies it.
+fn matters(level: Model, asked: &Asked<'_>) -> bool {
+    let implies = |name: &&str| Model::by_name(name).is_some_and(|model| model.implies(level));
+    asked.models.is_empty() || asked.models.iter().any(implies)
 }
 
 /// Decides a level, and names its models if the history has it, or what breaks it if that says anything new.
