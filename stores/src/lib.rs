@@ -9,6 +9,7 @@ mod node;
 pub mod raft;
 mod store;
 pub mod txn;
+pub mod zookeeper;
 
 pub use membership::Membership;
 pub use store::{Family, Leadership, Store, StoreError};

@@ -1,6 +1,7 @@
 //! What every adapter does on a node.
 
 use keelhaul_cluster::{Command, Daemon, DaemonState, LOG_DIR, Node, NodeError, Output};
+use keelhaul_history::NodeId;
 
 use crate::StoreError;
 
@@ -58,4 +59,34 @@ pub(crate) async fn none_ended(
         }
     }
     Ok(())
+}
+
+/// One version when all nodes have the same, else each node's.
+pub(crate) fn in_one_line(versions: &[(NodeId, String)]) -> String {
+    match versions {
+        [(_, first), rest @ ..] if rest.iter().all(|(_, version)| version == first) => {
+            first.clone()
+        }
+        all => all
+            .iter()
+            .map(|(node, version)| format!("{node}: {version}"))
+            .collect::<Vec<_>>()
+            .join(", "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_told_apart_only_when_they_differ() {
+        let of = |versions: &[&str]| {
+            let all: Vec<_> =
+                (1..).map(NodeId).zip(versions.iter().map(|v| (*v).to_owned())).collect();
+            in_one_line(&all)
+        };
+        assert_eq!(of(&["3.4.23", "3.4.23"]), "3.4.23");
+        assert_eq!(of(&["3.4.23", "3.5.1"]), "n1: 3.4.23, n2: 3.5.1");
+    }
 }

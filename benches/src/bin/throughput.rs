@@ -1,10 +1,10 @@
 //! The table of throughput: the same load on each store, one after the other, on five nodes of this machine, whose data are on its disk and synced.
 //!
-//! `cargo run --release -p keelhaul-benches --bin throughput -- PATH_OF_KEELHAUL [SECONDS [CLIENTS [PASSES]]]`
+//! `cargo run --release -p keelhaul-benches --bin throughput -- PATH_OF_KEELHAUL [SECONDS [CLIENTS [PASSES [ROWS]]]]`; ROWS: names of those that are wanted, between semicolons.
 //!
 //! The load is the workload `register` without faults: clients that ask again as soon as they are answered, a third of them for reads. The first two seconds do not count.
 //! Each row is a run of `keelhaul`, so that clients and recording are the same for all; a pass goes through all rows, so that what else
-//! the machine does meets every row, and the median of the passes is printed. What batching and pipelining contribute is shown by nodes that do without.
+//! the machine does meets every row, and the median of the passes is printed, and how rows that belong together compare in each pass. What batching and pipelining contribute is shown by nodes that do without.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -15,7 +15,7 @@ use std::process::{Command, ExitCode, Stdio};
 use keelhaul_history::{F, Kind, Process, Reader};
 
 /// What is measured, and the flags that make it.
-const ROWS: [(&str, &str); 10] = [
+const ROWS: [(&str, &str); 16] = [
     ("raft", "--store raft"),
     ("raft, reads by lease", "--store raft --read lease"),
     ("raft, one entry a message", "--store raft --mutant same-single-entries"),
@@ -26,6 +26,22 @@ const ROWS: [(&str, &str); 10] = [
     ("paxos, one message at a time", "--store paxos --mutant paxos-same-no-pipeline"),
     ("etcd", "--store etcd"),
     ("etcd, serializable reads", "--store etcd --read serializable"),
+    ("zab", "--store zab"),
+    ("zab, local reads", "--store zab --read local"),
+    ("zab, one proposal a message", "--store zab --mutant zab-same-single-entries"),
+    ("zab, one message at a time", "--store zab --mutant zab-same-no-pipeline"),
+    ("zookeeper", "--store zookeeper"),
+    ("zookeeper, local reads", "--store zookeeper --read local"),
+];
+
+/// Which rows are compared: ours, and what it is measured by. Their reads promise the same, or ours more.
+const PAIRS: [(&str, &str); 6] = [
+    ("raft", "etcd"),
+    ("raft, reads by lease", "etcd, serializable reads"),
+    ("paxos", "etcd"),
+    ("paxos, reads by lease", "etcd, serializable reads"),
+    ("zab", "zookeeper"),
+    ("zab, local reads", "zookeeper, local reads"),
 ];
 
 /// What opens a run is left out: clients connect, and a leader is found.
@@ -51,15 +67,19 @@ struct Figures {
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
     let Some(program) = words.next() else {
-        eprintln!("usage: throughput PATH_OF_KEELHAUL [SECONDS [CLIENTS [PASSES]]]");
+        eprintln!("usage: throughput PATH_OF_KEELHAUL [SECONDS [CLIENTS [PASSES [ROWS]]]]");
         return ExitCode::from(64);
     };
     let mut number =
         |otherwise: u64| words.next().and_then(|w| w.parse().ok()).unwrap_or(otherwise);
     let (seconds, clients, passes) = (number(20).max(4), number(200), number(3).max(1));
+    let only = words.next().unwrap_or_default();
     let mut rows: Vec<Vec<Figures>> = ROWS.iter().map(|_| Vec::new()).collect();
     for pass in 1..=passes {
         for ((name, flags), figures) in ROWS.iter().zip(&mut rows) {
+            if !only.is_empty() && !only.split(';').any(|wanted| wanted == *name) {
+                continue;
+            }
             match run(&program, flags, seconds, clients, pass) {
                 Ok(measured) => figures.push(measured.figures()),
                 Err(sentence) => {
@@ -69,10 +89,20 @@ fn main() -> ExitCode {
             }
         }
     }
+    print(&rows);
+    ExitCode::SUCCESS
+}
+
+/// The medians, and how rows that belong together compare within a pass.
+fn print(rows: &[Vec<Figures>]) {
     println!(
         "| store | writes a second | p50, p99 ms | reads a second | p50, p99 ms |\n| --- | --- | --- | --- | --- |"
     );
-    for ((name, _), mut passes) in ROWS.iter().zip(rows) {
+    for ((name, _), passes) in ROWS.iter().zip(rows) {
+        let mut passes = passes.clone();
+        if passes.is_empty() {
+            continue;
+        }
         passes.sort_by(|a, b| a.writes.total_cmp(&b.writes));
         let Figures { writes, write_ms: w, reads, read_ms: r } = passes[passes.len() / 2];
         println!(
@@ -80,7 +110,18 @@ fn main() -> ExitCode {
             w[0], w[1], r[0], r[1]
         );
     }
-    ExitCode::SUCCESS
+    println!(
+        "\n| compared, pass by pass | writes a second, times | p99 of writes, times |\n| --- | --- | --- |"
+    );
+    let of = |wanted: &str| ROWS.iter().position(|(name, _)| *name == wanted).map(|at| &rows[at]);
+    for (ours, theirs) in PAIRS {
+        let passes = of(ours).into_iter().flatten().zip(of(theirs).into_iter().flatten());
+        let (writes, p99): (Vec<_>, Vec<_>) = passes
+            .map(|(a, b)| (a.writes / b.writes, a.write_ms[1] / b.write_ms[1]))
+            .map(|(writes, p99)| (format!("{writes:.2}"), format!("{p99:.2}")))
+            .unzip();
+        println!("| {ours} / {theirs} | {} | {} |", writes.join(", "), p99.join(", "));
+    }
 }
 
 /// One run, from its history.

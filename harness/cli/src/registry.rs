@@ -4,7 +4,7 @@ use keelhaul_nemesis::needs_clocks;
 use keelhaul_protocol::Mutant;
 use keelhaul_protocol::placement::GroupId;
 use keelhaul_server::ProtocolKind;
-use keelhaul_stores::{Family, etcd, raft};
+use keelhaul_stores::{Family, etcd, raft, zookeeper};
 use keelhaul_workloads::{
     MakeTxns, bank, list_append, long_fork, lost_update, rw_register, write_skew,
 };
@@ -33,6 +33,7 @@ pub const STORES: &[Choice] = &[
     choice("paxos", "our own Multi-Paxos: the same store, its commands chosen slot by slot"),
     choice("zab", "our own Zab, ZooKeeper's protocol: the same store, read at any node"),
     choice("etcd", "etcd, from Debian's etcd-server package"),
+    choice("zookeeper", "ZooKeeper, from Debian's libzookeeper-java package"),
 ];
 
 /// What clients do on single objects.
@@ -123,6 +124,7 @@ pub fn needs(workload: &str) -> (Family, &'static str) {
 pub fn families(store: &str) -> &'static [Family] {
     match store {
         "etcd" => etcd::FAMILIES,
+        "zookeeper" => zookeeper::FAMILIES,
         _ => raft::FAMILIES,
     }
 }
@@ -213,6 +215,14 @@ const ZAB_READS: &[Choice] = &[
     choice("local", "whatever the node at hand has: sequentially consistent, not linearizable"),
 ];
 
+const ZOOKEEPER_READS: &[Choice] = &[
+    choice(
+        "synced",
+        "the server at hand first catches up with its leader, which asks nobody whether it leads still",
+    ),
+    choice("local", "whatever the server at hand has: sequentially consistent, not linearizable"),
+];
+
 const ETCD_READS: &[Choice] = &[
     choice("linearizable", "as of a moment between question and answer"),
     choice("serializable", "whatever the node at hand has; `local` is the same"),
@@ -224,6 +234,7 @@ pub fn reads(store: &str) -> &'static [Choice] {
         "raft" | "paxos" => OWN_READS,
         "zab" => ZAB_READS,
         "etcd" => ETCD_READS,
+        "zookeeper" => ZOOKEEPER_READS,
         _ => &[],
     }
 }
@@ -257,7 +268,7 @@ pub const ETCD_MUTANTS: &[Choice] =
 /// What `--mutant` takes for a store: mistakes that can be seeded into its nodes, and changes that are none.
 pub fn mutants(store: &str) -> Vec<Choice> {
     Mutant::infos()
-        .filter(|info| info.mutant.protocol() == store)
+        .filter(|info| info.mutant.is_made_by(store))
         .map(|info| choice(info.name, info.rule))
         .collect()
 }

@@ -212,6 +212,10 @@ fn hold_inside(words: &[String]) -> Result<(), Failure> {
 
 /// What a store needs to be on the image.
 pub fn packages(store: &str) -> Vec<String> {
-    let packages: &[&str] = if store == "etcd" { &["etcd-server"] } else { &[] };
+    let packages: &[&str] = match store {
+        "etcd" => &["etcd-server"],
+        "zookeeper" => &["default-jre-headless", "libzookeeper-java"],
+        _ => &[],
+    };
     packages.iter().map(ToString::to_string).collect()
 }

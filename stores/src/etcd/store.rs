@@ -12,7 +12,8 @@ use keelhaul_history::{NodeId, Process};
 
 use super::client::EtcdClient;
 use super::deploy::{
-    ClusterState, DATA_DIR, PROGRAM, UNSAFE_NO_FSYNC, argv, env, last_words, version,
+    ClusterState, DATA_DIR, PROGRAM, SNAPSHOT_ENTRIES, UNSAFE_NO_FSYNC, argv, env, last_words,
+    version,
 };
 use super::members::{self, Member};
 use crate::{Family, Leadership, Membership, Store, StoreError, node};
@@ -64,6 +65,7 @@ pub struct Etcd {
     ids: RefCell<BTreeMap<u64, NodeId>>,
     timeout_factor: Option<u32>,
     unsafe_no_fsync: bool,
+    frequent_snapshots: bool,
     /// Members that joined later, each with those that were there then.
     joined: RefCell<BTreeMap<NodeId, BTreeSet<NodeId>>>,
 }
@@ -91,6 +93,13 @@ impl Etcd {
         self
     }
 
+    /// Whether members take snapshots more often than they do by themselves.
+    #[must_use]
+    pub fn with_frequent_snapshots(mut self, frequent: bool) -> Self {
+        self.frequent_snapshots = frequent;
+        self
+    }
+
     pub(super) fn factor(&self) -> u32 {
         self.timeout_factor.unwrap_or(1)
     }
@@ -111,6 +120,9 @@ impl Etcd {
             None => ClusterState::New,
         };
         let mut argv = argv(&member(node), &members, DATA_DIR, self.factor(), state);
+        argv.extend(
+            self.frequent_snapshots.then(|| format!("--snapshot-count={SNAPSHOT_ENTRIES}")),
+        );
         argv.extend(self.unsafe_no_fsync.then(|| format!("--{UNSAFE_NO_FSYNC}")));
         argv
     }
@@ -143,7 +155,7 @@ impl Store for Etcd {
             for node in nodes {
                 node::fresh_data_dir(node, DATA_DIR).await?;
             }
-            Ok(in_one_line(&versions))
+            Ok(node::in_one_line(&versions))
         })
     }
 
@@ -253,34 +265,9 @@ fn missing(node: NodeId) -> StoreError {
     }
 }
 
-/// One version when all nodes have the same, else each node's.
-fn in_one_line(versions: &[(NodeId, String)]) -> String {
-    match versions {
-        [(_, first), rest @ ..] if rest.iter().all(|(_, version)| version == first) => {
-            first.clone()
-        }
-        all => all
-            .iter()
-            .map(|(node, version)| format!("{node}: {version}"))
-            .collect::<Vec<_>>()
-            .join(", "),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn versions_are_told_apart_only_when_they_differ() {
-        let of = |versions: &[&str]| {
-            let all: Vec<_> =
-                (1..).map(NodeId).zip(versions.iter().map(|v| (*v).to_owned())).collect();
-            in_one_line(&all)
-        };
-        assert_eq!(of(&["3.4.23", "3.4.23"]), "3.4.23");
-        assert_eq!(of(&["3.4.23", "3.5.1"]), "n1: 3.4.23, n2: 3.5.1");
-    }
 
     #[test]
     fn kinds_of_reads_are_parsed_and_printed() {

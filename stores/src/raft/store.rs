@@ -79,10 +79,10 @@ impl Own {
         self
     }
 
-    /// With a snapshot after this many entries.
+    /// With a snapshot after this many entries, if not as the protocol chooses.
     #[must_use]
-    pub fn with_snapshot_entries(mut self, entries: u64) -> Self {
-        self.snapshot_entries = Some(entries);
+    pub fn with_snapshot_entries(mut self, entries: Option<u64>) -> Self {
+        self.snapshot_entries = entries;
         self
     }
 

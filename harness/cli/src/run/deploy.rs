@@ -16,6 +16,7 @@ use keelhaul_server::{self as node, ProtocolKind};
 use keelhaul_stores::etcd::{self, Etcd, Reads};
 use keelhaul_stores::raft::Own;
 use keelhaul_stores::raft::lock::{Fencing, LEASE, Locking};
+use keelhaul_stores::zookeeper::{self, ZooKeeper};
 use keelhaul_stores::{Store, StoreError};
 use tokio::time::Instant;
 
@@ -29,7 +30,8 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 /// Pause between two looks at it.
 const START_POLL: Duration = Duration::from_millis(100);
 
-/// Small enough that nodes which were down are brought up to date by a snapshot now and then.
+/// Small enough that nodes which were down are brought up to date by a snapshot now and then. Where there are no faults none is down, and a store takes
+/// snapshots as often as it likes.
 const SNAPSHOT_ENTRIES: u64 = 500;
 
 /// A cluster with a store that serves.
@@ -98,7 +100,15 @@ fn store(plan: &Plan) -> Result<Rc<dyn Store>, Failure> {
             };
             let unsafe_no_fsync = plan.mutant.as_deref() == Some(etcd::UNSAFE_NO_FSYNC);
             let etcd = Etcd::new(reads).with_timeout_factor(plan.timeout_factor);
-            Ok(Rc::new(etcd.without_fsync(unsafe_no_fsync)))
+            let often = !plan.schedule.faults.is_empty();
+            Ok(Rc::new(etcd.without_fsync(unsafe_no_fsync).with_frequent_snapshots(often)))
+        }
+        "zookeeper" => {
+            let reads = match plan.read.as_deref() {
+                Some("local") => zookeeper::Reads::Local,
+                _ => zookeeper::Reads::Synced,
+            };
+            Ok(Rc::new(ZooKeeper::new(reads, plan.timeout_factor)))
         }
         other => Err(Failure::usage(format!("no store is called {other:?}"))),
     }
@@ -191,7 +201,8 @@ fn own(plan: &Plan, protocol: ProtocolKind) -> Result<Rc<dyn Store>, Failure> {
         .with_transactions(plan.groups, isolation(plan))
         .with_reads(reads)
         .with_timeout_factor(plan.timeout_factor);
-    Ok(Rc::new(own.with_snapshot_entries(SNAPSHOT_ENTRIES)))
+    let often = !plan.schedule.faults.is_empty();
+    Ok(Rc::new(own.with_snapshot_entries(often.then_some(SNAPSHOT_ENTRIES))))
 }
 
 /// Starts the store, and waits until every node serves requests.
