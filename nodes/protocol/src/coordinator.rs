@@ -11,7 +11,8 @@
 //! 3. *Confirm*, where the level asks for it: the keys are fetched again. If no version has changed, and none of them was held either time, then
 //!    all of what was collected was so at once, at any moment between the two (a double collect: Afek et al., *Atomic
 //!    snapshots of shared memory*, JACM 1993, §3).
-//! 4. *Commit*: in one step if one group has all keys that matter; else prepare, decide, finish.
+//! 4. *Commit*: in one step if one group has all keys that matter; else prepare and decide, which is when it is over.
+//! 5. *Tidy up* ([`Tidy`]): the groups are told what was decided. Its client need not wait for that; nobody else gets at the keys before.
 //!
 //! # Levels
 //! | level | collected | checked on commit | what it lets happen |
@@ -111,6 +112,31 @@ pub enum End {
     Unknown,
 }
 
+/// What is left to do for a transaction that is over: without it, whoever meets what it prepared does it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tidy {
+    txn: TxnId,
+    commit: bool,
+    groups: Vec<GroupId>,
+}
+
+impl Tidy {
+    /// First: what all groups are to be told, at once.
+    #[must_use]
+    pub fn finish(&self) -> Vec<(GroupId, Step)> {
+        let finish = Step::Finish { txn: self.txn, commit: self.commit };
+        self.groups.iter().map(|group| (*group, finish.clone())).collect()
+    }
+
+    /// Then, given the answers to that: what lets the home group forget the outcome, if all groups have carried it out.
+    #[must_use]
+    pub fn forget(&self, answers: &[Answer]) -> Option<(GroupId, Step)> {
+        let all = |answer: &Answer| *answer == Answer::Response(Response::Finished);
+        let done = self.commit && answers.iter().all(all);
+        done.then_some((self.txn.home, Step::Forget { txn: self.txn }))
+    }
+}
+
 /// Why a transaction did not take effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
@@ -156,8 +182,8 @@ enum State {
     Commit,
     Prepare,
     Decide,
-    Finish(End),
-    Forget,
+    /// What was promised to it is given back, before it comes again.
+    GiveBack,
     /// The home group of a transaction that is in the way, in this group.
     Settle(TxnId, GroupId),
     Settled,
@@ -185,6 +211,7 @@ pub struct Coordinator<'a> {
     /// The parts of two-phase commit, and its name.
     parts: BTreeMap<GroupId, Part>,
     txn: Option<TxnId>,
+    left: Option<Tidy>,
 }
 
 impl<'a> Coordinator<'a> {
@@ -207,6 +234,7 @@ impl<'a> Coordinator<'a> {
             attempts: 0,
             parts: BTreeMap::new(),
             txn: None,
+            left: None,
         }
     }
 
@@ -224,6 +252,12 @@ impl<'a> Coordinator<'a> {
         }
     }
 
+    /// What is left to do once it is over.
+    #[must_use]
+    pub fn left(&self) -> Option<Tidy> {
+        self.left.clone()
+    }
+
     fn answered(&mut self, now: Nanos, state: State, answers: Vec<Answer>) -> Move {
         match state {
             State::Collect => self.collected(now, answers),
@@ -231,8 +265,7 @@ impl<'a> Coordinator<'a> {
             State::Commit => self.committed(now, &answers[0]),
             State::Prepare => self.prepared(now, &answers),
             State::Decide => self.decided(&answers[0]),
-            State::Finish(end) => self.finished(now, end, &answers),
-            State::Forget => Move::Done(End::Committed),
+            State::GiveBack => self.give_way(now),
             State::Settle(txn, group) => match answers[0] {
                 Answer::Response(Response::Decided { commit }) => {
                     self.ask(State::Settled, vec![(group, Step::Finish { txn, commit })])
@@ -426,37 +459,29 @@ impl<'a> Coordinator<'a> {
             None => Why::NoAnswer,
         };
         // No group was told to commit, and none ever will be.
-        self.finish(false, End::Failed(why))
+        if why == Why::Busy {
+            let steps = self.tidy(false).finish();
+            return self.ask(State::GiveBack, steps);
+        }
+        self.over(false, End::Failed(why))
     }
 
     fn decided(&mut self, answer: &Answer) -> Move {
         match answer {
-            Answer::Response(Response::Decided { commit: true }) => {
-                self.finish(true, End::Committed)
-            }
-            Answer::Response(_) => self.finish(false, End::Failed(Why::Overtaken)),
-            Answer::Refused => self.finish(false, End::Failed(Why::NoAnswer)),
+            Answer::Response(Response::Decided { commit: true }) => self.over(true, End::Committed),
+            Answer::Response(_) => self.over(false, End::Failed(Why::Overtaken)),
+            Answer::Refused => self.over(false, End::Failed(Why::NoAnswer)),
             Answer::Unknown => Move::Done(End::Unknown),
         }
     }
 
-    /// The second phase.
-    fn finish(&mut self, commit: bool, end: End) -> Move {
-        let txn = self.txn();
-        let steps = self.parts.keys().map(|group| (*group, Step::Finish { txn, commit })).collect();
-        self.ask(State::Finish(end), steps)
+    fn over(&mut self, commit: bool, end: End) -> Move {
+        self.left = Some(self.tidy(commit));
+        Move::Done(end)
     }
 
-    fn finished(&mut self, now: Nanos, end: End, answers: &[Answer]) -> Move {
-        let all = |answer: &Answer| *answer == Answer::Response(Response::Finished);
-        match end {
-            End::Committed if answers.iter().all(all) => {
-                let txn = self.txn();
-                self.ask(State::Forget, vec![(txn.home, Step::Forget { txn })])
-            }
-            End::Failed(Why::Busy) => self.give_way(now),
-            end => Move::Done(end),
-        }
+    fn tidy(&self, commit: bool) -> Tidy {
+        Tidy { txn: self.txn(), commit, groups: self.parts.keys().copied().collect() }
     }
 
     fn txn(&self) -> TxnId {

@@ -67,6 +67,12 @@ pub enum Command {
 }
 
 impl Command {
+    /// Whether it changes nothing, and so needs no entry of the log.
+    #[must_use]
+    pub const fn only_reads(&self) -> bool {
+        matches!(self, Self::Read { .. } | Self::Txn(Step::Fetch { .. }))
+    }
+
     /// How many bytes of keys and values it carries.
     #[must_use]
     pub fn bytes(&self) -> usize {

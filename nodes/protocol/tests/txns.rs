@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use keelhaul_protocol::api::{Entry, LogIndex, Nanos, Payload, Term};
-use keelhaul_protocol::coordinator::{Answer, Coordinator, End, Input, Isolation, Move};
+use keelhaul_protocol::coordinator::{Answer, Coordinator, End, Input, Isolation, Move, Tidy};
 use keelhaul_protocol::kv::txns::Step;
 use keelhaul_protocol::kv::{Command, Key, Machine, Mutant, Response, SessionId};
 use keelhaul_protocol::placement::{GroupId, Ring};
@@ -71,8 +71,28 @@ struct Client<'a> {
     wakes: Option<u64>,
     begun: u64,
     ended: Option<(u64, Option<End>)>,
+    /// What it has to do after its end.
+    left: Option<Tidy>,
     /// What it read, as of its last computation.
     read: BTreeMap<u8, Vec<u8>>,
+}
+
+impl Client<'_> {
+    fn ask(&mut self, steps: Vec<(GroupId, Step)>) {
+        self.answers = vec![None; steps.len()];
+        self.asked = steps;
+    }
+
+    /// Whether it has nothing more to do, and nobody to wait for.
+    fn rests(&self) -> bool {
+        self.ended.is_some() && self.asked.is_empty()
+    }
+
+    /// It does nothing more.
+    fn die(&mut self, now: u64) {
+        self.ended.get_or_insert((now, None));
+        self.ask(Vec::new());
+    }
 }
 
 struct World<'a> {
@@ -88,10 +108,7 @@ impl World<'_> {
         let now = Nanos(self.now);
         let client = &mut self.clients[at];
         match client.coordinator.step(now, input) {
-            Move::Ask(steps) => {
-                client.answers = vec![None; steps.len()];
-                client.asked = steps;
-            }
+            Move::Ask(steps) => client.ask(steps),
             Move::Compute(held) => {
                 let mut values: BTreeMap<u8, Vec<u8>> =
                     held.into_iter().map(|(key, v)| (key[0], v.unwrap_or_default())).collect();
@@ -110,14 +127,18 @@ impl World<'_> {
                 self.next(at, Input::Computed(puts));
             }
             Move::Wait(time) => client.wakes = Some(self.now + time.0),
-            Move::Done(end) => client.ended = Some((self.now, Some(end))),
+            Move::Done(end) => {
+                client.ended = Some((self.now, Some(end)));
+                client.left = client.coordinator.left();
+                client.ask(client.left.as_ref().map_or(Vec::new(), Tidy::finish));
+            }
         }
     }
 
     /// Something happens to one of the clients that are not done.
     fn tick(&mut self) -> bool {
         let open: Vec<usize> =
-            (0..self.clients.len()).filter(|at| self.clients[*at].ended.is_none()).collect();
+            (0..self.clients.len()).filter(|at| !self.clients[*at].rests()).collect();
         if open.is_empty() {
             return false;
         }
@@ -127,7 +148,7 @@ impl World<'_> {
             self.clients[at].begun = self.now;
             self.next(at, Input::Begin);
         } else if self.faults && below(&mut self.rng, 60) == 0 {
-            self.clients[at].ended = Some((self.now, None));
+            self.clients[at].die(self.now);
         } else if let Some(time) = self.clients[at].wakes {
             if time <= self.now {
                 self.clients[at].wakes = None;
@@ -159,8 +180,12 @@ impl World<'_> {
         };
         client.answers[i] = Some(answer);
         if client.answers.iter().all(Option::is_some) {
-            let answers = client.answers.drain(..).flatten().collect();
-            self.next(at, Input::Answers(answers));
+            let answers: Vec<Answer> = client.answers.drain(..).flatten().collect();
+            match client.left.take() {
+                Some(left) => client.ask(left.forget(&answers).into_iter().collect()),
+                None if client.ended.is_some() => client.ask(Vec::new()),
+                None => self.next(at, Input::Answers(answers)),
+            }
         }
     }
 }
@@ -212,6 +237,7 @@ fn play(
             wakes: None,
             begun: 0,
             ended: None,
+            left: None,
             read: BTreeMap::new(),
         }
     };

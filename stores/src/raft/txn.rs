@@ -2,7 +2,8 @@
 //!
 //! Keys are placed on groups by the ring of `keelhaul_protocol::placement`, and each group is a cluster of its own on the same nodes. A client
 //! has a session in each group, and asks the groups of a transaction at the same time. The coordinator is in the client: when an operation takes
-//! too long and the client is dropped, what it had prepared stays behind, for others to settle.
+//! too long and the client is dropped, what it had prepared stays behind, for others to settle. An operation ends when its outcome is decided; the groups
+//! are told while the client rests, and its next operation waits for that.
 //!
 //! The coordinator says what an answer means for the transaction; what an ending without an answer means for a step is
 //! [`errors`](super::errors)' business, here as everywhere.
@@ -13,10 +14,11 @@ use std::rc::Rc;
 use keelhaul_engine::{Client, Invocation, LocalFuture, Outcome, together};
 use keelhaul_history::{NodeId, Process, Value};
 use keelhaul_protocol::api::Nanos;
-use keelhaul_protocol::coordinator::{Answer, Coordinator, End, Input, Isolation, Move, Why};
+use keelhaul_protocol::coordinator::{Answer, Coordinator, End, Input, Isolation, Move, Tidy, Why};
 use keelhaul_protocol::kv::txns::{Puts, Step};
 use keelhaul_protocol::kv::{Command, Key};
 use keelhaul_protocol::placement::{GroupId, Ring};
+use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{Duration, Instant, sleep};
 
 use super::client::RaftClient;
@@ -40,10 +42,15 @@ pub struct Transacting {
 /// A client of one node, with a session in each group.
 pub(super) struct TxnClient {
     transacting: Transacting,
-    groups: BTreeMap<GroupId, RaftClient>,
+    groups: Groups,
+    /// The groups, while they are told of the last transaction's outcome.
+    tidying: Option<JoinHandle<Groups>>,
     begun: u64,
     origin: Instant,
 }
+
+/// A client in each group.
+struct Groups(BTreeMap<GroupId, RaftClient>);
 
 impl TxnClient {
     /// Connects to `home`, one of the nodes, in each group.
@@ -59,7 +66,8 @@ impl TxnClient {
         for group in transacting.ring.groups() {
             groups.insert(group, RaftClient::open(home, addresses(nodes, group)).await?);
         }
-        Ok(Self { transacting, groups, begun: 0, origin: Instant::now() })
+        let groups = Groups(groups);
+        Ok(Self { transacting, groups, tidying: None, begun: 0, origin: Instant::now() })
     }
 
     async fn perform(&mut self, op: &Invocation) -> Outcome {
@@ -72,7 +80,11 @@ impl TxnClient {
                 );
             }
         };
-        let first = self.groups.values_mut().next().expect("there are groups");
+        if let Some(tidying) = &mut self.tidying {
+            self.groups = tidying.await.expect("it does not panic, and nobody aborts it");
+            self.tidying = None;
+        }
+        let first = self.groups.first();
         let session = match first.session().await {
             Ok(session) => session,
             Err(gave_up) => return first.without_answer(&gave_up).await,
@@ -91,7 +103,7 @@ impl TxnClient {
         for _ in 0..MOVES_MAX {
             input = match coordinator.step(self.now(), input) {
                 Move::Ask(steps) => {
-                    let (answers, last) = self.ask(steps).await;
+                    let (answers, last) = self.groups.ask(steps).await;
                     trouble = last.or(trouble);
                     Input::Answers(answers)
                 }
@@ -109,7 +121,13 @@ impl TxnClient {
                     sleep(Duration::from_nanos(time.0)).await;
                     Input::Woken
                 }
-                Move::Done(end) => return self.ended(end, result, refusal, trouble).await,
+                Move::Done(end) => {
+                    let outcome = self.groups.ended(end, result, refusal, trouble).await;
+                    if let Some(left) = coordinator.left() {
+                        self.tidy_up(left);
+                    }
+                    return outcome;
+                }
             };
         }
         unreachable!("a coordinator gives up before")
@@ -119,10 +137,26 @@ impl TxnClient {
         Nanos(u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX))
     }
 
+    /// Does what is left of a transaction while this client rests.
+    fn tidy_up(&mut self, left: Tidy) {
+        let mut groups = std::mem::replace(&mut self.groups, Groups(BTreeMap::new()));
+        self.tidying = Some(spawn_local(async move {
+            let (answers, _) = groups.ask(left.finish()).await;
+            groups.ask(left.forget(&answers).into_iter().collect()).await;
+            groups
+        }));
+    }
+}
+
+impl Groups {
+    fn first(&mut self) -> &mut RaftClient {
+        self.0.values_mut().next().expect("there are groups")
+    }
+
     /// Has groups do their steps, all at once. What went wrong with one comes too.
     async fn ask(&mut self, steps: Vec<(GroupId, Step)>) -> (Vec<Answer>, Option<GaveUp>) {
         let mut steps: BTreeMap<GroupId, Step> = steps.into_iter().collect();
-        let asked = self.groups.iter_mut().filter_map(|(group, client)| {
+        let asked = self.0.iter_mut().filter_map(|(group, client)| {
             let command = Command::Txn(steps.remove(group)?);
             Some(client.change(command))
         });
@@ -139,13 +173,13 @@ impl TxnClient {
     }
 
     async fn ended(
-        &self,
+        &mut self,
         end: End,
         result: Value,
         refusal: &str,
         trouble: Option<GaveUp>,
     ) -> Outcome {
-        let first = self.groups.values().next().expect("there are groups");
+        let first = self.first();
         match (end, trouble) {
             (End::Committed, _) => Outcome::Ok(result),
             (End::Failed(Why::Refused), _) => Outcome::Fail(refusal.into()),

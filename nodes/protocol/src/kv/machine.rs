@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::locks::{Fences, Locks, Token};
-use super::txns::Txns;
+use super::txns::{Step, Txns};
 use super::values::Values;
 use super::{Command, Key, Mutant, Response, SessionId, Value};
 use crate::api::{LogEntry, LogIndex, Payload};
@@ -118,6 +118,21 @@ impl Machine {
     #[must_use]
     pub fn read(&self, key: &[u8]) -> Option<&Value> {
         self.values.get(key)
+    }
+
+    /// The answer to a command that only reads.
+    ///
+    /// # Panics
+    /// If it does not.
+    #[must_use]
+    pub fn answer(&self, query: &Command) -> Response {
+        match query {
+            Command::Read { key } => Response::Value(self.values.get(key).cloned()),
+            Command::Txn(Step::Fetch { keys }) => {
+                self.txns.fetch_all(keys, &self.values, self.mistake)
+            }
+            other => panic!("{other:?} is no question"),
+        }
     }
 
     /// A hash over every entry ever applied: of machines that applied equally many, those with different digests have
@@ -409,5 +424,19 @@ mod tests {
         assert!(matches!(Machine::restore(&[]), Err(RestoreError::Format(None))));
         assert!(matches!(Machine::restore(&[9]), Err(RestoreError::Format(Some(9)))));
         assert!(matches!(Machine::restore(&[FORMAT, 200]), Err(RestoreError::Malformed(_))));
+    }
+
+    #[test]
+    fn what_only_reads_is_answered_as_if_it_were_applied() {
+        let mut machine = Machine::default();
+        machine.apply(&entry(1, Payload::Register));
+        machine.apply(&write(2, 1, 1, "a"));
+        let keys = vec![b"x".to_vec(), b"y".to_vec()];
+        for query in [Command::Read { key: b"x".to_vec() }, Command::Txn(Step::Fetch { keys })] {
+            assert!(query.only_reads());
+            let answer = machine.answer(&query);
+            let command = Payload::Command { session: SessionId(1), sequence: 2, command: query };
+            assert_eq!(machine.clone().apply(&entry(3, command)), Some(answer));
+        }
     }
 }

@@ -191,11 +191,7 @@ impl Txns {
         mistake: Option<Mutant>,
     ) -> Response {
         match step {
-            Step::Fetch { keys } => {
-                let hidden = mistake == Some(Mutant::HideHolder);
-                let fetch = |key| self.fetch(key, values, hidden);
-                Response::Fetched(keys.iter().map(fetch).collect())
-            }
+            Step::Fetch { keys } => self.fetch_all(keys, values, mistake),
             Step::Commit { checks, puts } => match self.obstacle(None, checks, puts, values) {
                 Some(obstacle) => obstacle,
                 None => {
@@ -231,6 +227,16 @@ impl Txns {
                 Response::Finished
             }
         }
+    }
+
+    pub(super) fn fetch_all(
+        &self,
+        keys: &[Key],
+        values: &Values,
+        mistake: Option<Mutant>,
+    ) -> Response {
+        let hidden = mistake == Some(Mutant::HideHolder);
+        Response::Fetched(keys.iter().map(|key| self.fetch(key, values, hidden)).collect())
     }
 
     fn fetch(&self, key: &Key, values: &Values, hidden: bool) -> Held {

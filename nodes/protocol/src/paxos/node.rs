@@ -304,7 +304,7 @@ impl Replica {
             _ if !self.holds_office() => {
                 self.outbox.reply(id, kv::Response::NotLeader { leader: self.leader });
             }
-            kv::Request::Perform { command: kv::Command::Read { key }, .. } => self.read(id, key),
+            kv::Request::Perform { command, .. } if command.only_reads() => self.read(id, command),
             kv::Request::Register => self.waiting.push_back((id, Payload::Register)),
             kv::Request::Perform { session, sequence, command } => {
                 self.waiting.push_back((id, Payload::Command { session, sequence, command }));

@@ -10,7 +10,7 @@ use super::message::Message;
 use super::mutant::Mutant;
 use super::node::{Office, Replica};
 use crate::api::{Nanos, NodeId, RequestId};
-use crate::kv::{Key, Response};
+use crate::kv::Command;
 use crate::outbox::After;
 
 /// Reads that share a round.
@@ -18,14 +18,14 @@ use crate::outbox::After;
 struct Round {
     ballot: Ballot,
     round: u64,
-    reads: Vec<(RequestId, Key)>,
+    reads: Vec<(RequestId, Command)>,
 }
 
 /// Clients that wait for a read.
 #[derive(Debug, Default)]
 pub(super) struct Reads {
     /// Not in a round yet.
-    waiting: Vec<(RequestId, Key)>,
+    waiting: Vec<(RequestId, Command)>,
     /// Under way, oldest first.
     rounds: VecDeque<Round>,
 }
@@ -39,14 +39,14 @@ impl Reads {
 }
 
 impl Replica {
-    pub(super) fn read(&mut self, id: RequestId, key: Key) {
+    pub(super) fn read(&mut self, id: RequestId, query: Command) {
         let holds_lease = self.config.lease_reads
             && self.is_established()
             && matches!(&self.office, Office::Leader(leader) if self.now < leader.lease_until);
         if holds_lease || self.config.is(Mutant::ReadAlone) {
-            self.outbox.reply(id, Response::Value(self.machine.read(&key).cloned()));
+            self.outbox.reply(id, self.machine.answer(&query));
         } else {
-            self.reads.waiting.push((id, key));
+            self.reads.waiting.push((id, query));
         }
     }
 
@@ -135,8 +135,8 @@ impl Replica {
             if front.round > confirmed {
                 return;
             }
-            for (id, key) in self.reads.rounds.pop_front().into_iter().flat_map(|r| r.reads) {
-                self.outbox.reply(id, Response::Value(self.machine.read(&key).cloned()));
+            for (id, query) in self.reads.rounds.pop_front().into_iter().flat_map(|r| r.reads) {
+                self.outbox.reply(id, self.machine.answer(&query));
             }
         }
     }

@@ -300,7 +300,7 @@ impl Replica {
             _ if !leading => {
                 self.outbox.reply(id, kv::Response::NotLeader { leader: self.leader });
             }
-            kv::Request::Perform { command: kv::Command::Read { key }, .. } => self.read(id, key),
+            kv::Request::Perform { command, .. } if command.only_reads() => self.read(id, command),
             kv::Request::Change(change) => self.change(id, &change),
             kv::Request::Transfer(to) => self.transfer(id, to),
             _ if self.is_leaving() => {

@@ -16,7 +16,7 @@ use super::message::Message;
 use super::mutant::Mutant;
 use super::node::{Office, Replica};
 use crate::api::{LogIndex, Nanos, NodeId, RequestId};
-use crate::kv::{Key, Response};
+use crate::kv::Command;
 use crate::outbox::After;
 
 /// Reads that share a round.
@@ -25,14 +25,14 @@ struct Round {
     round: u64,
     /// The commit index when the round began: the state must include it.
     index: LogIndex,
-    reads: Vec<(RequestId, Key)>,
+    reads: Vec<(RequestId, Command)>,
 }
 
 /// Clients that wait for a read.
 #[derive(Debug, Default)]
 pub(super) struct Reads {
     /// Not in a round yet.
-    waiting: Vec<(RequestId, Key)>,
+    waiting: Vec<(RequestId, Command)>,
     /// Under way, oldest first.
     rounds: VecDeque<Round>,
 }
@@ -46,16 +46,16 @@ impl Reads {
 }
 
 impl Replica {
-    pub(super) fn read(&mut self, id: RequestId, key: Key) {
+    pub(super) fn read(&mut self, id: RequestId, query: Command) {
         let Office::Leader(leader) = &mut self.office else { return };
         let holds_lease = self.config.lease_reads
             && self.now < leader.lease_until
             && !leader.renounced
             && self.committed >= leader.first;
         if holds_lease || self.config.is(Mutant::LocalRead) {
-            self.outbox.reply(id, Response::Value(self.machine.read(&key).cloned()));
+            self.outbox.reply(id, self.machine.answer(&query));
         } else {
-            leader.reads.waiting.push((id, key));
+            leader.reads.waiting.push((id, query));
         }
     }
 
@@ -168,8 +168,8 @@ impl Replica {
             && round.round <= confirmed
             && round.index <= self.applied
         {
-            for (id, key) in leader.reads.rounds.pop_front().into_iter().flat_map(|r| r.reads) {
-                self.outbox.reply(id, Response::Value(self.machine.read(&key).cloned()));
+            for (id, query) in leader.reads.rounds.pop_front().into_iter().flat_map(|r| r.reads) {
+                self.outbox.reply(id, self.machine.answer(&query));
             }
         }
     }

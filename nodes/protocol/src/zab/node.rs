@@ -306,7 +306,9 @@ impl Replica {
             _ if !self.is_serving() => {
                 self.outbox.reply(id, kv::Response::NotLeader { leader: None });
             }
-            kv::Request::Perform { command: kv::Command::Read { key }, .. } => self.read(id, key),
+            kv::Request::Perform { command, .. } if self.is_read(&command) => {
+                self.read(id, command)
+            }
             request => self.write(id, request),
         }
     }

@@ -15,14 +15,14 @@ use super::message::Message;
 use super::mutant::Mutant;
 use super::node::{Office, Replica};
 use crate::api::{LogIndex, NodeId, RequestId};
-use crate::kv::{Key, Response};
+use crate::kv::Command;
 use crate::outbox::After;
 
 /// A client's read.
 #[derive(Debug)]
 pub(super) struct Read {
     pub(super) id: RequestId,
-    key: Key,
+    query: Command,
 }
 
 /// Who asked a leader how far it is.
@@ -62,8 +62,14 @@ impl LeaderReads {
 }
 
 impl Replica {
-    pub(super) fn read(&mut self, id: RequestId, key: Key) {
-        let read = Read { id, key };
+    /// Whether a command is answered as a read. Transactions rely on fetching what is so now: where reads are local, a fetch is a transaction of Zab's like a write.
+    pub(super) fn is_read(&self, command: &Command) -> bool {
+        command.only_reads()
+            && (!self.config.local_reads || matches!(command, Command::Read { .. }))
+    }
+
+    pub(super) fn read(&mut self, id: RequestId, query: Command) {
+        let read = Read { id, query };
         let unconfirmed = self.config.is(Mutant::UnconfirmedSync);
         match &mut self.office {
             _ if self.config.local_reads => self.answer_read(&read),
@@ -75,8 +81,7 @@ impl Replica {
     }
 
     fn answer_read(&mut self, read: &Read) {
-        let value = self.machine.read(&read.key).cloned();
-        self.outbox.reply(read.id, Response::Value(value));
+        self.outbox.reply(read.id, self.machine.answer(&read.query));
     }
 
     /// Reads that are confirmed, once this node has applied what they must see.
