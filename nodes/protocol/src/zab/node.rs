@@ -307,7 +307,7 @@ impl Replica {
                 self.outbox.reply(id, kv::Response::NotLeader { leader: None });
             }
             kv::Request::Perform { command, .. } if self.is_read(&command) => {
-                self.read(id, command)
+                self.read(id, command);
             }
             request => self.write(id, request),
         }
