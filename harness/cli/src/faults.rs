@@ -187,7 +187,12 @@ mod tests {
         check("membership", "sim", 5, Ok(&["membership"]));
         check("membership", "local", 5, Err("exists in virtual time only"));
         check("member-remove", "local", 3, Ok(&["member-remove"]));
-        check("clock-drift", "local", 3, Err("clock-drift cannot strike etcd: etcd is linked"));
+        check(
+            "clock-drift",
+            "local",
+            3,
+            Err("clock-drift cannot strike etcd with --env local: etcd is linked"),
+        );
         check("disk-flap", "local", 5, Err("disk-flap"));
     }
 }

@@ -148,7 +148,7 @@ fn moved_plans() {
         assert!(sentence.iter().all(|part| moved.stderr.contains(part)), "{moved:?}");
     };
     check("--workload bank", "--env sim", &["--workload bank", "--env sim"]);
-    check("--nemesis wipe", "--env sim", &["wipe", "virtual time"]);
+    check("--nemesis disk-flip", "--env sim", &["disk-flip", "virtual time"]);
     check("--nodes 3", "--env sim", &["3 nodes", "5"]);
 }
 
