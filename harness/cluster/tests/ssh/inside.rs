@@ -1,7 +1,9 @@
 //! What a control process meets when nodes are hosts.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::future::Future;
+use std::ops::Deref;
 use std::path::Path;
 use std::pin::Pin;
 use std::process::{Child, Stdio};
@@ -9,14 +11,17 @@ use std::time::{Duration, Instant};
 
 use keelhaul_cluster::local::{Entered, enter};
 use keelhaul_cluster::ssh::{Host, Ssh, SshError, Transport};
-use keelhaul_cluster::{Cluster, Command, Daemon, DaemonState, Node, SELF_EXE};
+use keelhaul_cluster::{Cluster, Command, Daemon, DaemonState, Naming, Node, SELF_EXE, Shaping};
 use keelhaul_history::NodeId;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::hosts::{COUNT, Hosts};
+use crate::owned;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-type Test = for<'a> fn(&'a Hosts, &'a Path) -> Pin<Box<dyn Future<Output = ()> + 'a>>;
+type Test = for<'a> fn(&'a Owned, &'a Path) -> Pin<Box<dyn Future<Output = ()> + 'a>>;
 
 const TESTS: [(&str, Test); 5] = [
     ("hosts_become_nodes_and_are_left_clean", |h, d| Box::pin(hosts_become_nodes(h, d))),
@@ -26,6 +31,33 @@ const TESTS: [(&str, Test); 5] = [
     ("a_killed_agent_leaves_nothing", |h, d| Box::pin(a_killed_agent(h, d))),
 ];
 
+/// Hosts that are somebody's.
+struct Owned {
+    hosts: Hosts,
+    /// What each was like before anything was done to it.
+    before: Vec<String>,
+}
+
+impl Owned {
+    async fn start(dir: &Path) -> Self {
+        let hosts = Hosts::start(dir).await;
+        let mut before = Vec::new();
+        for machine in hosts.machines.nodes() {
+            owned::become_owned(machine).await;
+            before.push(owned::state_of(machine).await);
+        }
+        Self { hosts, before }
+    }
+}
+
+impl Deref for Owned {
+    type Target = Hosts;
+
+    fn deref(&self) -> &Hosts {
+        &self.hosts
+    }
+}
+
 /// Enters, starts the hosts, runs the tests.
 pub fn main(dir: &Path, filters: &[String]) -> u8 {
     if let Entered::Done(code) = enter().unwrap() {
@@ -33,7 +65,7 @@ pub fn main(dir: &Path, filters: &[String]) -> u8 {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let hosts = Hosts::start(dir).await;
+        let hosts = Owned::start(dir).await;
         for (name, test) in TESTS {
             if filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str())) {
                 let begun = Instant::now();
@@ -41,7 +73,7 @@ pub fn main(dir: &Path, filters: &[String]) -> u8 {
                 println!("test {name} ... ok ({} ms)", begun.elapsed().as_millis());
             }
         }
-        hosts.machines.close().await.unwrap();
+        hosts.hosts.machines.close().await.unwrap();
     });
     0
 }
@@ -64,16 +96,28 @@ async fn traces(machine: &Node) -> (usize, usize) {
     (count, machine.cut_state().await.unwrap().len())
 }
 
-async fn all_clean(hosts: &Hosts) -> bool {
-    for machine in hosts.machines.nodes() {
-        if traces(machine).await != (0, 0) {
+/// Nothing of us is there, and everything that was there before, as it was.
+async fn all_clean(hosts: &Owned) -> bool {
+    for (machine, before) in hosts.machines.nodes().iter().zip(&hosts.before) {
+        if traces(machine).await != (0, 0) || owned::state_of(machine).await != *before {
             return false;
         }
     }
     true
 }
 
-async fn become_clean(hosts: &Hosts) {
+/// Whether everything that is its owner's is still there, whatever else is.
+async fn has_its_own(hosts: &Owned) -> bool {
+    for (machine, before) in hosts.machines.nodes().iter().zip(&hosts.before) {
+        let now = owned::state_of(machine).await;
+        if !before.lines().all(|line| now.lines().any(|other| other == line)) {
+            return false;
+        }
+    }
+    true
+}
+
+async fn become_clean(hosts: &Owned) {
     let deadline = Instant::now() + PATIENCE;
     while !all_clean(hosts).await {
         assert!(Instant::now() < deadline, "something is left");
@@ -81,11 +125,14 @@ async fn become_clean(hosts: &Hosts) {
     }
 }
 
-/// A daemon with children on every node, one paused, and one link cut.
+/// A daemon with children and a disk on every node, one paused, one link cut, and another slow.
 async fn disturb(cluster: &Cluster) {
     for node in cluster.nodes() {
+        node.mount_disk("/var/lib/keelhaul/disk", Naming::Journaled).await.unwrap();
         node.start(sleeper()).await.unwrap();
     }
+    let late = Shaping { delay_us: 1_000, ..Shaping::default() };
+    cluster.shape(&BTreeMap::from([((NodeId(3), NodeId(1)), late)])).await.unwrap();
     let [first, second, ..] = cluster.nodes() else { panic!("too few nodes") };
     first.pause("sleeper").await.unwrap();
     second.cut(&[first.address()]).await.unwrap();
@@ -104,7 +151,7 @@ async fn connects(from: &Node, to: &Node) -> bool {
     from.run(command).await.unwrap().success()
 }
 
-async fn hosts_become_nodes(hosts: &Hosts, dir: &Path) {
+async fn hosts_become_nodes(hosts: &Owned, dir: &Path) {
     let cluster = Ssh::start(&hosts.all(), transport(), dir).await.unwrap();
     assert_eq!(cluster.nodes().len(), usize::from(COUNT));
     for (node, machine) in cluster.nodes().iter().zip(hosts.machines.nodes()) {
@@ -124,6 +171,7 @@ async fn hosts_become_nodes(hosts: &Hosts, dir: &Path) {
     }
     disturb(&cluster).await;
     assert!(!all_clean(hosts).await, "what is to be undone is seen");
+    assert!(has_its_own(hosts).await, "what is the host's own is there during a run");
     node.write_file("/var/log/keelhaul/said.log", b"so it was\n", 0o644).await.unwrap();
     cluster.close().await.unwrap();
     assert!(all_clean(hosts).await, "everything is undone when close returns");
@@ -136,7 +184,7 @@ async fn hosts_become_nodes(hosts: &Hosts, dir: &Path) {
     cluster.close().await.unwrap();
 }
 
-async fn what_is_wrong_is_said(hosts: &Hosts, dir: &Path) {
+async fn what_is_wrong_is_said(hosts: &Owned, dir: &Path) {
     let refused = async |change: &dyn Fn(&mut Host)| {
         let mut all = hosts.all();
         change(&mut all[1]);
@@ -162,7 +210,7 @@ async fn what_is_wrong_is_said(hosts: &Hosts, dir: &Path) {
     assert!(error.to_string().contains("refused"), "{error}");
 }
 
-async fn a_host_serves_one_run(hosts: &Hosts, dir: &Path) {
+async fn a_host_serves_one_run(hosts: &Owned, dir: &Path) {
     let cluster = Ssh::start(&hosts.all(), transport(), dir).await.unwrap();
     cluster.node(NodeId(1)).start(sleeper()).await.unwrap();
     let error = Ssh::start(&hosts.all()[..1], transport(), &dir.join("second")).await.unwrap_err();
@@ -187,7 +235,7 @@ pub fn hold(dir: &Path) -> u8 {
 }
 
 /// Starts [`hold`] and waits until it has done its worst.
-async fn holder(hosts: &Hosts, dir: &Path) -> Child {
+async fn holder(hosts: &Owned, dir: &Path) -> Child {
     fs::create_dir_all(dir).unwrap();
     fs::write(dir.join("hosts.toml"), hosts.inventory()).unwrap();
     let mut program = std::process::Command::new("/proc/self/exe");
@@ -201,7 +249,7 @@ async fn holder(hosts: &Hosts, dir: &Path) -> Child {
     child
 }
 
-async fn a_killed_control_node(hosts: &Hosts, dir: &Path) {
+async fn a_killed_control_node(hosts: &Owned, dir: &Path) {
     let mut control = holder(hosts, dir).await;
     control.kill().unwrap();
     control.wait().unwrap();
@@ -210,7 +258,7 @@ async fn a_killed_control_node(hosts: &Hosts, dir: &Path) {
     println!("  clean {} ms after the control node was killed", begun.elapsed().as_millis());
 }
 
-async fn a_killed_agent(hosts: &Hosts, dir: &Path) {
+async fn a_killed_agent(hosts: &Owned, dir: &Path) {
     let mut control = holder(hosts, &dir.join("agent")).await;
     // The agents alone: their guards undo.
     for machine in hosts.machines.nodes() {
@@ -222,6 +270,8 @@ async fn a_killed_agent(hosts: &Hosts, dir: &Path) {
     control.wait().unwrap();
     // The guards too: nothing is undone until somebody asks.
     let mut control = holder(hosts, &dir.join("both")).await;
+    // A control node that hears of the first would end its agents elsewhere in good order.
+    kill(Pid::from_raw(control.id().cast_signed()), Signal::SIGSTOP).unwrap();
     for machine in hosts.machines.nodes() {
         let killed = Command::new(["pkill", "-KILL", "-f", "agent (host|guarded)"]);
         assert!(machine.run(killed).await.unwrap().success());

@@ -7,6 +7,7 @@
 
 mod hosts;
 mod inside;
+mod owned;
 
 use std::io::Write;
 use std::process::{Command, ExitCode};
@@ -21,6 +22,8 @@ fn main() -> ExitCode {
         ["node-init", ..] => local::node_init(&args[1..]),
         ["agent", rest @ ..] => agent(rest),
         ["inside", dir, ..] => inside::main(dir.as_ref(), &args[2..]),
+        ["own"] => owned::own(),
+        ["filters"] => owned::filters(),
         ["hold", dir] => inside::hold(dir.as_ref()),
         ["--list", ..] => 0,
         _ => runner(&args),

@@ -16,7 +16,9 @@ use std::time::{Duration, Instant};
 
 use keelhaul_cluster::local::{self, Entered};
 use keelhaul_cluster::vm::{Image, ImageSpec, MEMORY_MIB_DEFAULT, Vm, findings};
-use keelhaul_cluster::{Cluster, Command, Daemon, DaemonState, Node, NodeError};
+use keelhaul_cluster::{
+    ClockReading, ClockWish, Cluster, Command, Daemon, DaemonState, Node, NodeError,
+};
 use keelhaul_history::NodeId;
 
 /// As for `keelhaul vm image build`, so that one image serves both.
@@ -135,6 +137,7 @@ fn inside(dir: &Path, image: &Path) -> u8 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let cluster = machines(image, 2).start(dir, &mut say).await.unwrap();
+        clocks_differ_as_told(&cluster).await;
         power_takes_what_was_not_synced(&cluster).await;
         a_machine_that_reboots_by_itself_is_lost(&cluster).await;
         cluster.close().await.unwrap_err();
@@ -150,6 +153,47 @@ async fn write(node: &Node, path: &str) {
 
 async fn sync(node: &Node, path: &str) {
     assert!(node.run(Command::new(["sync", path, "/root"])).await.unwrap().success());
+}
+
+/// By how much the second node's clocks are ahead of the first's, in milliseconds: the wall clock, and the other one.
+async fn ahead(cluster: &Cluster) -> (i64, i64) {
+    let (first, second) = (cluster.node(NodeId(1)), cluster.node(NodeId(2)));
+    let mut best: Option<(Duration, ClockReading, ClockReading)> = None;
+    for _ in 0..9 {
+        let begun = Instant::now();
+        let (ours, theirs) = (first.clock().await.unwrap(), second.clock().await.unwrap());
+        let took = begun.elapsed();
+        if best.is_none_or(|(least, ..)| took < least) {
+            best = Some((took, ours, theirs));
+        }
+    }
+    let (_, ours, theirs) = best.unwrap();
+    let millis = |a: u64, b: u64| (a.cast_signed() - b.cast_signed()) / 1_000_000;
+    (millis(theirs.wall_ns, ours.wall_ns), millis(theirs.steady_ns, ours.steady_ns))
+}
+
+async fn clocks_differ_as_told(cluster: &Cluster) {
+    cluster.try_clocks().await.unwrap();
+    let node = cluster.node(NodeId(2));
+    let near = |found: i64, wanted: i64, by: i64| (found - wanted).abs() <= by;
+    let before = ahead(cluster).await;
+    node.set_clock(ClockWish { ppm: 0, ahead_ms: 61_500 }).await.unwrap();
+    let jumped = ahead(cluster).await;
+    assert!(near(jumped.0 - before.0, 61_500, 50), "{before:?} {jumped:?}");
+    assert!(near(jumped.1, before.1, 50), "the other clock never jumps: {before:?} {jumped:?}");
+    // A pace is of both, and says nothing of the jump.
+    let (begun, from) = (Instant::now(), ahead(cluster).await);
+    node.set_clock(ClockWish { ppm: -90_000, ahead_ms: 61_500 }).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let to = ahead(cluster).await;
+    let wanted = -(begun.elapsed().as_millis() as i64) * 9 / 100;
+    assert!(near(to.0 - from.0, wanted, 50) && near(to.1 - from.1, wanted, 50), "{from:?} {to:?}");
+    node.heal().await.unwrap();
+    let (begun, from) = (Instant::now(), ahead(cluster).await);
+    assert!(near(from.0 - before.0, from.1 - before.1, 50), "the jump is taken back: {from:?}");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let to = ahead(cluster).await;
+    assert!(near(to.1, from.1, 50) && begun.elapsed() < PATIENCE, "{from:?} {to:?}");
 }
 
 async fn power_takes_what_was_not_synced(cluster: &Cluster) {
