@@ -122,9 +122,10 @@ fn path(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
+/// This program, which hears signals even where whoever runs the tests, a shell in the background say, is deaf to them.
 fn myself(args: &[&str]) -> Command {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(args);
+    let mut command = Command::new("env");
+    command.arg("--default-signal=HUP,INT,TERM").arg(std::env::current_exe().unwrap()).args(args);
     command
 }
 
