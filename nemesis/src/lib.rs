@@ -50,7 +50,7 @@ pub use partition::{Direction, Shape, label, links};
 pub use process::{Process, ProcessSpec};
 pub use schedule::{Moment, Schedule, ScheduleOptions, ScheduledFault, Spec};
 pub use sequence::{SCHEDULE_VERSION, ScheduleFile, SequenceError};
-pub use target::Target;
+pub use target::{Target, minority};
 
 /// The faults a user can ask for: name, and what it does in one sentence.
 pub const KINDS: &[(&str, &str)] = &[

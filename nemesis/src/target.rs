@@ -52,7 +52,8 @@ impl Target {
 }
 
 /// How many nodes the largest minority has.
-pub(crate) const fn minority(nodes: usize) -> usize {
+#[must_use]
+pub const fn minority(nodes: usize) -> usize {
     nodes.saturating_sub(1) / 2
 }
 

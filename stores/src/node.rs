@@ -61,8 +61,20 @@ pub(crate) async fn none_ended(
     Ok(())
 }
 
+/// What is installed, in one line. Every node is asked, and so before any is changed.
+pub(crate) async fn releases(
+    nodes: &[Node],
+    installed: impl AsyncFn(&Node) -> Result<String, StoreError>,
+) -> Result<String, StoreError> {
+    let mut versions = Vec::new();
+    for node in nodes {
+        versions.push((node.id(), installed(node).await?));
+    }
+    Ok(in_one_line(&versions))
+}
+
 /// One version when all nodes have the same, else each node's.
-pub(crate) fn in_one_line(versions: &[(NodeId, String)]) -> String {
+fn in_one_line(versions: &[(NodeId, String)]) -> String {
     match versions {
         [(_, first), rest @ ..] if rest.iter().all(|(_, version)| version == first) => {
             first.clone()

@@ -31,7 +31,7 @@ mod edges;
 use std::fmt;
 
 pub use about::{About, Example};
-pub use anomalies::{ANOMALIES, Anomaly, anomaly};
+pub use anomalies::{Anomaly, anomalies, anomaly};
 
 /// A consistency model, strongest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -12,7 +12,7 @@ use crate::words::count;
 
 /// An anomaly that was found.
 pub(crate) struct Case {
-    /// As in [`ANOMALIES`](crate::models::ANOMALIES), which says what it refutes.
+    /// As in [`anomalies`](crate::models::anomalies()), which says what it refutes.
     pub name: &'static str,
     /// How many there are, as far as they were counted.
     pub count: u64,

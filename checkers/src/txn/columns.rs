@@ -267,6 +267,32 @@ impl Writers {
         Some(format!("{value} was {written} to {key} twice: {values} must differ to be told apart"))
     }
 
+    /// By transaction: whether it certainly took effect. What was read had happened, whatever became of its client.
+    pub fn took_effect(&self, txns: &Txns) -> Vec<bool> {
+        let mut took: Vec<bool> = txns.txns.iter().map(|txn| txn.outcome == Outcome::Ok).collect();
+        if took.iter().all(|ok| *ok) {
+            return took;
+        }
+        let mut saw = |version: u32| {
+            if let Some(writer) = self.of(version) {
+                let writer = writer as usize;
+                took[writer] |= txns.txns[writer].outcome == Outcome::Info;
+            }
+        };
+        let ended_well = |row: &u32| txns.txns[*row as usize].outcome == Outcome::Ok;
+        let rows = (0..txns.txns.len() as u32).filter(ended_well);
+        for op in rows.flat_map(|row| txns.ops(row)) {
+            match op.f {
+                F::Read => saw(op.value),
+                F::Match => {
+                    txns.matched[op.value as usize].found.iter().for_each(|found| saw(found.1));
+                }
+                _ => {}
+            }
+        }
+        took
+    }
+
     /// The first transaction that wrote, or would have written, a version; nobody if it is garbage.
     pub fn of(&self, version: u32) -> Option<u32> {
         let writer = self.by_version.get(version as usize).copied()?;

@@ -17,7 +17,7 @@ use crate::verdict::Evidence;
 /// A class of cycles.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Kind {
-    /// As in [`ANOMALIES`](crate::models::ANOMALIES).
+    /// As in [`anomalies`](crate::models::anomalies()).
     pub name: &'static str,
     pattern: Pattern,
 }

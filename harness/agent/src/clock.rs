@@ -22,7 +22,7 @@ const SETTERS: [&str; 6] =
     ["chronyd", "ntpd", "openntpd", "ntpsec", "systemd-timesyn", "VBoxService"];
 /// Parts in a million by which one unit of the tick changes the pace: a tick has ten thousand.
 const PPM_PER_UNIT: i64 = 100;
-const NANOS_PER_MS: i64 = 1_000_000;
+const MICROS_PER_MS: i64 = 1_000;
 const MS_PER_S: i64 = 1_000;
 
 /// What a machine's clocks say, in nanoseconds.
@@ -151,13 +151,12 @@ fn jump(ms: i64) -> io::Result<()> {
         return Ok(());
     }
     adjust(|change| {
-        change.modes = libc::ADJ_SETOFFSET | libc::ADJ_NANO;
+        // In microseconds: to count in nanoseconds would leave the clock in another mode than it was.
+        change.modes = libc::ADJ_SETOFFSET;
         change.time.tv_sec = ms.div_euclid(MS_PER_S);
-        // Nanoseconds, in this mode.
-        change.time.tv_usec = ms.rem_euclid(MS_PER_S) * NANOS_PER_MS;
-    })?;
-    // The mode of the clock's unit is not ours to change.
-    adjust(|change| change.modes = libc::ADJ_MICRO).map(drop)
+        change.time.tv_usec = ms.rem_euclid(MS_PER_S) * MICROS_PER_MS;
+    })
+    .map(drop)
 }
 
 /// The system call by which clocks are adjusted; without modes it only looks.

@@ -34,6 +34,8 @@ pub mod what {
     pub const PORTS: &str = "free ports";
     /// A clock that is ours to set, and that nobody else sets.
     pub const CLOCK: &str = "clock";
+    /// By how much the clock differs from that of whoever asks.
+    pub const OFFSET: &str = "clock offset";
     /// Nothing of an earlier run, and no other run.
     pub const LEFTOVERS: &str = "no leftovers";
 }

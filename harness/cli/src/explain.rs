@@ -1,6 +1,6 @@
 //! `keelhaul explain` and `keelhaul list models`: what the names in a verdict mean.
 
-use keelhaul_checkers::models::{ANOMALIES, Anomaly, Example, Model, anomaly};
+use keelhaul_checkers::models::{Anomaly, Example, Model, anomalies, anomaly};
 
 use crate::exit::{Exit, Failure};
 
@@ -16,8 +16,8 @@ pub fn explain(name: Option<&str>) -> Result<Exit, Failure> {
         println!("models, strongest first:");
         models();
         println!("\nanomalies:");
-        let width = ANOMALIES.iter().map(|anomaly| anomaly.name.len()).max().unwrap_or(0);
-        for Anomaly { name, found_by, .. } in ANOMALIES {
+        let width = anomalies().map(|anomaly| anomaly.name.len()).max().unwrap_or(0);
+        for Anomaly { name, found_by, .. } in anomalies() {
             println!("{name:width$}  {found_by}");
         }
         return Ok(Exit::Valid);
@@ -61,9 +61,8 @@ fn of_model(model: Model) -> String {
     page.names("implies", at_once.iter().copied());
     page.names("and so also", Model::ALL.into_iter().filter(later));
     page.names("implied by", model.implied_by());
-    let refuting = ANOMALIES
-        .iter()
-        .filter(|anomaly| anomaly.refutes.iter().any(|refuted| model.implies(*refuted)));
+    let refuting =
+        anomalies().filter(|anomaly| anomaly.refutes.iter().any(|refuted| model.implies(*refuted)));
     let refuting: Vec<&str> = refuting.map(|anomaly| anomaly.name).collect();
     if !refuting.is_empty() {
         page.prose("refuted by", &refuting.join(", "));
@@ -147,7 +146,7 @@ impl Page {
 /// One sentence that offers the names nearest to the one that was typed.
 fn unknown(typed: &str) -> Failure {
     let models = Model::ALL.iter().flat_map(|m| m.aliases().iter().copied().chain([m.name()]));
-    let names = models.chain(ANOMALIES.iter().map(|anomaly| anomaly.name));
+    let names = models.chain(anomalies().map(|anomaly| anomaly.name));
     let mut near: Vec<(usize, &str)> = names
         .map(|name| (distance(typed, &name.to_ascii_lowercase()), name))
         .filter(|(distance, name)| *distance <= name.len().max(typed.len()) / 2)
@@ -194,7 +193,7 @@ mod tests {
     #[test]
     fn no_line_is_too_long() {
         let pages = Model::ALL.into_iter().map(of_model);
-        for page in pages.chain(ANOMALIES.iter().map(of_anomaly)) {
+        for page in pages.chain(anomalies().map(of_anomaly)) {
             assert!(page.lines().all(|line| line.chars().count() <= WIDTH + 10), "{page}");
         }
     }

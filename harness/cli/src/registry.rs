@@ -148,6 +148,7 @@ pub fn no_clock(store: &str, env: &str) -> Option<&'static str> {
 pub fn ports(store: &str, groups: u16) -> Vec<u16> {
     match store {
         "etcd" => vec![etcd::members::CLIENT_PORT, etcd::members::PEER_PORT],
+        "zookeeper" => zookeeper::deploy::PORTS.to_vec(),
         _ => (0..groups.max(1)).flat_map(|group| raft::members::ports(GroupId(group))).collect(),
     }
 }

@@ -6,7 +6,7 @@ use keelhaul_agent::Shaping;
 use keelhaul_history::NodeId;
 use keelhaul_nemesis::{
     Direction, Effect, Link, LinkSpec, ScheduledFault, Shape, Spec, Target, harms, label, links,
-    names,
+    minority, names,
 };
 
 use crate::nemesis::{at, id};
@@ -24,7 +24,7 @@ impl<P: Simulated> Sim<'_, P> {
         let mut order = fault.order();
         if harms(fault.spec.kind()) {
             // One minority throughout, whoever leads: what it loses an undamaged majority has.
-            order.truncate(order.len().saturating_sub(1) / 2);
+            order.truncate(minority(order.len()));
         }
         if let Some(position) = actor.and_then(|a| order.iter().position(|node| *node == id(a))) {
             order[..=position].rotate_right(1);

@@ -147,15 +147,11 @@ impl Store for Etcd {
 
     fn setup<'a>(&'a self, nodes: &'a [Node]) -> LocalFuture<'a, Result<String, StoreError>> {
         Box::pin(async move {
-            // Every node is asked before any is changed.
-            let mut versions = Vec::new();
-            for node in nodes {
-                versions.push((node.id(), installed(node).await?));
-            }
+            let releases = node::releases(nodes, installed).await?;
             for node in nodes {
                 node::fresh_data_dir(node, DATA_DIR).await?;
             }
-            Ok(node::in_one_line(&versions))
+            Ok(releases)
         })
     }
 

@@ -21,6 +21,8 @@ pub const DATA_DIR: &str = "/var/lib/keelhaul/zookeeper";
 pub const CLIENT_PORT: u16 = 2181;
 /// Those that servers connect to, to follow and to elect; as in ZooKeeper's examples.
 const PEER_PORTS: (u16, u16) = (2888, 3888);
+/// All of them.
+pub const PORTS: [u16; 3] = [CLIENT_PORT, PEER_PORTS.0, PEER_PORTS.1];
 
 /// Milliseconds of a tick: a follower that is silent for [`SYNC_TICKS`] of them is given up, and so is a leader; a second, as long as our own nodes and etcd wait.
 const TICK_MS: u32 = 200;

@@ -64,11 +64,7 @@ impl Store for ZooKeeper {
 
     fn setup<'a>(&'a self, nodes: &'a [Node]) -> LocalFuture<'a, Result<String, StoreError>> {
         Box::pin(async move {
-            // Every node is asked before any is changed.
-            let mut versions = Vec::new();
-            for node in nodes {
-                versions.push((node.id(), installed(node).await?));
-            }
+            let releases = node::releases(nodes, installed).await?;
             let ensemble: Vec<_> = nodes.iter().map(|node| (node.id(), node.address())).collect();
             let config = config(&ensemble, self.timeout_factor);
             for node in nodes {
@@ -76,7 +72,7 @@ impl Store for ZooKeeper {
                 write(node, &deploy::config_path(), &config).await?;
                 write(node, &format!("{DATA_DIR}/myid"), &format!("{}\n", node.id().0)).await?;
             }
-            Ok(node::in_one_line(&versions))
+            Ok(releases)
         })
     }
 

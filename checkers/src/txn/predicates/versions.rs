@@ -47,7 +47,7 @@ pub(super) enum To {
 
 impl Versions {
     pub fn new(txns: &Txns, writers: &Writers) -> Self {
-        let committed = committed(txns, writers);
+        let committed = writers.took_effect(txns);
         let mut keys: Vec<Key> = txns.keys.iter().map(|_| Key::default()).collect();
         for row in 0..txns.txns.len() as u32 {
             let took_effect = committed[row as usize];
@@ -182,22 +182,4 @@ fn read_before(txns: &Txns, committed: &[bool]) -> WordMap<u32, u32> {
         }
     }
     before
-}
-
-/// Which transactions certainly took effect: what was read had happened, whatever became of its client.
-fn committed(txns: &Txns, writers: &Writers) -> Vec<bool> {
-    let mut committed: Vec<bool> = txns.txns.iter().map(|txn| txn.outcome == Outcome::Ok).collect();
-    for row in (0..txns.txns.len()).filter(|row| txns.txns[*row].outcome == Outcome::Ok) {
-        for op in txns.ops(row as u32) {
-            let saw: &mut dyn Iterator<Item = u32> = match op.f {
-                F::Read => &mut std::iter::once(op.value),
-                F::Match => &mut txns.matched[op.value as usize].found.iter().map(|found| found.1),
-                _ => continue,
-            };
-            for writer in saw.filter_map(|version| writers.of(version)) {
-                committed[writer as usize] |= txns.txns[writer as usize].outcome == Outcome::Info;
-            }
-        }
-    }
-    committed
 }

@@ -1,7 +1,7 @@
 //! What committed transactions did to each other, by number.
 
 use crate::columns::WordMap;
-use crate::txn::columns::{F, MicroOp, NONE, Outcome, Txns, Writers};
+use crate::txn::columns::{F, MicroOp, NONE, Txns, Writers};
 
 /// A read that says something of other transactions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +69,7 @@ pub(super) struct View<'a> {
 
 impl<'a> View<'a> {
     pub fn new(txns: &'a Txns, writers: Writers) -> Self {
-        let committed = committed(txns, &writers);
+        let committed = writers.took_effect(txns);
         let mut sessions = vec![Vec::new(); txns.processes.len()];
         let mut places = vec![0; txns.txns.len()];
         for (row, txn) in txns.txns.iter().enumerate().filter(|(row, _)| committed[*row]) {
@@ -165,23 +165,6 @@ impl<'a> View<'a> {
             _ => {}
         }
     }
-}
-
-/// Which transactions certainly took effect: what was read had happened, whatever became of its client.
-fn committed(txns: &Txns, writers: &Writers) -> Vec<bool> {
-    let mut committed: Vec<bool> = txns.txns.iter().map(|txn| txn.outcome == Outcome::Ok).collect();
-    if txns.txns.iter().all(|txn| txn.outcome == Outcome::Ok) {
-        return committed;
-    }
-    for (row, _) in txns.txns.iter().enumerate().filter(|(_, txn)| txn.outcome == Outcome::Ok) {
-        for op in txns.ops(row as u32).iter().filter(|op| op.f == F::Read && op.value != NONE) {
-            if let Some(writer) = writers.of(op.value) {
-                let writer = writer as usize;
-                committed[writer] |= txns.txns[writer].outcome == Outcome::Info;
-            }
-        }
-    }
-    committed
 }
 
 /// Of writes in order of their keys keeps the last of each key, and says how many are left.

@@ -10,6 +10,7 @@ use keelhaul_cluster::local::Local;
 use keelhaul_cluster::ssh::Ssh;
 use keelhaul_cluster::vm::{Fleet, Image, MEMORY_MIB_DEFAULT, Vm};
 use keelhaul_cluster::{Cluster, DiskEffect, DiskFault, DiskOp, Naming, Node, NodeError, what};
+use keelhaul_engine::together;
 use keelhaul_nemesis::{needs_clocks, shapes_links};
 use keelhaul_protocol::coordinator::Isolation;
 use keelhaul_server::{self as node, ProtocolKind};
@@ -145,8 +146,9 @@ fn needs(plan: &Plan) -> BTreeMap<&'static str, String> {
 async fn refuse(plan: &Plan, cluster: &Cluster) -> Result<(), Failure> {
     let needs = needs(plan);
     let ports = registry::ports(&plan.store, plan.groups);
-    for node in cluster.nodes() {
-        let found = node.examine(&ports).await.context("failed to look at the nodes");
+    let looks = together(cluster.nodes().iter().map(|node| node.examine(&ports))).await;
+    for (node, found) in cluster.nodes().iter().zip(looks) {
+        let found = found.context("failed to look at the nodes");
         let found = found.map_err(|error| Failure::new(Exit::Infrastructure, error))?;
         for lack in found.iter().filter(|finding| !finding.ok) {
             if let Some(who) = needs.get(&*lack.what) {

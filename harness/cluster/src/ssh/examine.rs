@@ -4,6 +4,7 @@ use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use keelhaul_agent::Finding;
+use keelhaul_agent::examine::what;
 use tokio::task::JoinSet;
 
 use super::bundle::Bundle;
@@ -85,7 +86,7 @@ fn clock_offset(theirs: Duration, ours: Duration, unsure: Duration) -> Finding {
         let remedy = "set it by the network (as root, chronyc makestep), or take it into account when you read logs";
         Err((io::Error::other(detail), remedy.into()))
     };
-    Finding::new("clock offset", result)
+    Finding::new(what::OFFSET, result)
 }
 
 /// Why a host is not reached, or not of use.
