@@ -252,10 +252,12 @@ impl Replica {
     /// Whether this node does not even look at a vote request. A node that was removed and does not know it must not disturb a leader
     /// that is heard (dissertation §4.2.3); and a lease may count on this node, even if a later term has begun or it
     /// has restarted since (§6.4.1). A candidate that the leader itself chose is none of this.
-    pub(super) fn shuts_out(&self, message: &Message) -> bool {
+    pub(super) fn shuts_out(&self, from: NodeId, message: &Message) -> bool {
         let Message::Vote { term, transfer: false, .. } = message else { return false };
-        let undisturbed = self.config.pre_vote() && *term > self.hard_state.term;
-        (undisturbed && self.hears_leader()) || (self.config.lease_reads && self.is_patient())
+        let stranger =
+            !self.membership().is_voter(from) && !self.config.is(Mutant::RemovedDisrupts);
+        let wary = (self.config.pre_vote() || stranger) && *term > self.hard_state.term;
+        (wary && self.hears_leader()) || (self.config.lease_reads && self.is_patient())
     }
 
     /// What this node's log is compared by.

@@ -42,6 +42,13 @@ impl Log {
         (*index, membership)
     }
 
+    /// Goes by a membership although its entry is gone, as the mutant R43 does.
+    pub(super) fn keep_membership(&mut self, (at, membership): (LogIndex, Arc<Membership>)) {
+        if self.membership().0 < at {
+            self.memberships.push_back((at, membership));
+        }
+    }
+
     /// The membership that comes back if the entry that set the one in force is truncated.
     pub(super) fn membership_before(&self) -> &Membership {
         &self.memberships[self.memberships.len().saturating_sub(2)].1

@@ -317,7 +317,7 @@ impl Replica {
     /// §5.1). Pre-votes are outside of it, since they speak of a term that nobody is in yet.
     fn receive(&mut self, from: NodeId, message: Message) {
         let term = message.term();
-        if from == self.config.id || self.shuts_out(&message) {
+        if from == self.config.id || self.shuts_out(from, &message) {
             return;
         }
         let hypothetical = matches!(

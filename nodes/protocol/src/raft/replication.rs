@@ -100,6 +100,14 @@ impl Replica {
         AppendOutcome::Conflict { prev, term, first }
     }
 
+    /// What follows is another leader's.
+    fn overwrite(&mut self, from: LogIndex) {
+        let (since, membership) = self.log.membership();
+        let kept = self.config.is(Mutant::KeepMembership).then(|| (since, Arc::clone(membership)));
+        self.log.truncate(from);
+        kept.into_iter().for_each(|kept| self.log.keep_membership(kept));
+    }
+
     /// Stores what is new of entries whose predecessor matches; says how far the log is the leader's now.
     fn take_entries(&mut self, prev: Position, entries: Vec<Arc<Entry>>) -> LogIndex {
         let mut matched = LogIndex(prev.index.0 + entries.len() as u64).max(self.committed);
@@ -118,7 +126,7 @@ impl Replica {
                     tail = self.log.slice(LogIndex(entry.index.0 + 1), usize::MAX, usize::MAX);
                     self.log.truncate(entry.index);
                 }
-                Some(_) => self.log.truncate(entry.index),
+                Some(_) => self.overwrite(entry.index),
                 None if self.config.is(Mutant::AppendUnchecked) => {
                     stored.extend(self.fill_gap(prev, entry.index));
                 }

@@ -123,7 +123,8 @@ impl Replica {
         if keep_log {
             self.log.compact(last.index);
         } else {
-            let membership = machine.membership().cloned();
+            let stale = self.config.is(Mutant::StaleMembership).then(|| self.membership());
+            let membership = stale.or(machine.membership()).cloned();
             let first = || Membership::of(self.config.members.iter().copied());
             self.log = Log::new(last, membership.unwrap_or_else(first));
         }

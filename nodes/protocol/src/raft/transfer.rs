@@ -66,6 +66,9 @@ impl Replica {
     /// Gives up a transfer that takes too long.
     pub(super) fn expire_transfer(&mut self) {
         let now = self.now;
+        if self.config.is(Mutant::TransferSticks) {
+            return;
+        }
         let Office::Leader(leader) = &mut self.office else { return };
         if let Some(transfer) = leader.transfer.take_if(|transfer| transfer.due <= now) {
             self.outbox.reply(transfer.request, Response::Refused(Refusal::NoSuccessor));

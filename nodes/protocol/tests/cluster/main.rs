@@ -34,7 +34,11 @@ fn needs_churn(mutant: Mutant) -> bool {
         Mutant::ChangeTooEarly,
         Mutant::ChangeWhilePending,
         Mutant::JointUnion,
+        Mutant::KeepMembership,
+        Mutant::StaleMembership,
         Mutant::CountLearners,
+        Mutant::RemovedDisrupts,
+        Mutant::TransferSticks,
     ]
     .contains(&mutant)
 }

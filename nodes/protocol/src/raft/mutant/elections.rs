@@ -9,7 +9,7 @@ pub(super) const TABLE: &[Info<Mutant>] = &[
         .met_in("paper figure 2, persistent state")
         .shows("two leaders in a term; an acknowledged write is lost")
         .reached_by("kill", BUSY),
-    Info::mistake(Mutant::VoteUnsynced, "vote-unsynced", "R3", 2)
+    Info::mistake(Mutant::VoteUnsynced, "vote-unsynced", "R3", 3)
         .breaks("answers a vote request before its vote is synced, and leaves the sync for later; a vote must be durable before anybody hears of it")
         .met_in("paper figure 2, persistent state; hashicorp/raft#661")
         .shows("two leaders in a term after a loss of power; an acknowledged write is lost")

@@ -77,14 +77,22 @@ pub enum Mutant {
     ChangeWhilePending,
     /// R42.
     JointUnion,
+    /// R43.
+    KeepMembership,
+    /// R44.
+    StaleMembership,
     /// R45.
     CountLearners,
+    /// R46.
+    RemovedDisrupts,
     /// R47.
     DropSuffix,
     /// R48.
     SnapshotAhead,
     /// R49.
     CompactUnsynced,
+    /// R53.
+    TransferSticks,
     /// S1.
     VoteForAnyone,
     /// S2.

@@ -42,7 +42,7 @@ pub(super) const TABLE: &[Info<Mutant>] = &[
         .shows("a deposed leader serves stale reads")
         .reached_by("partition", BUSY)
         .without_check_quorum(),
-    Info::mistake(Mutant::LeaseFromReceipt, "lease-from-receipt", "R37", 2)
+    Info::mistake(Mutant::LeaseFromReceipt, "lease-from-receipt", "R37", 3)
         .breaks("a leader's lease begins when an answer arrives, and has no margin; it must begin when the question was sent, and end before any clock that runs faster says so")
         .met_in("dissertation §6.4.1; tikv#964, yugabyte#16")
         .shows("a deposed leader serves stale reads")
@@ -68,11 +68,27 @@ pub(super) const TABLE: &[Info<Mutant>] = &[
         .met_in("dissertation §4.3")
         .shows("two quorums without a common member: an acknowledged write is lost")
         .reached_by("partition,kill", BUSY),
+    Info::mistake(Mutant::KeepMembership, "keep-membership", "R43", 3)
+        .breaks("still goes by a membership whose entry it had to overwrite; what is truncated takes its membership with it")
+        .met_in("dissertation §4.1")
+        .shows("quorums of a membership that never was: an acknowledged write is lost, or nothing is committed any more")
+        .reached_by("partition,kill", BUSY),
+    Info::mistake(Mutant::StaleMembership, "stale-membership", "R44", 4)
+        .breaks("still goes by its old membership when a snapshot replaces its log; the snapshot says who belongs to the cluster")
+        .met_in("openraft#1808")
+        .shows("two quorums without a common member: an acknowledged write is lost")
+        .reached_by("partition,kill", BUSY),
     Info::mistake(Mutant::CountLearners, "count-learners", "R45", 2)
         .breaks("counts learners in elections, commits and reads; only voters count")
         .met_in("dissertation §4.2.1; openraft d882e743")
         .shows("two quorums without a common member: an acknowledged write is lost")
         .reached_by("partition,kill", BUSY),
+    Info::mistake(Mutant::RemovedDisrupts, "removed-disrupts", "R46", 2)
+        .breaks("listens to candidates who are no members while it hears a leader; one that was removed and does not know it campaigns for ever")
+        .met_in("dissertation §4.2.3")
+        .shows("one leader after the other is deposed")
+        .reached_by("partition,kill", BUSY)
+        .without_pre_vote(),
     Info::mistake(Mutant::DropSuffix, "drop-suffix", "R47", 3)
         .breaks("a snapshot that arrives replaces the whole log, what follows it too; entries that continue it may be acknowledged")
         .met_in("paper figure 13, rule 6; openraft#559, hashicorp/raft#704")
@@ -83,4 +99,9 @@ pub(super) const TABLE: &[Info<Mutant>] = &[
         .met_in("paper §7; openraft eed681d5")
         .shows("a replica that starts from a snapshot lacks entries; replicas diverge")
         .reached_by("kill,partition", BUSY),
+    Info::mistake(Mutant::TransferSticks, "transfer-sticks", "R53", 3)
+        .breaks("a leader whose successor does not take over never gives the transfer up, and takes no commands for the rest of its term")
+        .met_in("dissertation §3.10; hashicorp/raft#696")
+        .shows("nothing is written any more")
+        .reached_by("partition,kill", BUSY),
 ];
