@@ -76,6 +76,8 @@ pub enum Moment {
     Sync,
     /// When a snapshot is written, or on its way to another node.
     Snapshot,
+    /// Right after a leader asked its followers whether it leads still: their answers wait for it, or meet what is struck now.
+    Round,
 }
 
 /// What a fault does.

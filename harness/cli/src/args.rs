@@ -234,6 +234,9 @@ pub struct HuntArgs {
     /// How runs are chosen: `none` draws each anew, `states` changes those that reached new states of the cluster
     #[arg(long, default_value = "states", value_name = "KIND")]
     pub guidance: String,
+    /// What counts as going wrong: `any` takes invariants inside the cluster too, `clients` what clients can see, as on live nodes
+    #[arg(long, default_value = "any", value_name = "KIND")]
+    pub evidence: String,
     /// A folder for plans that reached something new: what is there is gone on from
     #[arg(long, value_name = "DIR")]
     pub corpus: Option<PathBuf>,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use keelhaul_checkers::Unlimited;
 use keelhaul_results::Format;
-use keelhaul_sim::{Guidance, Hunt, SimPlan, Tally, Work};
+use keelhaul_sim::{Evidence, Guidance, Hunt, SimPlan, Tally, Work};
 
 use crate::args::{HuntArgs, ShrinkArgs};
 use crate::exit::{Exit, Failure};
@@ -31,6 +31,7 @@ pub fn hunt(args: &HuntArgs) -> Result<Exit, Failure> {
         lives_max: units::number("--seeds", &args.seeds, 1, u64::MAX)?,
         jobs: usize::try_from(units::number("--jobs", &args.jobs, 1, JOBS_MAX)?).unwrap_or(1),
         guidance: guidance(&args.guidance)?,
+        evidence: evidence(&args.evidence)?,
         system: simulated::life_plan(&like)?.system,
     };
     let budget =
@@ -94,6 +95,16 @@ fn guidance(word: &str) -> Result<Guidance, Failure> {
         "states" => Ok(Guidance::States),
         other => {
             Err(Failure::usage(format!("--guidance takes one of none, states, not {other:?}")))
+        }
+    }
+}
+
+fn evidence(word: &str) -> Result<Evidence, Failure> {
+    match word {
+        "any" => Ok(Evidence::Any),
+        "clients" => Ok(Evidence::Clients),
+        other => {
+            Err(Failure::usage(format!("--evidence takes one of any, clients, not {other:?}")))
         }
     }
 }

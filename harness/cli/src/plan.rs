@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Context;
 use keelhaul_cluster::ssh::{Host, Transport};
 use keelhaul_nemesis::{Schedule, ScheduleOptions, needs_disk};
-use keelhaul_sim::{Weather, Work};
+use keelhaul_sim::{Evidence, Weather, Work};
 use keelhaul_stores::Family;
 use serde::{Deserialize, Serialize};
 
@@ -101,6 +101,9 @@ pub struct Simulated {
     /// What the clients do: drawn from the seed, or listed. A list is kept to on real nodes as well.
     #[serde(default)]
     pub work: Work,
+    /// What counts as a violation.
+    #[serde(default)]
+    pub evidence: Evidence,
 }
 
 const PLAN_VERSION: u32 = 1;
@@ -364,7 +367,7 @@ fn simulated(
                 // A lease is promised for clocks that do not jump.
                 weather.jump_ms = 0;
             }
-            Ok(Some(Simulated { weather, work: Work::default() }))
+            Ok(Some(Simulated { weather, work: Work::default(), evidence: Evidence::default() }))
         }
         ("sim", other) => Err(Failure::usage(format!(
             "only our own nodes can be simulated: {other} needs --env local, ssh or vm"

@@ -2,7 +2,7 @@
 
 use keelhaul_history::{Kind, Op, Process};
 use keelhaul_results::{Format, RunDir};
-use keelhaul_sim::{PlannedOp, Weather, Work};
+use keelhaul_sim::{Evidence, PlannedOp, Weather, Work};
 
 use crate::args::ReplayArgs;
 use crate::exit::{Exit, Failure};
@@ -29,7 +29,8 @@ pub fn replay(args: &ReplayArgs) -> Result<Exit, Failure> {
     }
     let before = simulated::ops(&history)?;
     let weather = plan.sim.as_ref().map_or(Weather::CALM, |sim| sim.weather);
-    plan.sim = Some(Simulated { weather, work: Work::Listed(planned(&before)) });
+    let work = Work::Listed(planned(&before));
+    plan.sim = Some(Simulated { weather, work, evidence: Evidence::Clients });
     plan.env = env;
     let file = args.runs.join("replayed-plan.json");
     std::fs::create_dir_all(&args.runs)

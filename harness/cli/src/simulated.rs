@@ -41,6 +41,7 @@ pub fn life_plan(plan: &Plan) -> Result<SimPlan, Failure> {
             _ => Medium::Journaled,
         },
         lease_reads: plan.read.as_deref() == Some("lease"),
+        evidence: sim.evidence,
         system,
         seed: plan.seed,
     };
@@ -79,7 +80,11 @@ pub fn plan_of(life: &SimPlan, like: &Plan) -> Plan {
         schedule: life.schedule.clone(),
         schedule_file: None,
         seed: life.seed,
-        sim: Some(Simulated { weather: life.weather, work: life.work.clone() }),
+        sim: Some(Simulated {
+            weather: life.weather,
+            work: life.work.clone(),
+            evidence: life.evidence,
+        }),
         reproducible,
         not_reproducible,
         ..like.clone()

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use keelhaul_checkers::Unlimited;
 use keelhaul_protocol::Mutant;
-use keelhaul_sim::{Guidance, Hunt, System};
+use keelhaul_sim::{Evidence, Guidance, Hunt, System};
 
 struct Kill {
     lives: u64,
@@ -22,7 +22,14 @@ struct Kill {
 
 /// One hunt on one thread.
 fn hunt(system: System, guidance: Guidance, first_seed: u64, seconds: f64) -> Kill {
-    let hunt = Hunt { first_seed, lives_max: u64::MAX, jobs: 1, guidance, system };
+    let hunt = Hunt {
+        first_seed,
+        lives_max: u64::MAX,
+        jobs: 1,
+        guidance,
+        evidence: Evidence::Any,
+        system,
+    };
     let over = AtomicBool::new(false);
     let used = processor::seconds();
     let stop = || over.load(Ordering::Relaxed);

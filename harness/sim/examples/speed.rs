@@ -7,7 +7,9 @@ use std::process::ExitCode;
 
 use keelhaul_checkers::Unlimited;
 use keelhaul_nemesis::{KINDS, Schedule, ScheduleOptions, harms, is_simulated};
-use keelhaul_sim::{Medium, SimPlan, States, System, Weather, Work, live, stream, violation};
+use keelhaul_sim::{
+    Evidence, Medium, SimPlan, States, System, Weather, Work, live, stream, violation,
+};
 
 fn plan(seed: u64) -> SimPlan {
     let kinds = KINDS
@@ -27,6 +29,7 @@ fn plan(seed: u64) -> SimPlan {
         weather: Weather::draw(seed),
         medium: Medium::Journaled,
         lease_reads: false,
+        evidence: Evidence::Any,
         system: System::Raft(None),
         seed,
     }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use keelhaul_checkers::Unlimited;
 use keelhaul_protocol::Mutant;
-use keelhaul_sim::{Found, Guidance, Hunt, System};
+use keelhaul_sim::{Evidence, Found, Guidance, Hunt, System};
 
 /// Lives that are made in one way.
 const BATCH: u64 = 100;
@@ -25,7 +25,14 @@ fn survive(system: System, first: u64, lives: u64, seconds: f64) -> (u64, Option
         let guided = (first + lived) / BATCH % 2 == 1;
         let guidance = if guided { Guidance::States } else { Guidance::None };
         let lives_max = BATCH.min(lives - lived);
-        let hunt = Hunt { first_seed: first + lived, lives_max, jobs: 1, guidance, system };
+        let hunt = Hunt {
+            first_seed: first + lived,
+            lives_max,
+            jobs: 1,
+            guidance,
+            evidence: Evidence::Any,
+            system,
+        };
         let stop = || over.load(Ordering::Relaxed);
         let hunted = hunt.run(std::mem::take(&mut corpus), &Unlimited, &stop, &|_, _| {
             over.store(processor::seconds() - begun > seconds, Ordering::Relaxed);

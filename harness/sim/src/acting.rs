@@ -6,6 +6,7 @@ use rand::RngExt;
 
 use crate::around::{Around, chance};
 use crate::node::Arrival;
+use crate::plan::Evidence;
 use crate::states::Abstract;
 use crate::system::Simulated;
 use crate::trace::{Happening, What};
@@ -93,7 +94,9 @@ impl<P: Simulated> Sim<'_, P> {
         let protocol = process.core.protocol();
         let standing = protocol.standing();
         let stepped = self.oracle.stepped(node, protocol, &standing, process.core.effects());
-        if let Err(broken) = stepped {
+        if let Err(broken) = stepped
+            && self.plan.evidence == Evidence::Any
+        {
             self.broken.get_or_insert(broken);
         }
         let fresh = Abstract::of(&standing, self.oracle.committed());

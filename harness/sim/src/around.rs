@@ -43,6 +43,7 @@ pub(crate) struct Seen {
     pub(crate) vote: bool,
     pub(crate) elected: bool,
     pub(crate) snapshot: bool,
+    pub(crate) round: bool,
 }
 
 /// Whether something happens that has these chances in a thousand.
@@ -80,8 +81,12 @@ impl<P: Simulated> World<P::Message, Caller> for Around<'_, P> {
 
     /// Messages are lost, doubled and late now and then, and overtake each other.
     fn send(&mut self, to: api::NodeId, message: P::Message) {
-        self.seen.vote |= P::moment(&message) == Some(Moment::Vote);
-        self.seen.snapshot |= P::moment(&message) == Some(Moment::Snapshot);
+        match P::moment(&message) {
+            Some(Moment::Vote) => self.seen.vote = true,
+            Some(Moment::Snapshot) => self.seen.snapshot = true,
+            Some(Moment::Round) => self.seen.round = true,
+            _ => {}
+        }
         let weather = &self.plan.weather;
         if chance(self.rng, weather.lost) {
             return;

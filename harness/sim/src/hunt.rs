@@ -17,7 +17,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::disk::Medium;
 use crate::life::{Violation, live, violation};
-use crate::plan::{SimPlan, Weather, Work, stream};
+use crate::plan::{Evidence, SimPlan, Weather, Work, stream};
 use crate::system::System;
 use crate::world::States;
 
@@ -41,6 +41,8 @@ pub struct Hunt {
     pub jobs: usize,
     /// How lives are chosen.
     pub guidance: Guidance,
+    /// What it takes for one to have gone wrong.
+    pub evidence: Evidence,
     /// What the nodes run.
     pub system: System,
 }
@@ -128,7 +130,8 @@ impl Hunt {
                 return false;
             }
             shared.begun += 1;
-            self.choose(self.first_seed.wrapping_add(shared.begun - 1), &shared.corpus)
+            let plan = self.choose(self.first_seed.wrapping_add(shared.begun - 1), &shared.corpus);
+            SimPlan { evidence: self.evidence, ..plan }
         };
         let mut states = States::default();
         let life = live(&plan, false, &mut states);
@@ -207,7 +210,7 @@ pub fn draw(system: System, seed: u64) -> SimPlan {
     let rng = &mut stream(seed, "life");
     let nodes = one_of(&[3, 3, 4, 5, 5], rng);
     let (time_limit_ms, interval_ms) = (10_000, one_of(&[700, 1_500, 3_000], rng));
-    let lease_reads = system.has_leases() && rng.random_bool(0.3);
+    let lease_reads = system.has_leases() && rng.random_bool(0.5);
     let mut kinds: Vec<String> = kinds(system, lease_reads).map(str::to_owned).collect();
     kinds.shuffle(rng);
     let all = kinds.len();
@@ -221,7 +224,7 @@ pub fn draw(system: System, seed: u64) -> SimPlan {
     SimPlan {
         nodes,
         concurrency: one_of(&[5, 10, 30], rng),
-        rate: one_of(&[50.0, 200.0, 800.0], rng),
+        rate: one_of(&[20.0, 100.0, 400.0], rng),
         time_limit_ms,
         op_timeout_ms: one_of(&[300, 1_000, 3_000], rng),
         schedule: Schedule::draw(&options, rng),
@@ -229,12 +232,14 @@ pub fn draw(system: System, seed: u64) -> SimPlan {
         weather,
         medium: one_of(&[Medium::Journaled, Medium::Strict], rng),
         lease_reads,
+        evidence: Evidence::Any,
         system,
         seed,
     }
 }
 
-const MOMENTS: [Moment; 4] = [Moment::Vote, Moment::Elected, Moment::Sync, Moment::Snapshot];
+const MOMENTS: [Moment; 5] =
+    [Moment::Vote, Moment::Elected, Moment::Sync, Moment::Snapshot, Moment::Round];
 
 /// Lets some faults of a schedule strike at moments, and at leaders, and some come close upon each other.
 fn aim(schedule: &mut Schedule, rng: &mut ChaCha8Rng) {

@@ -51,7 +51,7 @@ pub use disk::Medium;
 pub use hunt::{Found, Guidance, Hunt, Hunted, Tally, draw};
 pub use life::{Life, Violation, checks, header, judgement, listed, live, live_as, violation};
 pub use oracle::{Broken, Invariant};
-pub use plan::{PlannedOp, SimPlan, Weather, Work, stream};
+pub use plan::{Evidence, PlannedOp, SimPlan, Weather, Work, stream};
 pub use shrink::{Shrunk, shrink};
 pub use system::System;
 pub use trace::{Happening, What};

@@ -216,7 +216,7 @@ pub fn checks(life: &Life) -> Vec<Check> {
         None => Check::new(
             "invariants",
             Verdict::Valid,
-            "after every step: one leader a term, logs match, leaders are complete, replicas apply the same, what is committed is on a quorum's disks",
+            "after every step: one vote a node and term, one leader a term, logs match, leaders are complete, replicas apply the same, what is committed is on a quorum's disks",
         ),
         Some(broken) => {
             let mut check = Check::new("invariants", Verdict::Invalid, broken.sentence.clone());

@@ -85,6 +85,7 @@ impl<P: Simulated> Sim<'_, P> {
     /// Nothing is left of what a node, whose process has ended, wrote and sent.
     pub(crate) fn wipe(&mut self, node: usize) {
         self.nodes[node].disk.wipe();
+        self.oracle.wiped(node);
         self.fault(node, "its disk is wiped");
         let gone = node as u8;
         self.queue.forget(|event| matches!(event, Event::Message { from, .. } if *from == gone));

@@ -24,6 +24,8 @@ const SETTLE: u64 = 200 * MS;
 /// How long the store may take to become well once everything is healed, and the pause between two looks.
 const RECOVERY_LIMIT: u64 = 30_000 * MS;
 const RECOVERY_POLL: u64 = 200 * MS;
+/// How long the store must be well with one leader: a cluster that elects another all the time is well now and then.
+const STEADY: u64 = 1_000 * MS;
 /// How long an operator waits for an answer before it goes on.
 const ANSWER: u64 = 100 * MS;
 /// How long a fault waits for the moment it is aimed at, before it strikes without.
@@ -64,11 +66,15 @@ pub(crate) enum Doing {
         fault: usize,
         until: u64,
     },
-    /// Waits until the store is well.
+    /// Waits until the store is well, which it was with one leader since the second time.
     Recovering {
         since: u64,
+        steady: Option<Steady>,
     },
 }
+
+/// A cluster that is well: who leads in which term, and since when.
+pub(crate) type Steady = ((Option<NodeId>, u64), u64);
 
 /// Who is struck, and how.
 #[derive(Debug, Default)]
@@ -127,7 +133,9 @@ impl<P: Simulated> Sim<'_, P> {
                     ("term", Value::Int(term.cast_signed())),
                 ])));
             }
-            ("await-healthy", _) => self.wait(STEP, Doing::Recovering { since: self.now }),
+            ("await-healthy", _) => {
+                self.wait(STEP, Doing::Recovering { since: self.now, steady: None })
+            }
             ("inject", Some(fault)) => self.aim(fault),
             ("verify", Some(fault)) if self.is_open(fault) => {
                 self.wait(ANSWER, Doing::Asked { fault });
@@ -192,7 +200,7 @@ impl<P: Simulated> Sim<'_, P> {
             Some(Doing::Strobing { fault, spec, turn }) => self.strobe(fault, spec, turn),
             Some(Doing::Leaving { fault, until }) => self.leaving(fault, until),
             Some(Doing::Joining { fault, until }) => self.joining(fault, until),
-            Some(Doing::Recovering { since }) => self.recover(since),
+            Some(Doing::Recovering { since, steady }) => self.recover(since, steady),
             None => {}
         }
     }
@@ -203,15 +211,22 @@ impl<P: Simulated> Sim<'_, P> {
         self.done(self.seen_or(fault, healed, "not healed"));
     }
 
-    /// Looks whether the store is well.
-    fn recover(&mut self, since: u64) {
-        match self.unready() {
-            None => self.done(Outcome::Ok(Value::Null)),
-            Some(why) if self.now - since > RECOVERY_LIMIT => {
-                self.healthy = Some(why.clone());
-                self.done(Outcome::Fail(why.into()));
-            }
-            Some(_) => self.wait(RECOVERY_POLL, Doing::Recovering { since }),
+    /// Looks whether the store is well, and was for long enough.
+    fn recover(&mut self, since: u64, steady: Option<Steady>) {
+        let (unready, who) = (self.unready(), self.leadership());
+        let steady = match (&unready, steady) {
+            (Some(_), _) => None,
+            (None, Some((led_by, from))) if led_by == who => Some((who, from)),
+            (None, _) => Some((who, self.now)),
+        };
+        if steady.is_some_and(|(_, from)| self.now - from >= STEADY) {
+            self.done(Outcome::Ok(Value::Null));
+        } else if self.now - since > RECOVERY_LIMIT {
+            let why = unready.unwrap_or_else(|| "it has one leader after the other".into());
+            self.healthy = Some(why.clone());
+            self.done(Outcome::Fail(why.into()));
+        } else {
+            self.wait(RECOVERY_POLL, Doing::Recovering { since, steady });
         }
     }
 
@@ -223,7 +238,7 @@ impl<P: Simulated> Sim<'_, P> {
                 self.arm(fault, Trip::Sync);
             }
             (Some(Moment::Snapshot), Spec::Power { .. }) => self.arm(fault, Trip::Snapshot),
-            (Some(Moment::Vote | Moment::Elected | Moment::Snapshot), _) => {
+            (Some(Moment::Vote | Moment::Elected | Moment::Snapshot | Moment::Round), _) => {
                 self.wait(MOMENT_LIMIT, Doing::Aiming { fault });
             }
             _ => self.strike(fault, None),
@@ -232,7 +247,7 @@ impl<P: Simulated> Sim<'_, P> {
 
     /// Looks whether the moment that a fault waits for has come at a node.
     pub(crate) fn look_for_moments(&mut self, node: usize) {
-        let Seen { vote, elected, snapshot } = std::mem::take(&mut self.seen);
+        let Seen { vote, elected, snapshot, round } = std::mem::take(&mut self.seen);
         match &self.nemesis.doing {
             Some(Doing::Aiming { fault }) => {
                 let fault = *fault;
@@ -240,6 +255,7 @@ impl<P: Simulated> Sim<'_, P> {
                     Some(Moment::Vote) => vote,
                     Some(Moment::Elected) => elected,
                     Some(Moment::Snapshot) => snapshot,
+                    Some(Moment::Round) => round,
                     _ => false,
                 };
                 if came {

@@ -1,5 +1,6 @@
 //! What must hold inside the cluster, looked at after every step of every node (Raft's paper, figure 3; in words that fit other protocols).
 //!
+//! * **Vote safety**: a node votes once a term, whatever became of its disk and its process since.
 //! * **Election safety**: one leader a term.
 //! * **Log matching**: entries of one index and term are the same, and follow the same one where the protocol promises that.
 //! * **Leader completeness**: who comes to lead has every entry that was committed in an earlier term, where logs match.
@@ -24,6 +25,8 @@ use crate::system::{Simulated, Standing};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Invariant {
+    /// One vote a node and term.
+    VoteSafety,
     /// One leader a term.
     ElectionSafety,
     /// Logs that share an entry share what is before.
@@ -41,6 +44,7 @@ impl Invariant {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::VoteSafety => "vote-safety",
             Self::ElectionSafety => "election-safety",
             Self::LogMatching => "log-matching",
             Self::LeaderCompleteness => "leader-completeness",
@@ -191,6 +195,8 @@ struct Committed {
 #[derive(Debug, Default)]
 pub(crate) struct Oracle {
     leaders: BTreeMap<u64, usize>,
+    /// By node and term, for whom.
+    votes: BTreeMap<(usize, u64), NodeId>,
     /// By index, every entry that was ever in a log. Mostly one.
     entries: Vec<Vec<Known>>,
     nodes: Vec<Seen>,
@@ -223,6 +229,11 @@ impl Oracle {
         self.nodes[node] = Seen { stored: log.clone(), log, asked: Vec::new(), applied, leads: 0 };
     }
 
+    /// A node's disk was emptied by an operator: nobody holds it to its votes.
+    pub(crate) fn wiped(&mut self, node: usize) {
+        self.votes.retain(|(voter, _), _| *voter != node);
+    }
+
     /// A node has taken a step, stands so now, and wants this done.
     pub(crate) fn stepped<P: Simulated>(
         &mut self,
@@ -236,6 +247,11 @@ impl Oracle {
                 Effect::Append(entries) => self.appended::<P>(node, entries)?,
                 Effect::Put(entries) => self.put_all::<P>(node, entries)?,
                 Effect::Truncate(from) => self.changed(node, Change::Cut(from.0)),
+                Effect::Send { to, message } => {
+                    if let Some((term, whom)) = P::vote(message, NodeId(node as u16 + 1), *to) {
+                        self.votes(node, term, whom)?;
+                    }
+                }
                 Effect::SaveSnapshot { snapshot, keep_log: false, .. } => {
                     self.changed(node, Change::Install(snapshot.last_index.0));
                 }
@@ -325,6 +341,17 @@ impl Oracle {
         }
         known.before = known.before.or(before);
         Ok(())
+    }
+
+    fn votes(&mut self, node: usize, term: u64, whom: NodeId) -> Result<(), Broken> {
+        let before = *self.votes.entry((node, term)).or_insert(whom);
+        if before == whom {
+            return Ok(());
+        }
+        let voter = node + 1;
+        let sentence =
+            format!("n{voter} votes for n{} in term {term}, and for n{} too", before.0, whom.0);
+        broken(Invariant::VoteSafety, [node], sentence)
     }
 
     fn leads<P: Simulated>(&mut self, node: usize, term: u64) -> Result<(), Broken> {

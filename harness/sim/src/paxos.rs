@@ -87,6 +87,7 @@ impl Simulated for Replica {
         match message {
             Message::Promise { .. } => Some(Moment::Vote),
             Message::Piece { .. } => Some(Moment::Snapshot),
+            Message::Heartbeat { .. } => Some(Moment::Round),
             _ => None,
         }
     }

@@ -104,6 +104,17 @@ pub enum Work {
     Listed(Vec<PlannedOp>),
 }
 
+/// What counts as a violation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Evidence {
+    /// Whatever shows first. An invariant that breaks inside the cluster ends the life.
+    #[default]
+    Any,
+    /// What clients can see: the life goes on whatever becomes of the invariants, as that of real nodes does.
+    Clients,
+}
+
 /// A whole simulated life.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SimPlan {
@@ -128,6 +139,8 @@ pub struct SimPlan {
     /// Whether leaders answer reads alone while they hold a lease. It is promised for clocks that drift by five per cent at most, and not
     /// for clocks that jump.
     pub lease_reads: bool,
+    /// What ends it early.
+    pub evidence: Evidence,
     /// What the nodes run.
     pub system: System,
     /// Decides everything else.

@@ -89,10 +89,20 @@ impl Simulated for Replica {
         entry.term
     }
 
+    fn vote(message: &Message, from: NodeId, to: NodeId) -> Option<(u64, NodeId)> {
+        match message {
+            // Who campaigns has voted for itself.
+            Message::Vote { term, .. } => Some((term.0, from)),
+            Message::VoteReply { term, granted: true } => Some((term.0, to)),
+            _ => None,
+        }
+    }
+
     fn moment(message: &Message) -> Option<Moment> {
         match message {
             Message::VoteReply { granted: true, .. } => Some(Moment::Vote),
             Message::InstallSnapshot { .. } => Some(Moment::Snapshot),
+            Message::Heartbeat { .. } => Some(Moment::Round),
             _ => None,
         }
     }

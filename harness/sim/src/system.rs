@@ -142,6 +142,12 @@ pub(crate) trait Simulated: Protocol + Sized + 'static {
     /// The time in office of the leader who made an entry of the log.
     fn made_in(entry: &<Self::Message as Vocabulary>::Entry) -> <Self::Message as Vocabulary>::Era;
 
+    /// The term that a message gives away when a node sends it, and to whom, where a node may give each away once: a vote. Paxos has none, since a
+    /// ballot is its proposer's own.
+    fn vote(_message: &Self::Message, _from: NodeId, _to: NodeId) -> Option<(u64, NodeId)> {
+        None
+    }
+
     /// The moment that has come about when this message is sent, if faults can be aimed at it.
     fn moment(message: &Self::Message) -> Option<Moment>;
 

@@ -82,10 +82,20 @@ impl Simulated for Replica {
         entry.epoch
     }
 
+    fn vote(message: &Message, from: NodeId, to: NodeId) -> Option<(u64, NodeId)> {
+        match message {
+            // Who proposes an epoch has accepted it from itself.
+            Message::NewEpoch { epoch } => Some((epoch.0, from)),
+            Message::AckEpoch { epoch, fresh: true, .. } => Some((epoch.0, to)),
+            _ => None,
+        }
+    }
+
     fn moment(message: &Message) -> Option<Moment> {
         match message {
             Message::AckEpoch { fresh: true, .. } => Some(Moment::Vote),
             Message::Snap { .. } => Some(Moment::Snapshot),
+            Message::Ping { .. } => Some(Moment::Round),
             _ => None,
         }
     }

@@ -8,8 +8,8 @@ use keelhaul_protocol::paxos;
 use keelhaul_protocol::raft::Mutant;
 use keelhaul_protocol::zab;
 use keelhaul_sim::{
-    Guidance, Hunt, SimPlan, States, System, What, Work, draw, judgement, live, shrink, stream,
-    violation,
+    Evidence, Guidance, Hunt, SimPlan, States, System, What, Work, draw, judgement, live, shrink,
+    stream, violation,
 };
 
 /// Short enough for a debug build.
@@ -114,9 +114,33 @@ fn hunt(mutant: Option<Mutant>, guidance: Guidance, lives_max: u64) -> keelhaul_
     hunt_for(System::Raft(mutant), guidance, lives_max)
 }
 
+/// A hunt as it is unless told otherwise.
+fn plain_hunt(system: System, guidance: Guidance, lives_max: u64) -> Hunt {
+    Hunt { first_seed: 0, lives_max, jobs: 2, guidance, evidence: Evidence::Any, system }
+}
+
 fn hunt_for(system: System, guidance: Guidance, lives_max: u64) -> keelhaul_sim::Hunted {
-    let hunt = Hunt { first_seed: 0, lives_max, jobs: 2, guidance, system };
+    let hunt = plain_hunt(system, guidance, lives_max);
     hunt.run(Vec::new(), &Unlimited, &|| false, &|_, _| ())
+}
+
+#[test]
+fn a_vote_that_is_forgotten_breaks_vote_safety() {
+    let found = hunt(Some(Mutant::ForgetVote), Guidance::None, 60).found.expect("it shows");
+    assert_eq!(found.violation.kind(), "vote-safety", "{:?}", found.violation);
+}
+
+#[test]
+fn what_clients_see_is_looked_for_behind_an_invariant_that_breaks_first() {
+    let system = System::Raft(Some(Mutant::QuorumOffByOne));
+    let inside = hunt_for(system, Guidance::None, 30).found.expect("it shows inside");
+    assert_eq!(inside.violation.kind(), "durability");
+    let hunt = Hunt { evidence: Evidence::Clients, ..plain_hunt(system, Guidance::None, 60) };
+    let hunted = hunt.run(Vec::new(), &Unlimited, &|| false, &|_, _| ());
+    let seen = hunted.found.expect("clients see it");
+    assert_eq!(seen.violation.kind(), "nonlinearizable", "{:?}", seen.violation);
+    let life = live(&seen.plan, false, &mut States::default());
+    assert_eq!(life.broken, None);
 }
 
 #[test]

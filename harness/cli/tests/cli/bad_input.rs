@@ -66,6 +66,7 @@ fn flags() {
     check("hunt --seed x", 64, &["--seed", "x"]);
     check("hunt --jobs 0", 64, &["--jobs"]);
     check("hunt --guidance stars", 64, &["--guidance", "none, states"]);
+    check("hunt --evidence hearsay", 64, &["--evidence", "any, clients"]);
     check("hunt --mutant nobody", 64, &["--mutant", "nobody"]);
     check("hunt --corpus /proc/none", 64, &["corpus folder", "/proc/none"]);
     check("shrink nowhere.json", 64, &["nowhere.json"]);
