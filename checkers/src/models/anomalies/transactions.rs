@@ -209,6 +209,24 @@ pub(super) const TABLE: &[Anomaly] = &[
         "No order of commits has, for every transaction, a beginning that explains what it read (Biswas & Enea 2019).",
     ),
     of_transactions(
+        "no-parallel-snapshots",
+        "rw-register",
+        &[Model::ParallelSnapshotIsolation],
+        "Whichever of two writers of a key came first, some transaction saw one that it depends on and missed another that this one depends on: G-single-item-process in every order of the writes (Cerone & Gotsman 2018).",
+    ),
+    of_transactions(
+        "no-update-order",
+        "rw-register",
+        &[Model::UpdateSerializable],
+        "No order of the transactions that write explains what they read, and with it what each transaction that only reads did (Adya 1999, PL-3U).",
+    ),
+    of_transactions(
+        "no-consistent-view",
+        "rw-register",
+        &[Model::ConsistentView],
+        "As no-parallel-snapshots, sessions apart: G-single-item in every order of the writes (Adya 1999, PL-2+).",
+    ),
+    of_transactions(
         "cyclic-versions",
         "rw-register",
         &[Model::ReadUncommitted],

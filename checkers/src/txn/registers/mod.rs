@@ -6,7 +6,7 @@
 //! 1. [`singles`]: what is wrong with single reads and transactions;
 //! 2. [`known`]: versions whose order is known all the same, and cycles of the dependencies that this makes;
 //! 3. [`weak`]: monotonic atomic view, read atomic and causal, by procedures that are linear but for the number of sessions;
-//! 4. [`strong`]: serializability, snapshot isolation, prefix consistency and cursor stability, by inference and search.
+//! 4. [`strong`]: serializability, snapshot isolation and what else needs an order of writes, by inference and search.
 //!
 //! Where every version of a key is written by who had read the one before (*read-modify-write chains*), or where the store numbers
 //! versions or says when transactions committed ([`stamps`]), the order of versions is known after all: then one pass over the

@@ -125,14 +125,20 @@ pub(super) fn happens_before(ran: &[Ran], sessions: bool) -> Vec<Vec<bool>> {
             before[earlier][txn] |= sessions && ran[earlier].session == of.session;
         }
     }
-    for via in 0..count {
-        for a in 0..count {
-            for b in 0..count {
+    close(&mut before);
+    before
+}
+
+/// Adds what follows.
+pub(super) fn close(before: &mut [Vec<bool>]) {
+    let all = 0..before.len();
+    for via in all.clone() {
+        for a in all.clone() {
+            for b in all.clone() {
                 before[a][b] |= before[a][via] && before[via][b];
             }
         }
     }
-    before
 }
 
 /// Whether some order of all transactions, with sessions if they count, explains all reads: of every transaction that

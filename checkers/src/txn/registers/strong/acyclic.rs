@@ -81,6 +81,15 @@ impl Acyclic {
         Ok(())
     }
 
+    /// The tags of a path from one node to another, without [`ALWAYS`], if there is one.
+    pub fn path(&mut self, from: u32, to: u32) -> Option<Vec<u32>> {
+        if from == to {
+            return Some(Vec::new());
+        }
+        let apart = self.place(from) > self.place(to);
+        if apart { None } else { self.ahead(to, from).err() }
+    }
+
     fn visit(&mut self, node: u32, by: Edge) -> bool {
         let seen = &mut self.seen[node as usize];
         let new = seen.0 != self.round;

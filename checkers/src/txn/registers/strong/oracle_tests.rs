@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::super::tests::is_vacuous;
-use super::super::weak_oracle_tests::{Case, KEYS, Ran, any_order, case};
+use super::super::weak_oracle_tests::{Case, KEYS, Ran, any_order, case, close, happens_before};
 use crate::models::Model;
 use crate::testing::{judged, verdict_of};
 use crate::verdict::Verdict;
@@ -68,6 +68,54 @@ fn is_stable(ran: &[Ran], order: &[usize]) -> bool {
     })
 }
 
+/// Whether it explains what everybody read that they saw whatever they depend on: what they read, what it overwrote in this order, and
+/// sessions, and what these depend on.
+fn is_parallel(ran: &[Ran], order: &[usize], sessions: bool) -> bool {
+    let mut place = vec![0; order.len()];
+    order.iter().enumerate().for_each(|(at, txn)| place[*txn] = at);
+    let conflict = |a: usize, b: usize| ran[a].writes.iter().any(|key| ran[b].writes.contains(key));
+    let mut seen = happens_before(ran, sessions);
+    let fits =
+        |(a, row): (usize, &Vec<bool>)| (0..row.len()).all(|b| !row[b] || place[a] < place[b]);
+    if !seen.iter().enumerate().all(fits) {
+        return false;
+    }
+    for (a, row) in seen.iter_mut().enumerate() {
+        row.iter_mut()
+            .enumerate()
+            .for_each(|(b, seen)| *seen |= place[a] < place[b] && conflict(a, b));
+    }
+    close(&mut seen);
+    ran.iter().enumerate().all(|(txn, of)| {
+        of.reads.iter().all(|(key, writer)| {
+            let mut missed = (0..ran.len()).filter(|other| {
+                Some(*other) != *writer && ran[*other].writes.contains(key) && seen[*other][txn]
+            });
+            missed.all(|other| writer.is_some_and(|writer| place[other] < place[writer]))
+        })
+    })
+}
+
+/// Whether the updates in this order are a serial run, and with each of the others there is one, too, in which keys are written in
+/// the order of this one.
+fn is_of_updates(ran: &[Ran], order: &[usize]) -> bool {
+    let updates: Vec<usize> =
+        order.iter().copied().filter(|txn| !ran[*txn].writes.is_empty()).collect();
+    let written = |order: &[usize], key: usize| -> Vec<usize> {
+        order.iter().copied().filter(|txn| ran[*txn].writes.contains(&key)).collect()
+    };
+    let alike = |other: &[usize]| (0..KEYS).all(|key| written(other, key) == written(order, key));
+    let mut readers = order.iter().filter(|txn| ran[**txn].writes.is_empty());
+    is_serial(ran, &updates, false)
+        && readers.all(|reader| {
+            let with = [&updates[..], &[*reader]].concat();
+            any_order(with.len(), &mut |places| {
+                let run: Vec<usize> = places.iter().map(|at| with[*at]).collect();
+                alike(&run) && is_serial(ran, &run, false)
+            })
+        })
+}
+
 #[track_caller]
 fn check(case: &Case, levels: &[(Model, bool)]) -> Result<(), TestCaseError> {
     let (_, history) = case.run();
@@ -98,6 +146,21 @@ proptest! {
             (Model::Serializable, exists(false)),
             (Model::RepeatableRead, exists(false)),
             (Model::CursorStability, any_order(ran.len(), &mut |order| is_stable(&ran, order))),
+        ])?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn weaker_levels_are_orders_of_writes(case in case(5)) {
+        let (ran, _) = case.run();
+        let parallel = |sessions: bool| any_order(ran.len(), &mut |order| is_parallel(&ran, order, sessions));
+        check(&case, &[
+            (Model::ParallelSnapshotIsolation, parallel(true)),
+            (Model::ConsistentView, parallel(false)),
+            (Model::UpdateSerializable, any_order(ran.len(), &mut |order| is_of_updates(&ran, order))),
         ])?;
     }
 }

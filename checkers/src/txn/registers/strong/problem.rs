@@ -10,13 +10,19 @@
 //!
 //! *Prefix*: the same, but writers of a key need only commit one before the other (Biswas & Enea 2019).
 //!
+//! *Parallel snapshot*: a node a transaction. Writers of a key follow each other, reads follow their writes, and of none of these does
+//! a path lead from what a transaction missed to that transaction (Cerone & Gotsman 2018): an *anti*, which no path may close to a circle, and
+//! which is part of none. Without sessions it is consistent view (Adya 1999, PL-2+).
+//!
+//! *Update*: as serializable, but what a transaction missed that only reads is an anti: two of these need not agree (Adya 1999, PL-3U).
+//!
 //! *Cursor*: a node a transaction, and reads follow their writes. Who reads a key and writes it comes next after whom it read from,
 //! among the writers of the key: so these stand in lines, and of two lines one is over before the other begins. Nothing else that
 //! reads has a place: only who updates must not miss an update (Adya 1999, section 4.3, PL-CS).
 
 use super::acyclic::{ALWAYS, Acyclic};
 use super::closure::{Closure, sorted};
-use super::solver::{Choice, Edge, Solver};
+use super::solver::{Choice, Edge, Solver, Way};
 use crate::budget::{Budget, Exhausted, Sparing};
 use crate::columns::WordMap;
 use crate::graph::{GraphBuilder, Times, realtime};
@@ -27,6 +33,8 @@ pub(super) enum Axiom {
     Serializable,
     Snapshot,
     Prefix,
+    ParallelSnapshot,
+    Update,
     Cursor,
 }
 
@@ -95,6 +103,8 @@ struct Problem<'a> {
     nodes: u32,
     /// Edges that hold in any case, by node.
     out: Vec<Vec<u32>>,
+    /// As of [`Way`], in any case.
+    antis: Vec<Edge>,
 }
 
 /// Decides it; transactions are in order of invocation.
@@ -113,7 +123,8 @@ impl<'a> Problem<'a> {
     fn new(txns: &'a [Txn], ask: Ask) -> Self {
         let count = txns.len() as u32;
         let nodes = if ask.axiom.has_snapshots() { 2 * count } else { count };
-        let mut problem = Self { txns, ask, nodes, out: vec![Vec::new(); nodes as usize] };
+        let mut problem =
+            Self { txns, ask, nodes, out: vec![Vec::new(); nodes as usize], antis: Vec::new() };
         problem.in_any_case();
         problem
     }
@@ -130,6 +141,25 @@ impl<'a> Problem<'a> {
 
     fn edge(&mut self, (from, to): Edge) {
         self.out[from as usize].push(to);
+    }
+
+    /// Whether what a transaction missed makes an anti.
+    fn has_antis(&self, reader: u32) -> bool {
+        match self.ask.axiom {
+            Axiom::ParallelSnapshot => true,
+            Axiom::Update => self.txns[reader as usize].writes.is_empty(),
+            Axiom::Serializable | Axiom::Snapshot | Axiom::Prefix | Axiom::Cursor => false,
+        }
+    }
+
+    /// A transaction certainly missed a write.
+    fn missed(&mut self, reader: u32, writer: u32) {
+        let edge = (self.snapshot(reader), self.commit(writer));
+        if self.has_antis(reader) {
+            self.antis.push(edge);
+        } else {
+            self.edge(edge);
+        }
     }
 
     /// Sessions, real time, and reads after their writes.
@@ -188,7 +218,7 @@ impl<'a> Problem<'a> {
                         let missed: Vec<u32> =
                             writers.iter().map(|w| w.first).filter(|w| *w != txn).collect();
                         for writer in missed {
-                            self.edge((self.snapshot(txn), self.commit(writer)));
+                            self.missed(txn, writer);
                         }
                     }
                     Some(writer) => {
@@ -243,17 +273,29 @@ impl<'a> Problem<'a> {
         Some(lines)
     }
 
-    /// Calls `each` for what follows if the first writer of a key comes before the second.
-    fn way(&self, first: &Writer, second: &Writer, mut each: impl FnMut(Edge)) {
+    /// Adds what follows if the first writer of a key comes before the second.
+    fn way(&self, first: &Writer, second: &Writer, into: &mut Way) {
         let (readers, first, second) = (&first.readers, first.last, second.first);
-        each(match self.ask.axiom {
-            Axiom::Serializable | Axiom::Cursor => (first, second),
+        into.edges.push(match self.ask.axiom {
             Axiom::Snapshot => (self.commit(first), self.snapshot(second)),
             Axiom::Prefix => (self.commit(first), self.commit(second)),
+            Axiom::Serializable | Axiom::ParallelSnapshot | Axiom::Update | Axiom::Cursor => {
+                (first, second)
+            }
         });
-        for reader in readers.iter().filter(|reader| **reader != second) {
-            each((self.snapshot(*reader), self.commit(second)));
+        for reader in readers.iter().copied().filter(|reader| *reader != second) {
+            let edge = (self.snapshot(reader), self.commit(second));
+            let edges = if self.has_antis(reader) { &mut into.antis } else { &mut into.edges };
+            edges.push(edge);
         }
+    }
+
+    /// What a way makes is so in any case, as far as it does not follow.
+    fn take(&mut self, way: &Way, closure: Option<&Closure>) {
+        let new = |(from, to): &Edge| closure.is_none_or(|closure| !closure.leads(*from, *to));
+        way.edges.iter().filter(|edge| new(edge)).for_each(|edge| self.edge(*edge));
+        // Of an anti along a path another path would make a circle of its own.
+        self.antis.extend(way.antis.iter().filter(|edge| new(edge)));
     }
 
     fn run(&mut self, keys: &Keys, budget: &dyn Budget) -> Result<bool, Exhausted> {
@@ -261,6 +303,9 @@ impl<'a> Problem<'a> {
         let mut pairs: Option<Vec<Choice>> = None;
         while let Some(room) = self.room(budget) {
             let Some(closure) = Closure::new(&self.out) else { return Ok(false) };
+            if self.antis.iter().any(|anti| closes(&closure, anti)) {
+                return Ok(false);
+            }
             sparing.step(self.nodes as usize * self.nodes as usize / 64, room)?;
             let before = pairs.as_ref().map(Vec::len);
             let kept = match pairs.take() {
@@ -299,31 +344,28 @@ impl<'a> Problem<'a> {
         by_key.sort_unstable_by_key(|(key, _)| **key);
         let mut at: WordMap<(u32, u32), usize> = WordMap::default();
         let mut pairs: Vec<Choice> = Vec::new();
-        let mut forced: Vec<Edge> = Vec::new();
+        let mut ways = [Way::default(), Way::default()];
         for writers in by_key.into_iter().map(|(_, writers)| writers) {
             for (place, first) in writers.iter().enumerate() {
                 sparing.step(writers.len() - place, pairs.len() * PAIR_BYTES)?;
                 for second in &writers[place + 1..] {
-                    match closure.map_or([false; 2], |closure| self.closes(closure, first, second))
-                    {
-                        [true, true] => return Ok(None),
-                        [false, true] => self.way(first, second, |edge| forced.push(edge)),
-                        [true, false] => self.way(second, first, |edge| forced.push(edge)),
-                        [false, false] => {
+                    ways.iter_mut().for_each(Way::clear);
+                    self.way(first, second, &mut ways[0]);
+                    self.way(second, first, &mut ways[1]);
+                    match decided(closure, &ways) {
+                        Decided::Neither => return Ok(None),
+                        Decided::One(way) => self.take(&ways[way], closure),
+                        Decided::Open => {
                             let next = pairs.len();
                             let pair = *at.entry((first.first, second.first)).or_insert(next);
                             if pair == next {
                                 let guess = (self.commit(first.last), self.commit(second.first));
                                 pairs.push(Choice { guess, ..Choice::default() });
                             }
-                            let [there, back] = &mut pairs[pair].ways;
-                            self.way(first, second, |edge| there.push(edge));
-                            self.way(second, first, |edge| back.push(edge));
-                        }
-                    }
-                    for edge in forced.drain(..) {
-                        if !closure.is_some_and(|closure| closure.leads(edge.0, edge.1)) {
-                            self.edge(edge);
+                            for (all, new) in pairs[pair].ways.iter_mut().zip(&ways) {
+                                all.edges.extend_from_slice(&new.edges);
+                                all.antis.extend_from_slice(&new.antis);
+                            }
                         }
                     }
                 }
@@ -332,34 +374,19 @@ impl<'a> Problem<'a> {
         Ok(Some(pairs))
     }
 
-    /// Of each way, whether it closes a circle.
-    fn closes(&self, closure: &Closure, first: &Writer, second: &Writer) -> [bool; 2] {
-        [(first, second), (second, first)].map(|(first, second)| {
-            let mut closes = false;
-            self.way(first, second, |(a, b)| closes |= a == b || closure.leads(b, a));
-            closes
-        })
-    }
-
     /// Makes choices that can go one way only; nothing if there is one that can go neither.
     fn prune(&mut self, closure: &Closure, mut pairs: Vec<Choice>) -> Option<Vec<Choice>> {
         let mut right = true;
-        let out = &mut self.out;
-        pairs.retain(|pair| {
-            let closes = |way: &Vec<Edge>| way.iter().any(|(a, b)| a == b || closure.leads(*b, *a));
-            let forced = match pair.ways.each_ref().map(closes) {
-                [false, false] => return true,
-                [true, false] => &pair.ways[1],
-                [false, true] => &pair.ways[0],
-                [true, true] => {
-                    right = false;
-                    return true;
-                }
-            };
-            for (from, to) in forced.iter().filter(|(from, to)| !closure.leads(*from, *to)) {
-                out[*from as usize].push(*to);
+        pairs.retain(|pair| match decided(Some(closure), &pair.ways) {
+            Decided::Open => true,
+            Decided::One(way) => {
+                self.take(&pair.ways[way], Some(closure));
+                false
             }
-            false
+            Decided::Neither => {
+                right = false;
+                true
+            }
         });
         right.then_some(pairs)
     }
@@ -375,8 +402,32 @@ impl<'a> Problem<'a> {
                 }
             }
         }
-        Solver::new(graph, pairs).solve(sparing)
+        Solver::new(graph, pairs, &self.antis).solve(sparing)
     }
+}
+
+/// Which ways a choice can go.
+enum Decided {
+    Open,
+    /// Only this one.
+    One(usize),
+    Neither,
+}
+
+fn decided(closure: Option<&Closure>, ways: &[Way; 2]) -> Decided {
+    let Some(closure) = closure else { return Decided::Open };
+    let closes = |way: &Way| way.edges.iter().chain(&way.antis).any(|edge| closes(closure, edge));
+    match ways.each_ref().map(closes) {
+        [false, false] => Decided::Open,
+        [false, true] => Decided::One(0),
+        [true, false] => Decided::One(1),
+        [true, true] => Decided::Neither,
+    }
+}
+
+/// Whether an edge closes a circle.
+fn closes(closure: &Closure, (from, to): &Edge) -> bool {
+    from == to || closure.leads(*to, *from)
 }
 
 /// Bytes of a closure, at most; of larger graphs nothing is known before the search.

@@ -11,12 +11,28 @@ use crate::budget::{Exhausted, Sparing};
 /// An edge that a choice makes.
 pub(super) type Edge = (u32, u32);
 
-/// A choice: the edges of one way and of the other.
+/// What follows if a choice goes one way.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Way {
+    pub edges: Vec<Edge>,
+    /// Edges that nothing may follow from, and that no path may close to a circle all the same.
+    pub antis: Vec<Edge>,
+}
+
+impl Way {
+    /// Nothing follows.
+    pub fn clear(&mut self) {
+        self.edges.clear();
+        self.antis.clear();
+    }
+}
+
+/// A choice: one way and the other.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Choice {
     /// Whose order decides which way is tried first: if the first node stands before the second, the first way.
     pub guess: (u32, u32),
-    pub ways: [Vec<Edge>; 2],
+    pub ways: [Way; 2],
 }
 
 /// Variable and way: `2 × variable + way`.
@@ -46,6 +62,8 @@ struct Assigned {
 pub(super) struct Solver<'a> {
     graph: Acyclic,
     choices: &'a [Choice],
+    /// As of [`Way`], whatever is chosen.
+    antis: &'a [Edge],
     /// By literal: whether it holds.
     holds: Vec<bool>,
     assigned: Vec<Assigned>,
@@ -83,13 +101,41 @@ impl Ord for Ranked {
     }
 }
 
+/// What follows from a literal.
+fn way(choices: &[Choice], literal: Literal) -> &Way {
+    &choices[variable(literal)].ways[(literal & 1) as usize]
+}
+
+/// Each of these once, with the literal.
+fn with(literal: Literal, mut tags: Vec<Literal>) -> Vec<Literal> {
+    tags.push(literal);
+    tags.sort_unstable();
+    tags.dedup();
+    tags
+}
+
+/// The tags of a path that closes an anti to a circle.
+fn closing(graph: &mut Acyclic, (from, to): Edge) -> Option<Vec<Literal>> {
+    let mut tags = graph.path(to, from)?;
+    tags.sort_unstable();
+    tags.dedup();
+    Some(tags)
+}
+
+/// A literal one of whose antis is closed to a circle, and the tags of the path that does it.
+fn closed_by(graph: &mut Acyclic, choices: &[Choice], literal: Literal) -> Option<Vec<Literal>> {
+    let tags = way(choices, literal).antis.iter().find_map(|anti| closing(graph, *anti))?;
+    Some(with(literal, tags))
+}
+
 impl<'a> Solver<'a> {
-    /// Over a graph that has what holds in any case.
-    pub fn new(graph: Acyclic, choices: &'a [Choice]) -> Self {
+    /// Over a graph that has what holds in any case, as `antis` do.
+    pub fn new(graph: Acyclic, choices: &'a [Choice], antis: &'a [Edge]) -> Self {
         let count = choices.len();
         Self {
             graph,
             choices,
+            antis,
             holds: vec![false; 2 * count],
             assigned: vec![Assigned { level: 0, reason: Reason::Decision }; count],
             trail: Vec::new(),
@@ -111,22 +157,18 @@ impl<'a> Solver<'a> {
     pub fn solve(mut self, budget: &Sparing<'_>) -> Result<bool, Exhausted> {
         let mut work = self.graph.work;
         loop {
-            let conflict = self.propagate();
+            let mut conflict = self.propagate();
             budget.step(1 + (self.graph.work - work) as usize, self.bytes())?;
             work = self.graph.work;
-            match conflict {
-                Some(conflict) => {
-                    if !self.learn(conflict) {
-                        return Ok(false);
-                    }
+            if conflict.is_none() && !self.guess() {
+                // All is chosen. Which paths came about since antis were looked at?
+                conflict = self.closed_anti();
+                if conflict.is_none() {
+                    return Ok(true);
                 }
-                None => match self.next() {
-                    Some(literal) => {
-                        self.levels.push((self.trail.len(), self.graph.len()));
-                        self.assign(literal, Reason::Decision);
-                    }
-                    None => return Ok(true),
-                },
+            }
+            if conflict.is_some_and(|conflict| !self.learn(conflict)) {
+                return Ok(false);
             }
         }
     }
@@ -148,7 +190,15 @@ impl<'a> Solver<'a> {
         self.trail.push(literal);
     }
 
-    /// The next guess.
+    /// Makes the next choice; false if all are made.
+    fn guess(&mut self) -> bool {
+        let Some(literal) = self.next() else { return false };
+        self.levels.push((self.trail.len(), self.graph.len()));
+        self.assign(literal, Reason::Decision);
+        true
+    }
+
+    /// The way that is tried next.
     fn next(&mut self) -> Option<Literal> {
         while let Some((Ranked(rank), variable)) = self.heap.pop() {
             let at = variable as usize;
@@ -163,18 +213,26 @@ impl<'a> Solver<'a> {
         None
     }
 
+    /// Literals that hold and together make a path that closes an anti to a circle, if there are any.
+    fn closed_anti(&mut self) -> Option<Vec<Literal>> {
+        let known = self.antis.iter().find_map(|anti| closing(&mut self.graph, *anti));
+        known.or_else(|| {
+            let (graph, choices) = (&mut self.graph, self.choices);
+            self.trail.iter().find_map(|literal| closed_by(graph, choices, *literal))
+        })
+    }
+
     /// Draws consequences; literals that hold and cannot all, if so.
     fn propagate(&mut self) -> Option<Vec<Literal>> {
         while let Some(literal) = self.trail.get(self.drawn).copied() {
             self.drawn += 1;
-            let choices = self.choices;
-            for (from, to) in &choices[variable(literal)].ways[(literal & 1) as usize] {
-                if let Err(mut tags) = self.graph.add(*from, *to, literal) {
-                    tags.push(literal);
-                    tags.sort_unstable();
-                    tags.dedup();
-                    return Some(tags);
+            for (from, to) in &way(self.choices, literal).edges {
+                if let Err(tags) = self.graph.add(*from, *to, literal) {
+                    return Some(with(literal, tags));
                 }
+            }
+            if let Some(conflict) = closed_by(&mut self.graph, self.choices, literal) {
+                return Some(conflict);
             }
             if let Some(clause) = self.watch(literal) {
                 return Some(self.clauses[clause as usize].iter().map(|l| not(*l)).collect());
