@@ -4,7 +4,7 @@
 //! transaction of number -1 was rolled back, and so are lines of it that follow each other in one session. A key holds
 //! 0 before anybody writes it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::Read;
 
 use super::Txn;
@@ -71,15 +71,34 @@ fn parse(line: &str) -> Result<Line<'_>, usize> {
     }
 }
 
+/// Numbers of the transactions of a session that are over.
+#[derive(Default)]
+struct Over {
+    /// As long as they rise, as they mostly do.
+    rising: Vec<i64>,
+    others: HashSet<i64>,
+}
+
+impl Over {
+    /// Adds a number; false if it was there.
+    fn add(&mut self, number: i64) -> bool {
+        if self.rising.last().is_none_or(|last| *last < number) {
+            self.rising.push(number);
+            return true;
+        }
+        self.rising.binary_search(&number).is_err() && self.others.insert(number)
+    }
+}
+
 pub(super) struct Plume<R> {
     window: Window<R>,
-    /// Session and number of transactions that are over.
-    over: HashSet<(i64, i64)>,
+    /// By session.
+    over: HashMap<i64, Over>,
 }
 
 impl<R: Read> Plume<R> {
     pub fn new(window: Window<R>) -> Self {
-        Self { window, over: HashSet::new() }
+        Self { window, over: HashMap::new() }
     }
 
     /// Reads lines as long as they are of one transaction; false at the end of the file.
@@ -96,7 +115,7 @@ impl<R: Read> Plume<R> {
             }
             if current.is_none() {
                 let (session, txn) = name;
-                if txn != ROLLED_BACK && !self.over.insert(name) {
+                if txn != ROLLED_BACK && !self.over.entry(session).or_default().add(txn) {
                     return Err(fault(0, Problem::TxnApart { session, txn }));
                 }
                 let process = u32::try_from(session).ok().filter(|id| *id <= Who::CLIENT_MAX);
