@@ -174,7 +174,8 @@ pub fn judge<S: OpSource>(
         }
     }
     if let Some(why) = cut {
-        pass.subject = Box::new(Unread { name: workload.promise(), why, events });
+        let name = models.first().copied().unwrap_or(workload.promise());
+        pass.subject = Box::new(Unread { name, why, events });
     }
     let ending = match history.ending() {
         Some(Ending::Sealed) => Sealed::Sealed,
