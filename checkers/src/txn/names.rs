@@ -28,17 +28,27 @@ pub(super) struct Names {
     int_keys: WordMap<i64, u32>,
     other_keys: HashMap<Value, u32>,
     keys: Vec<Key>,
+    /// By key.
+    numbers: Vec<Numbers>,
     int_versions: WordMap<(u32, i64), u32>,
     other_versions: HashMap<(u32, Value), u32>,
 }
 
-/// What is known of a key.
+/// The versions of a key whose values are numbers. It is looked at for every operation, mostly of another key than before: so it
+/// is a line of the cache, and mostly enough.
 #[derive(Default)]
-struct Key {
+struct Numbers {
     /// By small value: its version, or [`NONE`].
     small: Vec<u32>,
     /// Other values, rising, with their versions, as long as they come about so.
     rising: Vec<(i64, u32)>,
+    /// The last of those.
+    last: Option<(i64, u32)>,
+}
+
+/// The lists of a key.
+#[derive(Default)]
+struct Key {
     /// The spine as it was written, without the closing bracket.
     text: String,
     /// By element of the spine: where it ends in `text`.
@@ -64,6 +74,7 @@ impl Names {
             txns.keys.push(name);
             txns.spines.push(Vec::new());
             self.keys.push(Key { text: "[".into(), ..Key::default() });
+            self.numbers.push(Numbers::default());
         }
         id
     }
@@ -110,14 +121,15 @@ impl Names {
     /// Values that count up from 0 or so, which are usual, are looked up in an array.
     fn int_version(&mut self, key: u32, value: i64, txns: &mut Txns) -> u32 {
         let next = txns.versions();
-        let Key { small, rising, .. } = &mut self.keys[key as usize];
+        let Numbers { small, rising, last } = &mut self.numbers[key as usize];
         let at = usize::try_from(value).ok().filter(|at| *at < 2 * small.len() + 64);
         let known = at.and_then(|at| small.get(at)).copied().filter(|id| *id != NONE);
-        if let Some(id) = known.or_else(|| find(rising, value)) {
+        if let Some(id) = known.or_else(|| find(rising, *last, value)) {
             return id;
         }
-        if at.is_none() && rising.last().is_none_or(|(last, _)| *last < value) {
+        if at.is_none() && last.is_none_or(|(last, _)| last < value) {
             rising.push((value, next));
+            *last = Some((value, next));
             txns.version_keys.push(key);
             txns.ints.push(value);
             return next;
@@ -204,10 +216,14 @@ impl Names {
     }
 }
 
-/// The version of a value, among those that rise. Late ones are mostly asked for.
-fn find(rising: &[(i64, u32)], value: i64) -> Option<u32> {
+/// The version of a value, among those that rise. The last is mostly asked for, or one of the latest.
+fn find(rising: &[(i64, u32)], last: Option<(i64, u32)>, value: i64) -> Option<u32> {
     const LATE: usize = 4;
 
+    let (greatest, id) = last?;
+    if greatest <= value {
+        return (greatest == value).then_some(id);
+    }
     let late = rising.len().saturating_sub(LATE);
     if let Some((_, id)) = rising[late..].iter().find(|(known, _)| *known == value) {
         return Some(*id);

@@ -41,7 +41,6 @@ use self::known::{Known, Promises};
 use self::order::{Clocks, Order};
 use self::view::View;
 use self::weak::{Inferred, Level, Past};
-use self::writes::KeyWriters;
 use super::answer::{Case, Findings, refutes};
 use super::columns::{NONE, Txns, Writers};
 use super::read::{Reading, Shape};
@@ -226,25 +225,21 @@ fn find_weak(view: &View<'_>, order: Option<&Order>, asked: &Asked<'_>, findings
     const VIEWS: [Model; 3] =
         [Model::MonotonicAtomicView, Model::MonotonicView, Model::MonotonicSnapshotReads];
 
-    let past = Past { view, order, causes: None };
+    let past = Past { view, order, clocks: None };
     let wanted = order.filter(|_| matters(Model::TransactionalCausal, asked));
     let clocks = wanted.and_then(|order| Clocks::new(view, order, asked.budget));
-    let causes = wanted.zip(clocks).map(|(order, clocks)| {
-        let writers = KeyWriters::new(view, order, &clocks);
-        (clocks, writers)
-    });
-    let causal = Past { causes: causes.as_ref().map(|(c, w)| (c, w)), ..past };
-    if causal.causes.is_some() && causal.holds(Level::Causal) {
+    let causal = Past { clocks: clocks.as_ref(), ..past };
+    if causal.clocks.is_some() && causal.holds(Level::Causal) {
         return findings.decided.extend(CAUSAL);
     }
-    if causal.causes.is_none() && matters(Model::ReadAtomic, asked) && past.holds(Level::Atomic) {
+    if causal.clocks.is_none() && matters(Model::ReadAtomic, asked) && past.holds(Level::Atomic) {
         findings.decided.extend(ATOMIC);
     } else if VIEWS.iter().any(|view| matters(*view, asked)) {
         find_level(&past, Level::Monotonic, &[Model::MonotonicAtomicView], findings);
         find_level(&past, Level::Fractured, &[], findings);
         find_level(&past, Level::Atomic, &ATOMIC, findings);
     }
-    if causal.causes.is_some() {
+    if causal.clocks.is_some() {
         find_level(&causal, Level::Causal, &CAUSAL, findings);
     } else if wanted.is_some() {
         let why = "the clocks of all sessions take more memory than there is";

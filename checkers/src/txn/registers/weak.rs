@@ -59,7 +59,7 @@ pub(super) struct Past<'a> {
     pub view: &'a View<'a>,
     pub order: Option<&'a Order>,
     /// What causal consistency needs.
-    pub causes: Option<(&'a Clocks, &'a KeyWriters)>,
+    pub clocks: Option<&'a Clocks>,
 }
 
 impl Past<'_> {
@@ -70,8 +70,8 @@ impl Past<'_> {
             Level::Fractured => atomic(self.view, false, each),
             Level::Atomic => atomic(self.view, true, each),
             Level::Causal => {
-                if let (Some(order), Some((clocks, writers))) = (self.order, self.causes) {
-                    causal(self.view, order, clocks, writers, each);
+                if let (Some(order), Some(clocks)) = (self.order, self.clocks) {
+                    causal(self.view, order, clocks, each);
                 }
             }
         }
@@ -190,22 +190,15 @@ fn atomic(view: &View<'_>, sessions: bool, mut each: impl FnMut(Inferred)) {
     }
 }
 
-fn causal(
-    view: &View<'_>,
-    order: &Order,
-    clocks: &Clocks,
-    writers: &KeyWriters,
-    mut each: impl FnMut(Inferred),
-) {
-    for (rank, reader) in order.rows.iter().copied().enumerate() {
-        let clock = clocks.of(rank as u32);
+fn causal(view: &View<'_>, order: &Order, clocks: &Clocks, mut each: impl FnMut(Inferred)) {
+    let mut writers = KeyWriters::new(view);
+    for (rank, reader) in (0..).zip(order.rows.iter().copied()) {
+        let clock = clocks.of(rank);
         for read in view.reads(reader) {
             let (key, initial) = (read.key, read.writer == NONE);
-            let from = (!initial).then(|| order.ranks[read.writer as usize]);
-            let at = from.and_then(|rank| writers.place(key, rank));
-            let known = from.map(|rank| clocks.of(rank));
-            writers.missed(key, at, clock, rank as u32, |seen| {
-                if known.is_some_and(|known| super::writes::is_before(seen, known)) {
+            let source = (!initial).then(|| order.ranks[read.writer as usize]);
+            writers.missed(key, source, clock, |seen| {
+                if source.is_some_and(|source| seen.is_before(clocks.of(source))) {
                     return false;
                 }
                 let seen = order.rows[seen.rank as usize];
@@ -214,5 +207,6 @@ fn causal(
                 initial
             });
         }
+        writers.add(view, order, clocks, rank);
     }
 }

@@ -2,10 +2,9 @@
 
 use super::order::{Clocks, Order};
 use super::view::View;
-use crate::txn::columns::NONE;
 
 /// A writer of a key.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Writer {
     pub rank: u32,
     pub session: u32,
@@ -14,99 +13,108 @@ pub(super) struct Writer {
     floor: u32,
 }
 
-/// By key: its writers, by rank.
+impl Writer {
+    /// Whether it happened before the transaction whose clock it is.
+    pub fn is_before(&self, clock: &[u32]) -> bool {
+        clock[self.session as usize] >= self.place
+    }
+}
+
+/// The list of a key. It is looked at for every operation, mostly of another key than before: so it holds what mostly is enough, its last
+/// writer.
+#[derive(Clone, Copy, Debug, Default)]
+struct List {
+    start: u32,
+    len: u32,
+    last: Writer,
+}
+
+impl List {
+    /// Whether its last writer is of this rank, and all others happened before that.
+    const fn ends_with(&self, rank: u32) -> bool {
+        self.len > 0 && self.last.rank == rank && self.last.floor + 1 == self.len
+    }
+}
+
+/// By key: its writers by rank, as far as they were [added](KeyWriters::add).
 pub(super) struct KeyWriters {
-    starts: Vec<u32>,
+    lists: Vec<List>,
     all: Vec<Writer>,
 }
 
 impl KeyWriters {
-    pub fn new(view: &View<'_>, order: &Order, clocks: &Clocks) -> Self {
-        let mut starts = vec![0u32; view.txns.keys.len() + 1];
+    /// Nobody has written yet; there is room for all who will.
+    pub fn new(view: &View<'_>) -> Self {
+        let mut lists = vec![List::default(); view.txns.keys.len()];
         for row in 0..view.rows() {
-            view.writes(row).iter().for_each(|write| starts[write.key as usize + 1] += 1);
+            view.writes(row).iter().for_each(|write| lists[write.key as usize].len += 1);
         }
-        for at in 1..starts.len() {
-            starts[at] += starts[at - 1];
+        let mut end = 0;
+        for list in &mut lists {
+            (list.start, end) = (end, end + list.len);
+            list.len = 0;
         }
-        let mut next = starts.clone();
-        let none = Writer { rank: NONE, session: NONE, place: 0, floor: 0 };
-        let mut all = vec![none; starts[starts.len() - 1] as usize];
-        for (rank, row) in order.rows.iter().enumerate() {
-            for write in view.writes(*row) {
-                let at = &mut next[write.key as usize];
-                let (session, place) = (view.session(*row), view.places[*row as usize]);
-                all[*at as usize] = Writer { rank: rank as u32, session, place, floor: 0 };
-                *at += 1;
+        Self { lists, all: vec![Writer::default(); end as usize] }
+    }
+
+    /// The transaction of a rank has written what it wrote. Ranks rise.
+    pub fn add(&mut self, view: &View<'_>, order: &Order, clocks: &Clocks, rank: u32) {
+        let row = order.rows[rank as usize];
+        let (session, place) = (view.session(row), view.places[row as usize]);
+        let clock = clocks.of(rank);
+        for write in view.writes(row) {
+            let list = &mut self.lists[write.key as usize];
+            let (start, end) = (list.start as usize, (list.start + list.len) as usize);
+            let goes_on =
+                list.len == 0 || list.ends_with(list.last.rank) && list.last.is_before(clock);
+            let floor = if goes_on { list.len } else { floor(&self.all[start..end], clock) };
+            list.last = Writer { rank, session, place, floor };
+            list.len += 1;
+            self.all[end] = list.last;
+        }
+    }
+
+    /// Calls `each` for writers of a key that happened before a transaction and are not known to have happened before the one that it
+    /// read from, by rank; nothing of it was that of the initial version. It may say that this is enough.
+    pub fn missed(
+        &self,
+        key: u32,
+        source: Option<u32>,
+        clock: &[u32],
+        mut each: impl FnMut(&Writer) -> bool,
+    ) {
+        let list = &self.lists[key as usize];
+        if source.is_some_and(|rank| list.ends_with(rank)) {
+            return;
+        }
+        let writers = &self.all[list.start as usize..][..list.len as usize];
+        let at = source.and_then(|rank| writers.binary_search_by_key(&rank, |w| w.rank).ok());
+        let from = at.map_or(0, |at| writers[at].floor as usize);
+        for (place, writer) in writers.iter().enumerate().skip(from) {
+            if Some(place) != at && writer.is_before(clock) && each(writer) {
+                break;
             }
         }
-        for key in 0..view.txns.keys.len() {
-            set_floors(&mut all[starts[key] as usize..starts[key + 1] as usize], clocks);
-        }
-        Self { starts, all }
     }
-
-    /// Those of a key.
-    pub fn of(&self, key: u32) -> &[Writer] {
-        let key = key as usize;
-        &self.all[self.starts[key] as usize..self.starts[key + 1] as usize]
-    }
-}
-
-/// Whether a writer happened before the transaction whose clock it is.
-pub(super) fn is_before(writer: &Writer, clock: &[u32]) -> bool {
-    clock[writer.session as usize] >= writer.place
 }
 
 /// Writers a floor is looked for among; a lower one is not found, and costs time alone.
 const LOOK_BACK_MAX: usize = 256;
 
-/// What happened before a writer, everything did that happened before that.
-fn set_floors(writers: &mut [Writer], clocks: &Clocks) {
-    for at in 0..writers.len() {
-        let clock = clocks.of(writers[at].rank);
-        // All below `known` happened before one that did.
-        let (mut floor, mut known) = (at, 0);
-        let end = at.saturating_sub(LOOK_BACK_MAX);
-        let mut back = at;
-        while back > known.max(end) {
-            back -= 1;
-            if is_before(&writers[back], clock) {
-                known = known.max(writers[back].floor as usize);
-            } else {
-                floor = back;
-            }
-        }
-        let settled = back <= known;
-        writers[at].floor = if settled { floor } else { floor.min(known) } as u32;
-    }
-}
-
-impl KeyWriters {
-    /// Calls `each` for writers of a key that happened before a transaction and are not known to have happened before
-    /// `read`, the place in the list of the writer that it read from; nothing of it was that of the initial version.
-    pub fn missed(
-        &self,
-        key: u32,
-        read: Option<usize>,
-        clock: &[u32],
-        rank: u32,
-        mut each: impl FnMut(&Writer) -> bool,
-    ) {
-        let writers = self.of(key);
-        let from = read.map_or(0, |at| writers[at].floor as usize);
-        for (at, writer) in writers.iter().enumerate().skip(from) {
-            if writer.rank >= rank {
-                break;
-            }
-            if Some(at) != read && is_before(writer, clock) && each(writer) {
-                break;
-            }
+/// Of the next writer, whose clock this is: what happened before a writer that happened before it, did so too.
+fn floor(writers: &[Writer], clock: &[u32]) -> u32 {
+    // All below `known` happened before one that did.
+    let (mut floor, mut known) = (writers.len(), 0);
+    let end = writers.len().saturating_sub(LOOK_BACK_MAX);
+    let mut back = writers.len();
+    while back > known.max(end) {
+        back -= 1;
+        if writers[back].is_before(clock) {
+            known = known.max(writers[back].floor as usize);
+        } else {
+            floor = back;
         }
     }
-
-    /// Where in a key's list the writer of a rank is.
-    pub fn place(&self, key: u32, rank: u32) -> Option<usize> {
-        self.of(key).binary_search_by_key(&rank, |writer| writer.rank).ok()
-    }
+    let settled = back <= known;
+    (if settled { floor } else { floor.min(known) }) as u32
 }

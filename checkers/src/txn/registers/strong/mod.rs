@@ -137,20 +137,13 @@ const LEVELS: [Level; 11] = [
 /// Decides what is asked, and if nothing is, what stands below a level that is broken.
 pub(super) fn find(view: &View<'_>, asked: &Asked<'_>, findings: &mut Findings) {
     let made = OnceCell::new();
-    let runs = [OnceCell::new(), OnceCell::new()];
     for (at, level) in LEVELS.iter().enumerate() {
         if !is_wanted(level, asked) || is_known(level, findings) {
             continue;
         }
         let (rows, txns) = made.get_or_init(|| transactions(view));
         let parts = LEVELS[at..].iter().filter(|level| is_wanted(level, asked)).count() as u32;
-        let answer = share(asked.budget, parts, |budget| {
-            // A serial run has every level.
-            let time = if level.ask.time == Time::Real { Time::Real } else { Time::Sessions };
-            let run =
-                runs[usize::from(time == Time::Real)].get_or_init(|| greedy::serial(txns, time));
-            if *run { Answer::Holds } else { decide(txns, level.ask, budget) }
-        });
+        let answer = share(asked.budget, parts, |budget| decide(txns, level.ask, budget));
         match answer {
             Answer::Holds => findings.decided.push(level.model),
             Answer::Open(exhausted) => {

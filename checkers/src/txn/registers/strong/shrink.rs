@@ -7,23 +7,29 @@
 use super::problem::{Answer, Ask, Txn, decide};
 use crate::budget::Budget;
 
-/// Decisions that are made at most.
-const DECISIONS_MAX: u32 = 2_000;
+/// What decisions may cost together, in decisions of the whole: about as long as the first one took, a few times over.
+const WHOLES_MAX: u64 = 8;
+
+/// What they may cost in any case, in squares of transactions: some thousands of decisions of a hundred.
+const COST_MAX: u64 = 1 << 25;
 
 /// Transactions that break it, by number: as few as could be found within the budget.
 pub(super) fn shrink(txns: &[Txn], ask: Ask, budget: &dyn Budget) -> Vec<u32> {
     let mut kept: Vec<u32> = (0..txns.len() as u32).collect();
     let mut size = kept.len().div_ceil(2);
-    let mut left = DECISIONS_MAX;
+    // A decision costs about the square of its transactions.
+    let cost = |count: usize| (count as u64).pow(2);
+    let mut left = COST_MAX.max(WHOLES_MAX * cost(kept.len()));
     while size > 0 {
         let mut at = 0;
         while at < kept.len() {
-            if left == 0 || budget.spent(0).is_some() {
-                return kept;
-            }
-            left -= 1;
             let end = (at + size).min(kept.len());
             let rest = [&kept[..at], &kept[end..]].concat();
+            let Some(now) = left.checked_sub(cost(rest.len())) else { return kept };
+            left = now;
+            if budget.spent(0).is_some() {
+                return kept;
+            }
             if decide(&part(txns, &rest), ask, budget) == Answer::Broken {
                 kept = rest;
             } else {
