@@ -25,6 +25,7 @@ mod finding;
 mod hog;
 pub mod host;
 mod lease;
+mod memory;
 pub mod netlink;
 mod probe;
 mod procfs;

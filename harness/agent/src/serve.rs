@@ -19,7 +19,7 @@ use crate::shape::{self, Shapes};
 use crate::wire::{
     Answer, Call, WireError, check_hello, decode, encode, hello, read_frame, write_frame,
 };
-use crate::{clock, cut, files, run};
+use crate::{clock, cut, files, memory, run};
 
 /// Where daemons' logs go.
 pub const LOG_DIR: &str = "/var/log/keelhaul";
@@ -83,6 +83,7 @@ pub fn serve_with(
     mut input: impl Read,
     output: impl Write + Send + 'static,
 ) -> Result<(), ServeError> {
+    memory::give_large_blocks_back();
     let output = Arc::new(Mutex::new(output));
     send(&output, &hello())?;
     let first = read_frame(&mut input)?.unwrap_or_default();

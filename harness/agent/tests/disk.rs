@@ -24,7 +24,7 @@ use keelhaul_agent::{
     PowerLoss, Reply, Request,
 };
 
-const TESTS: [(&str, common::Test); 17] = [
+const TESTS: [(&str, common::Test); 18] = [
     ("a_synced_file_survives_and_nothing_else_does", a_synced_file_survives_and_nothing_else_does),
     ("a_rename_without_a_sync_is_undone", a_rename_without_a_sync_is_undone),
     ("removed_is_not_gone_until_the_directory_is_synced", removed_is_not_gone_until_synced),
@@ -40,6 +40,7 @@ const TESTS: [(&str, common::Test); 17] = [
     ("what_is_mended_is_as_it_was", damage::what_is_mended_is_as_it_was),
     ("misdirected_and_rewound_files_are_mended", damage::misdirected_and_rewound_files_are_mended),
     ("a_torn_write_leaves_its_first_half", damage::a_torn_write_leaves_its_first_half),
+    ("losses_of_power_take_no_memory", losses_of_power_take_no_memory),
     ("the_end_of_the_stream_unmounts", the_end_of_the_stream_unmounts),
     ("a_killed_agent_leaves_nothing_that_hangs", a_killed_agent_leaves_nothing_that_hangs),
 ];
@@ -457,6 +458,25 @@ fn damage_is_where_it_says(dir: &Path) {
     assert_eq!(disk.read("m").unwrap().find("here"), Some(1024));
     assert_eq!(disk.read("other").unwrap(), "untouched");
     disk.end();
+}
+
+/// Each mount has threads of its own, each of them a buffer that the largest request would fit in.
+fn losses_of_power_take_no_memory(dir: &Path) {
+    let mut disk = Disk::new(dir);
+    for round in 0..6 {
+        disk.write_synced("data", &format!("round {round}\n").repeat(10_000));
+        disk.power_cut(None);
+    }
+    let used = anonymous_kib(disk.agent.child.id());
+    assert!(used < 16 * 1024, "{used} KiB");
+    disk.end();
+}
+
+/// What a process holds in memory that is in no file.
+fn anonymous_kib(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
 fn the_end_of_the_stream_unmounts(dir: &Path) {
