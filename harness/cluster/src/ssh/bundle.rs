@@ -50,6 +50,11 @@ impl Bundle {
         }
     }
 
+    /// How much there is of all files.
+    pub fn bytes(&self) -> u64 {
+        self.files.iter().map(|(_, content)| content.len() as u64).sum()
+    }
+
     /// All files as one tar archive (POSIX.1-1988, ustar).
     pub fn tar(&self) -> Vec<u8> {
         let mut archive = Vec::new();

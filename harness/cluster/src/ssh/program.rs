@@ -109,7 +109,9 @@ fn trouble(said: &str) -> Trouble {
     } else if said.contains("Permission denied")
         || said.contains("Too many authentication failures")
     {
-        Trouble::Denied(last.into())
+        // A key that is not there is a warning to ssh, which then tries without.
+        let key = said.lines().find(|line| line.contains("not accessible"));
+        Trouble::Denied(key.unwrap_or(last).trim().into())
     } else {
         Trouble::Unreachable(last.into())
     }
@@ -145,6 +147,11 @@ mod tests {
         );
         assert_eq!(kind("u@x: Permission denied (publickey)."), "denied");
         assert_eq!(kind("ssh: connect to host x port 22: Connection refused"), "unreachable");
+        let key = "Warning: Identity file k not accessible: No such file or directory.";
+        match trouble(&format!("{key}\nu@x: Permission denied (publickey).")) {
+            Trouble::Denied(said) => assert_eq!(said, key),
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]

@@ -277,7 +277,26 @@ async fn bring(
     if output.success {
         return Ok(());
     }
-    Err(SshError::Copy { host: host.shown(), said: last_line(&output.stderr) })
+    let said = match room(host, transport).await? {
+        Some(free) if free < bundle.bytes() => {
+            let (free, needed) = (free >> 20, bundle.bytes().div_ceil(1 << 20));
+            format!("{free} MiB are free for {CACHE}, and it takes {needed}")
+        }
+        _ => last_line(&output.stderr),
+    };
+    Err(SshError::Copy { host: host.shown(), said })
+}
+
+/// How many bytes are free where the program is kept; nothing if the host does not say.
+async fn room(host: &Host, transport: Transport) -> Result<Option<u64>, SshError> {
+    let line = format!("df -P -k \"{CACHE}\" || df -P -k \"$HOME\"");
+    let output = run(host, transport, &line, &[]).await?;
+    Ok(free_bytes(&last_line(&output.stdout)))
+}
+
+/// What is free, in a line of `df -P -k`: file system, size, used, available, and so on.
+fn free_bytes(line: &str) -> Option<u64> {
+    Some(line.split_whitespace().nth(3)?.parse::<u64>().ok()? << 10)
 }
 
 /// The address that a connection went to, from what SSH says of it: `client port server port`.
@@ -379,7 +398,16 @@ impl Lines {
         let Opened { output, input, ended } = opened.map_err(|trouble| explain(host, trouble))?;
         self.commands().insert(id, ended);
         let agent = AgentStream::open(output, input).await.map_err(|source| {
-            let said = last_line(&fs::read(&log).unwrap_or_default());
+            let log = fs::read(&log).unwrap_or_default();
+            let is_other = matches!(source, WireError::Version { .. } | WireError::NoHello);
+            // A copy is called after what is in it.
+            let said = if log.is_empty() && is_other {
+                format!(
+                    "what answers is not what was copied; remove {CACHE} there, and see that a login prints nothing"
+                )
+            } else {
+                last_line(&log)
+            };
             SshError::Agent { host: host.shown(), said, source }
         })?;
         tokio::spawn(keep_alive(agent.clone()));
@@ -455,6 +483,13 @@ async fn fetch_logs(node: &Node, dir: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_free_is_understood() {
+        let line = "/dev/vda1 10255636 9134476 578488 95% /home dir";
+        assert_eq!(free_bytes(line), Some(578_488 << 10));
+        assert_eq!(free_bytes("it said nothing"), None);
+    }
 
     #[test]
     fn the_address_is_the_one_that_was_reached() {
