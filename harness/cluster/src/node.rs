@@ -1,6 +1,7 @@
 //! A handle on one node.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::ops::Range;
 use std::sync::Arc;
 
 use keelhaul_agent::{
@@ -165,22 +166,42 @@ impl Node {
 
     /// Reads a file, at most its first `limit` bytes.
     pub async fn read_file(&self, path: &str, limit: u64) -> Result<Vec<u8>, NodeError> {
+        self.read_range(path, 0..limit).await
+    }
+
+    /// Reads a part of a file, as far as there is one.
+    pub async fn read_range(&self, path: &str, range: Range<u64>) -> Result<Vec<u8>, NodeError> {
         let mut found = Vec::new();
-        while (found.len() as u64) < limit {
-            let offset = found.len() as u64;
-            let request = Request::ReadFile {
-                path: path.into(),
-                offset,
-                limit: CHUNK_BYTES_MAX.min(limit - offset),
-            };
-            match self.ask(request).await? {
-                // A file may grow or shrink meanwhile: its end is where nothing more comes.
-                Reply::Bytes { bytes, .. } if bytes.is_empty() => break,
-                Reply::Bytes { bytes, .. } => found.extend(bytes),
-                other => return Err(self.unexpected(&other)),
+        let mut offset = range.start;
+        while offset < range.end {
+            let (bytes, _) = self.read_chunk(path, offset, range.end - offset).await?;
+            // A file may grow or shrink meanwhile: its end is where nothing more comes.
+            if bytes.is_empty() {
+                break;
             }
+            offset += bytes.len() as u64;
+            found.extend(bytes);
         }
         Ok(found)
+    }
+
+    /// How long a file is.
+    pub async fn file_length(&self, path: &str) -> Result<u64, NodeError> {
+        Ok(self.read_chunk(path, 0, 0).await?.1)
+    }
+
+    /// As much of a file as one answer holds, and how long the whole is.
+    async fn read_chunk(
+        &self,
+        path: &str,
+        offset: u64,
+        limit: u64,
+    ) -> Result<(Vec<u8>, u64), NodeError> {
+        let limit = CHUNK_BYTES_MAX.min(limit);
+        match self.ask(Request::ReadFile { path: path.into(), offset, limit }).await? {
+            Reply::Bytes { bytes, size } => Ok((bytes, size)),
+            other => Err(self.unexpected(&other)),
+        }
     }
 
     /// Drops packets from exactly these addresses from now on; answers the rules as read back from the kernel.

@@ -30,8 +30,8 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(3);
 const CLOSE_PATIENCE: Duration = Duration::from_secs(20);
 /// Where a user keeps the program on a host.
 const CACHE: &str = "$HOME/.cache/keelhaul";
-/// Bytes of one log that are fetched.
-const LOG_BYTES_MAX: u64 = 64 << 20;
+/// Bytes of each end of a log that are fetched: how a daemon began, and how it ended.
+const LOG_END_BYTES: u64 = 32 << 20;
 
 /// Why a host could not become a node.
 #[derive(Debug, thiserror::Error)]
@@ -474,10 +474,22 @@ async fn fetch_logs(node: &Node, dir: &Path) -> io::Result<()> {
     let list = Command::new(["find", LOG_DIR, "-maxdepth", "1", "-type", "f", "-printf", "%f\n"]);
     let output = node.run(list).await.map_err(io::Error::other)?;
     for name in String::from_utf8_lossy(&output.stdout).lines() {
-        let log = node.read_file(&format!("{LOG_DIR}/{name}"), LOG_BYTES_MAX).await;
+        let log = fetch_log(node, &format!("{LOG_DIR}/{name}")).await;
         fs::write(dir.join(name), log.map_err(io::Error::other)?)?;
     }
     Ok(())
+}
+
+/// A whole log, or both its ends and a line between them.
+async fn fetch_log(node: &Node, path: &str) -> Result<Vec<u8>, NodeError> {
+    let length = node.file_length(path).await?;
+    let Some(cut) = length.checked_sub(2 * LOG_END_BYTES).filter(|&cut| cut > 0) else {
+        return node.read_file(path, length).await;
+    };
+    let mut log = node.read_file(path, LOG_END_BYTES).await?;
+    log.extend(format!("\n[keelhaul: {cut} bytes are not fetched here]\n").into_bytes());
+    log.extend(node.read_range(path, length - LOG_END_BYTES..length).await?);
+    Ok(log)
 }
 
 #[cfg(test)]
