@@ -1,6 +1,8 @@
 //! `keelhaul run`: deploy, drive, break, record; then judge and report.
 
 mod deploy;
+mod keep;
+mod metrics;
 pub(crate) mod session;
 
 use std::io::Read;

@@ -19,7 +19,7 @@ use keelhaul_workloads::{LockOptions, RegisterOptions, TxnOptions, Workload, loc
 use tokio::runtime::Runtime;
 
 use super::deploy::{self, Deployed, deploy};
-use super::{is_quiet, to_json};
+use super::{is_quiet, keep, metrics, to_json};
 use crate::args::RunArgs;
 use crate::exit::{Exit, Failure};
 use crate::judge;
@@ -63,10 +63,14 @@ pub fn run(
         Ok(recorded) => recorded,
         Err(failure) => return Ok(failed(&failure, plan, &dir)),
     };
-    for line in prune(dir.path(), plan.nodes) {
+    for line in keep::prune_data(dir.path(), plan.nodes) {
         printer.say(&line);
     }
     let exit = judge::judge_run(plan, &dir, args.format, Vec::new(), |_| String::new())?;
+    // Only now: whoever judges may look at every line.
+    for line in keep::cut_logs(&dir) {
+        eprintln!("{line}");
+    }
     if recorded.summary.interrupted {
         return Ok(exit.worst(Exit::Interrupted));
     }
@@ -129,7 +133,9 @@ async fn record(
     let mut writer = Writer::new(file, &header(plan, started))
         .context("failed to write the history's header")
         .map_err(|error| Failure::new(Exit::Infrastructure, error))?;
+    let mut watching = metrics::watch(deployed.cluster.nodes(), &*deployed.store, dir)?;
     let outcome = drive(plan, &deployed, &mut writer, printer, &healthy, &mut signals).await;
+    watching.shutdown().await;
     let sealed = seal(writer, dir.path());
     let Deployed { cluster, store, version } = deployed;
     drop(store);
@@ -252,45 +258,4 @@ fn seal(writer: Writer<File>, dir: &Path) -> Result<(), Failure> {
     file.sync_all()
         .context("failed to sync the history")
         .map_err(|error| Failure::new(Exit::Infrastructure, error))
-}
-
-/// Bytes of a node's data that a run keeps.
-const DATA_BYTES_MAX: u64 = 16 << 20;
-
-/// Removes the data of nodes that is too large to keep, and leaves a word in its place. Answers what there is to say.
-fn prune(dir: &Path, nodes: u16) -> Vec<String> {
-    let mut lines = Vec::new();
-    for id in 1..=nodes {
-        let node = dir.join("nodes").join(NodeId(id).to_string());
-        let data = node.join("data");
-        let bytes = bytes_under(&data);
-        if bytes <= DATA_BYTES_MAX {
-            continue;
-        }
-        let note = format!(
-            "the data of {} is not kept: {} MiB, and a run keeps {} MiB of a node",
-            NodeId(id),
-            bytes >> 20,
-            DATA_BYTES_MAX >> 20
-        );
-        let removed = std::fs::remove_dir_all(&data)
-            .and_then(|()| std::fs::write(node.join("data-not-kept.txt"), format!("{note}\n")));
-        lines.extend(
-            removed
-                .err()
-                .map(|error| format!("warning: {} cannot be removed: {error}", data.display())),
-        );
-    }
-    lines
-}
-
-/// What files under a directory take, as far as they can be looked at.
-fn bytes_under(dir: &Path) -> u64 {
-    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-    let size = |entry: std::fs::DirEntry| match entry.metadata() {
-        Ok(meta) if meta.is_dir() => bytes_under(&entry.path()),
-        Ok(meta) => meta.len(),
-        Err(_) => 0,
-    };
-    entries.map(size).sum()
 }

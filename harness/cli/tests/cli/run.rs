@@ -36,10 +36,27 @@ fn raft_is_valid_under_all_faults() {
     ] {
         assert!(dir.path().join("runs/latest").join(file).exists(), "{file}");
     }
+    nodes_say_how_they_are(&dir.path().join("runs/latest/nodes/n1/metrics.jsonl"));
     // The run directory and the history in it are judged alike, years later.
     assert_code(&keelhaul(dir.path(), "check runs/latest"), 0);
     assert_code(&keelhaul(dir.path(), "check runs/latest/history.jsonl"), 0);
     assert_code(&keelhaul(dir.path(), "report runs/latest"), 0);
+}
+
+/// What a node of this machine says of itself: its clock is this one's, and its store works.
+fn nodes_say_how_they_are(metrics: &Path) {
+    let text = std::fs::read_to_string(metrics).unwrap();
+    let looks: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(looks.len() >= 2, "{text}");
+    for look in &looks {
+        let number = |name: &str| look[name].as_f64().unwrap();
+        assert!(number("clock_ahead_ms").abs() <= number("clock_unsure_ms") + 0.1, "{look}");
+        assert!(number("memory_available_kib") > 0.0 && number("load") >= 0.0, "{look}");
+    }
+    let worked = |look: &&serde_json::Value| look["store"]["cpu_ms"].as_u64() > Some(0);
+    let store = &looks.iter().rfind(worked).expect("the store has worked")["store"];
+    assert!(store["resident_kib"].as_u64() > Some(0), "{store}");
 }
 
 #[test]
