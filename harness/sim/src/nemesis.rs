@@ -134,7 +134,7 @@ impl<P: Simulated> Sim<'_, P> {
                 ])));
             }
             ("await-healthy", _) => {
-                self.wait(STEP, Doing::Recovering { since: self.now, steady: None })
+                self.wait(STEP, Doing::Recovering { since: self.now, steady: None });
             }
             ("inject", Some(fault)) => self.aim(fault),
             ("verify", Some(fault)) if self.is_open(fault) => {
