@@ -5,7 +5,8 @@ use crate::stats::Summary;
 use crate::svg::Svg;
 
 pub(super) const WIDTH: f64 = 1080.0;
-pub(super) const LEFT: f64 = 72.0;
+/// Room for the longest name of a fault.
+pub(super) const LEFT: f64 = 124.0;
 const RIGHT: f64 = 22.0;
 /// Room for the legend above and the axis below.
 const TOP: f64 = 30.0;

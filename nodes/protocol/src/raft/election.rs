@@ -29,7 +29,7 @@ impl Replica {
             self.office = Office::Follower;
             return;
         }
-        self.outbox.note(Note::Campaigning(Term(self.hard_state.term.0 + 1)));
+        self.outbox.note(Note::Campaigning(self.next_term()));
         if !self.config.pre_vote() {
             self.elect(false);
             return;
@@ -43,17 +43,22 @@ impl Replica {
 
     /// The leader wants this node to follow it in office.
     pub(super) fn take_over(&mut self) {
-        self.outbox.note(Note::Campaigning(Term(self.hard_state.term.0 + 1)));
+        self.outbox.note(Note::Campaigning(self.next_term()));
         self.elect(true);
+    }
+
+    /// The term that this node campaigns in.
+    fn next_term(&self) -> Term {
+        // The mutant S3 stays where it is, unless that was a candidacy of its own already.
+        let stays = self.config.is(Mutant::VoteForSelf)
+            && self.hard_state.vote.is_some_and(|vote| vote != self.config.id);
+        Term(self.hard_state.term.0 + u64::from(!stays))
     }
 
     /// A quorum would vote for this node: raises the term and asks it to.
     fn elect(&mut self, transfer: bool) {
         self.reset_election_timer();
-        // The mutant S3 stays where it is, unless that was a candidacy of its own already.
-        let stays = self.config.is(Mutant::VoteForSelf)
-            && self.hard_state.vote.is_some_and(|vote| vote != self.config.id);
-        let term = Term(self.hard_state.term.0 + u64::from(!stays));
+        let term = self.next_term();
         self.office = Office::Candidate(BTreeSet::new());
         self.enter_term(HardState { term, vote: Some(self.config.id) });
         self.outbox.then(After::Log, term);
