@@ -281,8 +281,10 @@ async fn a_killed_agent(hosts: &Owned, dir: &Path) {
     assert!(!all_clean(hosts).await, "nobody is left who could have undone it");
     let said = Ssh::clean(&hosts.all(), transport()).await.unwrap();
     assert!(all_clean(hosts).await, "{said:?}");
-    // A stopped process that loses its parent is ended by the kernel: on the first node there may be nothing to kill.
-    assert!(said[1..].iter().all(|line| line.contains(": 3 processes were killed")), "{said:?}");
+    // A stopped process that loses its parent is ended by the kernel: on the first node there may be nothing to kill. On the others one that ends
+    // as its parent does may be gone when it is counted; that none is left was looked at above.
+    let killed = |line: &String| line.contains(" processes were killed") && !line.contains(": 0 ");
+    assert!(said[1..].iter().all(killed), "{said:?}");
     let said = Ssh::clean(&hosts.all(), transport()).await.unwrap();
     assert!(said.iter().all(|line| line.contains("nothing")), "{said:?}");
 }
