@@ -177,12 +177,6 @@ fn story(plan: &Plan, life: &Life, ops: &[Op], judged: &Judgement) -> Story {
         let evidence = evidence.contains(&op.index);
         story.happened.push(Happened::Operation { at_ns, label, evidence });
     }
-    for (node, invariant) in
-        life.broken.iter().flat_map(|b| b.nodes.iter().map(|n| (*n, b.invariant)))
-    {
-        let (at_ns, label) = (life.figures.virtual_ns, format!("{invariant} is broken"));
-        story.happened.push(Happened::Note { node, at_ns, label, fault: true });
-    }
     story
 }
 

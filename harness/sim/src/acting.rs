@@ -6,7 +6,6 @@ use rand::RngExt;
 
 use crate::around::{Around, chance};
 use crate::node::Arrival;
-use crate::plan::Evidence;
 use crate::states::Abstract;
 use crate::system::Simulated;
 use crate::trace::{Happening, What};
@@ -95,9 +94,15 @@ impl<P: Simulated> Sim<'_, P> {
         let standing = protocol.standing();
         let stepped = self.oracle.stepped(node, protocol, &standing, process.core.effects());
         if let Err(broken) = stepped
-            && self.plan.evidence == Evidence::Any
+            && self.broken.is_none()
         {
-            self.broken.get_or_insert(broken);
+            if let Some(trace) = &mut self.trace {
+                trace.extend(broken.nodes.iter().map(|&node| {
+                    let text = format!("{} is broken", broken.invariant);
+                    Happening { at_ns: self.now, what: What::Fault { node, text } }
+                }));
+            }
+            self.broken = Some(broken);
         }
         let fresh = Abstract::of(&standing, self.oracle.committed());
         if fresh != self.abstracted[node] {

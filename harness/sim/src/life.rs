@@ -14,7 +14,7 @@ use keelhaul_protocol::{paxos, raft, zab};
 use keelhaul_workloads::{RegisterOptions, Workload, register};
 
 use crate::oracle::Broken;
-use crate::plan::{PlannedOp, SimPlan, Work, stream};
+use crate::plan::{Evidence, PlannedOp, SimPlan, Work, stream};
 use crate::system::System;
 use crate::trace::Happening;
 use crate::world::{Figures, MS, Sim, States};
@@ -61,8 +61,10 @@ impl Violation {
 pub struct Life {
     /// The history, byte for byte as a run directory holds it.
     pub history: Vec<u8>,
-    /// The broken invariant, if there is one.
+    /// The first broken invariant, if there is one.
     pub broken: Option<Broken>,
+    /// What counts as a violation.
+    pub evidence: Evidence,
     /// Why the cluster did not become well after all faults, if so.
     pub unhealthy: Option<String>,
     /// What happened inside; empty unless asked for.
@@ -122,6 +124,7 @@ pub fn live_as(plan: &SimPlan, header: &Header, recorded: bool, states: &mut Sta
     Life {
         history: left.history,
         broken: left.broken,
+        evidence: plan.evidence,
         unhealthy: left.unhealthy,
         trace: left.trace,
         operations: operations.collect(),
@@ -242,7 +245,9 @@ pub fn checks(life: &Life) -> Vec<Check> {
 /// What is wrong with a life, if anything is. The checkers are asked last: they cost the most.
 #[must_use]
 pub fn violation(life: &Life, budget: &dyn Budget) -> Option<Violation> {
-    if let Some(broken) = &life.broken {
+    if let Some(broken) = &life.broken
+        && life.evidence == Evidence::Any
+    {
         return Some(Violation::Internal(broken.clone()));
     }
     let judged = judgement(life, budget);

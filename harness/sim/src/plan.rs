@@ -111,7 +111,7 @@ pub enum Evidence {
     /// Whatever shows first. An invariant that breaks inside the cluster ends the life.
     #[default]
     Any,
-    /// What clients can see: the life goes on whatever becomes of the invariants, as that of real nodes does.
+    /// What clients can see: the life goes on whatever becomes of the invariants, as that of real nodes does. What broke inside is told all the same.
     Clients,
 }
 
@@ -139,7 +139,7 @@ pub struct SimPlan {
     /// Whether leaders answer reads alone while they hold a lease. It is promised for clocks that drift by five per cent at most, and not
     /// for clocks that jump.
     pub lease_reads: bool,
-    /// What ends it early.
+    /// What counts as a violation.
     pub evidence: Evidence,
     /// What the nodes run.
     pub system: System,

@@ -20,7 +20,7 @@ use crate::disk::SimDisk;
 use crate::nemesis::Struck;
 use crate::node::{Arrival, Caller, Clock, Node};
 use crate::oracle::{Broken, Oracle};
-use crate::plan::{SimPlan, stream};
+use crate::plan::{Evidence, SimPlan, stream};
 use crate::queue::Queue;
 use crate::states::{Abstract, IdentityHasher};
 use crate::system::Simulated;
@@ -171,7 +171,7 @@ impl<'a, P: Simulated> Sim<'a, P> {
         }
     }
 
-    /// Lives until the generator is done, or an invariant is broken.
+    /// Lives until the generator is done, or an invariant is broken and that is evidence enough.
     pub(crate) fn live(mut self) -> Left {
         for node in 0..self.nodes.len() {
             self.start(node);
@@ -179,8 +179,7 @@ impl<'a, P: Simulated> Sim<'a, P> {
         self.schedule_jump();
         self.turn();
         let end = self.plan.time_limit_ms * MS + OVERTIME;
-        while !self.finished
-            && self.broken.is_none()
+        while !self.is_over()
             && let Some((at, event)) = self.queue.pop()
         {
             if at > end {
@@ -195,6 +194,10 @@ impl<'a, P: Simulated> Sim<'a, P> {
             }
         }
         self.leave()
+    }
+
+    fn is_over(&self) -> bool {
+        self.finished || (self.broken.is_some() && self.plan.evidence == Evidence::Any)
     }
 
     fn leave(mut self) -> Left {

@@ -140,7 +140,7 @@ fn what_clients_see_is_looked_for_behind_an_invariant_that_breaks_first() {
     let seen = hunted.found.expect("clients see it");
     assert_eq!(seen.violation.kind(), "nonlinearizable", "{:?}", seen.violation);
     let life = live(&seen.plan, false, &mut States::default());
-    assert_eq!(life.broken, None);
+    assert!(life.broken.is_some(), "what broke inside is told all the same");
 }
 
 #[test]
