@@ -34,15 +34,15 @@ pub(super) struct Names {
     other_versions: HashMap<(u32, Value), u32>,
 }
 
-/// The versions of a key whose values are numbers. It is looked at for every operation, mostly of another key than before: so it
-/// is a line of the cache, and mostly enough.
+/// The versions of a key whose values are numbers. It is looked at for every operation, mostly of another key than before: so what
+/// is mostly enough lies together, apart from lists.
 #[derive(Default)]
 struct Numbers {
     /// By small value: its version, or [`NONE`].
     small: Vec<u32>,
     /// Other values, rising, with their versions, as long as they come about so.
     rising: Vec<(i64, u32)>,
-    /// The last of those.
+    /// The last of those, once more: nothing else need be looked at then.
     last: Option<(i64, u32)>,
 }
 
