@@ -144,7 +144,7 @@ impl Replica {
         let adopted = self.adopt(chosen, promises.into_values().flat_map(|p| p.accepted));
         let end = adopted.last_key_value().map_or(chosen, |(slot, _)| *slot);
         self.renew_pending(ballot, chosen, &adopted);
-        self.learner.told(who, chosen);
+        self.learner.must_reach(who, chosen);
         self.failures = 0;
         self.leader = Some(self.config.id);
         self.outbox.note(Note::Leading(ballot));

@@ -41,6 +41,12 @@ impl Learner {
         }
     }
 
+    /// What a new leader must have before it goes on, and who promised it with that. Whoever told of more before may have started again since, and
+    /// know it no longer: as far as it was chosen this leader proposes it once more.
+    pub(super) fn must_reach(&mut self, who: NodeId, committed: LogIndex) {
+        (self.known, self.source) = (committed, Some(who));
+    }
+
     /// Something that was lacking has arrived.
     pub(super) fn moved(&mut self) {
         self.stuck_for = 0;

@@ -16,7 +16,7 @@ fn folder() -> PathBuf {
 }
 
 /// Under each mistake, a script comes to this, which it must not.
-const TOLD_BY_SCRIPTS: [(Mutant, &str, &str); 11] = [
+const TOLD_BY_SCRIPTS: [(Mutant, &str, &str); 12] = [
     (Mutant::OwnValue, "highest_ballot", "n1 accepts 1@4.1:x=a"),
     (Mutant::AdoptFirst, "highest_ballot", "n1 accepts 1@4.1:x=a"),
     (Mutant::NoBackOff, "highest_ballot", "n1 -> n2: heartbeat 2 4.1"),
@@ -28,6 +28,7 @@ const TOLD_BY_SCRIPTS: [(Mutant, &str, &str); 11] = [
     (Mutant::LearnUnverified, "learning", "n3 -> n1: fetch 3.1 after 1"),
     (Mutant::AnswerBySlot, "answer", "n1 answers request 1: session 1"),
     (Mutant::ReadAlone, "read_quorum", "n1 answers request 4: value a"),
+    (Mutant::CountAnyBallot, "late_answer", "n1 answers request 1: session 1"),
 ];
 
 #[test]
@@ -50,4 +51,6 @@ scripts! { Paxos, folder(),
     lease
     durability
     answer
+    late_answer
+    forgotten
 }
