@@ -184,8 +184,9 @@ pub(crate) async fn verify_healed(env: &Env, fault: u64) -> Result<(), FaultErro
 
 /// Writes a sector and syncs it, says how long the file is then, and takes it away again.
 const PROBE: &str = "LC_ALL=C dd if=/dev/zero of=\"$1\" bs=512 count=1 conv=fsync; code=$?; stat -c %s \"$1\"; rm -f \"$1\"; exit $code";
-/// The same in the background, which goes on when the disk does; says after a while whether it has ended.
-const PROBE_WAITING: &str = "(dd if=/dev/zero of=\"$1\" bs=512 count=1 conv=fsync; rm -f \"$1\") >/dev/null 2>&1 & \
+/// The same in the background, which goes on when the disk does; says after a while whether it has ended. It writes a file of its own: the one
+/// that it takes away when the disk is well is not the one by which that is seen.
+const PROBE_WAITING: &str = "(dd if=/dev/zero of=\"$1-waiting\" bs=512 count=1 conv=fsync; rm -f \"$1-waiting\") >/dev/null 2>&1 & \
      sleep 0.3; kill -0 $! && printf 'it waits'";
 /// Writes a sector and reads it back past the system's cache.
 const PROBE_READING: &str = "LC_ALL=C dd if=/dev/zero of=\"$1\" bs=512 count=1 2>/dev/null; \
