@@ -1,6 +1,6 @@
 //! From events to rows.
 
-use keelhaul_history::{Kind, Process, RawOp, RawValue, Value};
+use keelhaul_history::{Kind, Process, RawOp, RawValue, RegisterOp, Value};
 
 use super::columns::{F, MicroOp, NONE, Outcome, Txn, Txns};
 use super::names::{ListId, Names};
@@ -146,7 +146,14 @@ impl Reading {
             Shape::Rows if op.f == "init" => (self.initial(op.value, into), INIT),
             Shape::Rows => (self.rows(op.value, committed, into), ROWS),
             Shape::Lists => (self.micro_ops(op.value, committed, into), LISTS),
-            Shape::Registers => (self.micro_ops(op.value, committed, into), REGISTERS),
+            Shape::Registers => {
+                let from = into.len();
+                let read = self.register_ops(op.value, committed, into).or_else(|| {
+                    into.truncate(from);
+                    self.micro_ops(op.value, committed, into)
+                });
+                (read, REGISTERS)
+            }
         };
         let (index, f) = (op.index, op.f);
         read.ok_or_else(|| ColumnError::Value { index, f: f.into(), expected })
@@ -229,6 +236,28 @@ impl Reading {
             }
         }
         fields.next().is_none().then_some(())
+    }
+
+    /// As [`Reading::micro_ops`], of what is written as most are, in one step.
+    fn register_ops(
+        &mut self,
+        value: RawValue<'_>,
+        committed: Option<u32>,
+        into: &mut Vec<MicroOp>,
+    ) -> Option<()> {
+        value.register_ops(|RegisterOp { writes, key, value }| {
+            let key = self.names.key_of(Atom::Int(key), &mut self.txns);
+            let f = match writes {
+                true => F::Write,
+                false if committed.is_none() => F::Unknown,
+                false => F::Read,
+            };
+            let version = match value.filter(|_| f != F::Unknown) {
+                Some(value) => self.names.version(key, Atom::Int(value), &mut self.txns),
+                None => NONE,
+            };
+            into.push(MicroOp { f, key, value: version });
+        })
     }
 
     fn micro_ops(

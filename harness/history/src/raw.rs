@@ -67,6 +67,28 @@ impl<'a> RawValue<'a> {
         Some(std::iter::from_fn(move || next_value(&mut scan)))
     }
 
+    /// Calls `each` for every operation of a transaction on registers, if all have whole numbers as keys and values, and they are written as we
+    /// do: `[["w",1,2],["r",3,null]]`. Nothing if they are not, by when some may have been taken.
+    #[inline]
+    pub fn register_ops(self, mut each: impl FnMut(RegisterOp)) -> Option<()> {
+        let mut scan = Scan::new(self.0);
+        let literal = |found: bool| found.then_some(());
+        let mut before = "[[\"";
+        while !scan.take("]") {
+            literal(scan.take(before))?;
+            let writes = scan.take("w");
+            literal(writes || scan.take("r"))?;
+            literal(scan.take("\","))?;
+            let key = scan.int()?;
+            literal(scan.take(","))?;
+            let value = if !writes && scan.take("null]") { None } else { Some(scan.int()?) };
+            literal(value.is_none() || scan.take("]"))?;
+            each(RegisterOp { writes, key, value });
+            before = ",[\"";
+        }
+        literal(scan.at_end())
+    }
+
     /// Names and values, if it is a map, in their order.
     #[must_use]
     pub fn entries(self) -> Option<impl Iterator<Item = (Cow<'a, str>, RawValue<'a>)>> {
@@ -105,6 +127,17 @@ fn to_next(scan: &mut Scan<'_>) -> Option<()> {
 fn next_value<'a>(scan: &mut Scan<'a>) -> Option<RawValue<'a>> {
     to_next(scan)?;
     scan.accepted().map(RawValue)
+}
+
+/// What a transaction does to a register whose name is a number, and which holds one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RegisterOp {
+    /// Whether it writes; otherwise it reads.
+    pub writes: bool,
+    /// The register.
+    pub key: i64,
+    /// What was written or read; a read of a register that holds nothing returns nothing.
+    pub value: Option<i64>,
 }
 
 /// The invocation that a completion ends.
@@ -370,5 +403,32 @@ mod tests {
         assert_eq!(RawValue("[ ]").items().unwrap().count(), 0);
         assert_eq!(RawValue("{}").entries().unwrap().count(), 0);
         assert!(list.entries().is_none() && map.items().is_none());
+    }
+    #[test]
+    fn operations_on_registers_are_read_in_one_step_or_not_at_all() {
+        let read = |text| {
+            let mut ops = Vec::new();
+            RawValue(text)
+                .register_ops(|RegisterOp { writes, key, value }| ops.push((writes, key, value)))?;
+            Some(ops)
+        };
+        let expected = [(true, 1, Some(-2)), (false, 30, None), (false, 4, Some(5))];
+        assert_eq!(read(r#"[["w",1,-2],["r",30,null],["r",4,5]]"#).unwrap(), expected);
+        for text in [
+            "[]",
+            "null",
+            r#"[["w",1,null]]"#,
+            r#"[["r",1]]"#,
+            r#"[["w",1,2,7]]"#,
+            r#"[["w","x",2]]"#,
+            r#"[["w", 1,2]]"#,
+            r#"[["write",1,2]]"#,
+            r#"[["w",1,2.5]]"#,
+            r#"[["w",1,9223372036854775808]]"#,
+            r#"[["ts",1,2]]"#,
+            r#"[["w",1,2],["append",1,2]]"#,
+        ] {
+            assert_eq!(read(text), None, "{text}");
+        }
     }
 }

@@ -65,6 +65,13 @@ pub(super) struct View<'a> {
     pub places: Vec<u32>,
     reads: Rows<Read>,
     writes: Rows<Write>,
+    /// By transaction: the bits of all keys that it wrote, see [`bit`].
+    wrote: Vec<u64>,
+}
+
+/// Stands for a key among others: who wrote none of some keys is mostly known by their bits.
+pub(super) const fn bit(key: u32) -> u64 {
+    1 << (key % u64::BITS)
 }
 
 impl<'a> View<'a> {
@@ -86,6 +93,7 @@ impl<'a> View<'a> {
             places,
             reads: Rows::with_room(rows, ops / 2),
             writes: Rows::with_room(rows, ops / 2),
+            wrote: vec![0; rows],
         };
         view.fill();
         view
@@ -100,6 +108,11 @@ impl<'a> View<'a> {
     /// The final writes of a committed transaction, by key.
     pub fn writes(&self, row: u32) -> &[Write] {
         self.writes.of(row)
+    }
+
+    /// Whether a committed transaction may have written one of the keys of these bits; false is certain.
+    pub fn may_have_written(&self, row: u32, bits: u64) -> bool {
+        self.wrote[row as usize] & bits != 0
     }
 
     /// What a transaction wrote to a key in the end.
@@ -134,6 +147,7 @@ impl<'a> View<'a> {
                     self.take(row, *op, &mut wrote);
                 }
                 let writes = &mut self.writes.all[from..];
+                self.wrote[row as usize] = writes.iter().fold(0, |bits, w| bits | bit(w.key));
                 writes.sort_by_key(|write| write.key);
                 let kept = keep_last(writes);
                 self.writes.all.truncate(from + kept);

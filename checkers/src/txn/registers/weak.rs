@@ -12,7 +12,7 @@
 //! causal consistency, writers that happened before T1 say nothing new, and lists of [`KeyWriters`] leave them out.
 
 use super::order::{Clocks, Order};
-use super::view::{Read, View};
+use super::view::{Read, View, bit};
 use super::writes::KeyWriters;
 use crate::graph::{Classes, Graph, GraphBuilder, acyclic};
 use crate::txn::columns::NONE;
@@ -143,6 +143,10 @@ fn monotonic(view: &View<'_>, mut each: impl FnMut(Inferred)) {
 
 /// Calls `each` for keys that `seen` wrote and that were read from somebody else.
 fn common(view: &View<'_>, seen: u32, reads: &[(u32, u32)], mut each: impl FnMut(u32, u32)) {
+    let from_others = reads.iter().filter(|(_, writer)| *writer != seen);
+    if !view.may_have_written(seen, from_others.fold(0, |bits, (key, _)| bits | bit(*key))) {
+        return;
+    }
     let writes = view.writes(seen);
     for (key, writer) in reads.iter().filter(|(_, writer)| *writer != seen) {
         if writes.binary_search_by_key(key, |write| write.key).is_ok() {
@@ -158,34 +162,58 @@ fn sources(reads: &[Read], into: &mut Vec<(u32, u32)>) {
 }
 
 fn atomic(view: &View<'_>, sessions: bool, mut each: impl FnMut(Inferred)) {
+    fractured(view, &mut each);
+    if sessions {
+        after_own(view, each);
+    }
+}
+
+/// Of what was read from, each writer of a key precedes whom the key was read from. Readers in the order of invocation: whom they read from is then
+/// mostly near whom those before read from.
+fn fractured(view: &View<'_>, mut each: impl FnMut(Inferred)) {
     let mut reads = Vec::new();
     let mut writers = Vec::new();
-    // By key, the last transaction of the session that wrote it.
-    let mut wrote = vec![NONE; view.txns.keys.len()];
-    for session in &view.sessions {
-        for reader in session.iter().copied() {
-            sources(view.reads(reader), &mut reads);
-            writers.clear();
-            writers.extend(reads.iter().map(|(_, writer)| *writer).filter(|w| *w != NONE));
-            writers.sort_unstable();
-            writers.dedup();
-            for seen in writers.iter().copied() {
-                common(view, seen, &reads, |key, writer| {
-                    each(Inferred { seen, writer, key, reader });
-                });
-            }
-            for (key, writer) in reads.iter().copied() {
+    for reader in (0..view.rows()).filter(|row| view.reads(*row).len() > 1) {
+        sources(view.reads(reader), &mut reads);
+        writers.clear();
+        writers.extend(reads.iter().map(|(_, writer)| *writer).filter(|w| *w != NONE));
+        writers.sort_unstable();
+        writers.dedup();
+        for seen in writers.iter().copied() {
+            common(view, seen, &reads, |key, writer| {
+                each(Inferred { seen, writer, key, reader });
+            });
+        }
+    }
+}
+
+/// The last transaction of the session that wrote a key precedes whom the key is then read from. Of as many sessions at a time as there is room
+/// for in a processor's cache: transactions that are neighbours in time are neighbours in memory.
+fn after_own(view: &View<'_>, mut each: impl FnMut(Inferred)) {
+    /// Little in tests, so that sessions take turns there too.
+    const ROOM: usize = if cfg!(test) { 8 } else { 1 << 19 };
+
+    let keys = view.txns.keys.len();
+    let at_a_time = (ROOM / keys.max(1)).clamp(1, view.sessions.len().max(1));
+    // By session and key, that transaction.
+    let mut wrote = vec![NONE; at_a_time * keys];
+    for (turn, sessions) in view.sessions.chunks(at_a_time).enumerate() {
+        let mut readers = sessions.concat();
+        readers.sort();
+        let of = |row: u32| (view.session(row) as usize - turn * at_a_time) * keys;
+        for reader in readers.iter().copied() {
+            let wrote = &mut wrote[of(reader)..][..keys];
+            for Read { key, writer, .. } in view.reads(reader).iter().copied() {
                 let seen = wrote[key as usize];
                 if seen != NONE && seen != writer {
                     each(Inferred { seen, writer, key, reader });
                 }
             }
-            if sessions {
-                view.writes(reader).iter().for_each(|write| wrote[write.key as usize] = reader);
-            }
+            view.writes(reader).iter().for_each(|write| wrote[write.key as usize] = reader);
         }
-        for reader in session {
-            view.writes(*reader).iter().for_each(|write| wrote[write.key as usize] = NONE);
+        for reader in readers {
+            let wrote = &mut wrote[of(reader)..][..keys];
+            view.writes(reader).iter().for_each(|write| wrote[write.key as usize] = NONE);
         }
     }
 }

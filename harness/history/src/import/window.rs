@@ -51,23 +51,23 @@ impl<R: Read> Window<R> {
 
     /// Reads on, more at a time the more is unread, so that parsing again from the start costs little.
     pub fn fill(&mut self) -> Result<(), ReadError> {
-        self.text.drain(..self.start);
+        let mut bytes = std::mem::take(&mut self.text).into_bytes();
+        bytes.drain(..self.start);
         self.start = 0;
-        let wanted = self.chunk_bytes.max(self.text.len());
-        let kept = self.partial.len();
-        let read = self.input.by_ref().take(wanted as u64).read_to_end(&mut self.partial);
+        let wanted = self.chunk_bytes.max(bytes.len());
+        bytes.append(&mut self.partial);
+        let kept = bytes.len();
+        let read = self.input.by_ref().take(wanted as u64).read_to_end(&mut bytes);
         read.map_err(|source: io::Error| ReadError::Io { line: self.line, source })?;
-        self.ended = self.partial.len() - kept < wanted;
-        match std::str::from_utf8(&self.partial) {
-            Ok(text) => {
-                self.text.push_str(text);
-                self.partial.clear();
-            }
+        self.ended = bytes.len() - kept < wanted;
+        match String::from_utf8(bytes) {
+            Ok(text) => self.text = text,
             Err(e) => {
-                let valid = self.partial.drain(..e.valid_up_to()).collect();
-                let valid = String::from_utf8(valid).expect("as far as it is valid");
-                self.text.push_str(&valid);
-                self.garbled = self.ended || e.error_len().is_some();
+                let (valid, what) = (e.utf8_error().valid_up_to(), e.utf8_error().error_len());
+                let mut bytes = e.into_bytes();
+                self.partial = bytes.split_off(valid);
+                self.text = String::from_utf8(bytes).expect("as far as it is valid");
+                self.garbled = self.ended || what.is_some();
                 self.ended |= self.garbled;
             }
         }
@@ -89,6 +89,13 @@ impl<R: Read> Window<R> {
             }
             None => self.line_bytes += done.len(),
         }
+    }
+
+    /// Everything before `to` is done with, which is one line and its end.
+    pub const fn consume_line(&mut self, to: usize) {
+        self.start = to;
+        self.line += 1;
+        self.line_bytes = 0;
     }
 
     /// The line of a byte that is unread.

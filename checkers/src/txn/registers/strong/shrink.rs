@@ -13,27 +13,41 @@ const WHOLES_MAX: u64 = 8;
 /// What they may cost in any case, in squares of transactions: some thousands of decisions of a hundred.
 const COST_MAX: u64 = 1 << 25;
 
+/// So many transactions are looked at first.
+const FIRST: usize = 32;
+
 /// Transactions that break it, by number: as few as could be found within the budget.
 pub(super) fn shrink(txns: &[Txn], ask: Ask, budget: &dyn Budget) -> Vec<u32> {
-    let mut kept: Vec<u32> = (0..txns.len() as u32).collect();
-    let mut size = kept.len().div_ceil(2);
     // A decision costs about the square of its transactions.
     let cost = |count: usize| (count as u64).pow(2);
-    let mut left = COST_MAX.max(WHOLES_MAX * cost(kept.len()));
+    let mut left = COST_MAX.max(WHOLES_MAX * cost(txns.len()));
+    // Whether some of them break it; nothing if no more decisions can be made.
+    let mut broken = |some: &[u32]| {
+        left = left.checked_sub(cost(some.len()))?;
+        let may_go_on = budget.spent(0).is_none();
+        may_go_on.then(|| decide(&part(txns, some), ask, budget) == Answer::Broken)
+    };
+    let mut kept: Vec<u32> = (0..txns.len() as u32).collect();
+    // Where much is wrong, something is wrong early on.
+    let early = std::iter::successors(Some(FIRST), |count| Some(2 * count));
+    for count in early.take_while(|count| *count < txns.len()) {
+        match broken(&kept[..count]) {
+            Some(true) => kept.truncate(count),
+            Some(false) => continue,
+            None => {}
+        }
+        break;
+    }
+    let mut size = kept.len().div_ceil(2);
     while size > 0 {
         let mut at = 0;
         while at < kept.len() {
             let end = (at + size).min(kept.len());
             let rest = [&kept[..at], &kept[end..]].concat();
-            let Some(now) = left.checked_sub(cost(rest.len())) else { return kept };
-            left = now;
-            if budget.spent(0).is_some() {
-                return kept;
-            }
-            if decide(&part(txns, &rest), ask, budget) == Answer::Broken {
-                kept = rest;
-            } else {
-                at = end;
+            match broken(&rest) {
+                Some(true) => kept = rest,
+                Some(false) => at = end,
+                None => return kept,
             }
         }
         size /= 2;

@@ -5,6 +5,8 @@
 //! K. Sakallah, *GRASP*, IEEE Trans. Computers 48(5), 1999; M. Moskewicz et al., *Chaff*, DAC 2001). That circles of a growing
 //! graph are found as edges come is what makes it one solver rather than two.
 
+use std::collections::BinaryHeap;
+
 use super::acyclic::Acyclic;
 use crate::budget::{Exhausted, Sparing};
 
@@ -78,8 +80,10 @@ pub(super) struct Solver<'a> {
     /// By variable: how often it had a part in conflicts lately.
     activity: Vec<f64>,
     bump: f64,
-    /// Variables in a heap by activity, some of them assigned.
-    heap: std::collections::BinaryHeap<(Ranked, u32)>,
+    /// Variables by activity: all that are not assigned, and some that are; of some an entry that is out of date besides.
+    heap: BinaryHeap<(Ranked, u32)>,
+    /// By variable: whether the heap has an entry of it that is not out of date.
+    queued: Vec<bool>,
     seen: Vec<bool>,
 }
 
@@ -146,6 +150,7 @@ impl<'a> Solver<'a> {
             activity: vec![0.0; count],
             bump: 1.0,
             heap: (0..count as u32).map(|v| (Ranked(0.0), v)).collect(),
+            queued: vec![true; count],
             seen: vec![false; count],
         }
     }
@@ -202,8 +207,11 @@ impl<'a> Solver<'a> {
     fn next(&mut self) -> Option<Literal> {
         while let Some((Ranked(rank), variable)) = self.heap.pop() {
             let at = variable as usize;
-            // Of entries that are out of date another one is there.
-            if self.is_assigned(at) || rank < self.activity[at] {
+            if rank < self.activity[at] {
+                continue;
+            }
+            self.queued[at] = false;
+            if self.is_assigned(at) {
                 continue;
             }
             let (first, second) = self.choices[at].guess;
@@ -357,6 +365,7 @@ impl<'a> Solver<'a> {
         (learnt, back)
     }
 
+    /// A variable that is assigned had a part in a conflict.
     fn raise(&mut self, variable: usize) {
         /// Beyond this all are made small again.
         const LARGE: f64 = 1e100;
@@ -367,8 +376,10 @@ impl<'a> Solver<'a> {
             self.bump /= LARGE;
             let all = self.activity.iter().enumerate();
             self.heap = all.map(|(v, activity)| (Ranked(*activity), v as u32)).collect();
+            self.queued.fill(true);
+        } else {
+            self.queued[variable] = false;
         }
-        self.heap.push((Ranked(self.activity[variable]), variable as u32));
     }
 
     fn back_to(&mut self, level: u32) {
@@ -376,7 +387,9 @@ impl<'a> Solver<'a> {
         for literal in self.trail.drain(trail..) {
             self.holds[literal as usize] = false;
             let variable = variable(literal);
-            self.heap.push((Ranked(self.activity[variable]), variable as u32));
+            if !std::mem::replace(&mut self.queued[variable], true) {
+                self.heap.push((Ranked(self.activity[variable]), variable as u32));
+            }
         }
         self.drawn = self.drawn.min(trail);
         self.levels.truncate(level as usize);

@@ -34,6 +34,39 @@ pub(super) fn looks_right(head: &[u8]) -> bool {
     line.is_ok_and(|line| parse(line.trim_ascii()).is_ok())
 }
 
+/// The line that the bytes begin with, and where the next one begins, if it is written as most are: without blanks, and whole.
+#[inline]
+fn parse_plain(text: &str) -> Option<(Line<'_>, usize)> {
+    let bytes = text.as_bytes();
+    let does = match bytes.first()? {
+        b'r' => Does::Read,
+        b'w' => Does::Write,
+        _ => return None,
+    };
+    let mut at = 1;
+    let mut number = |before: u8| {
+        /// More digits may not fit.
+        const DIGITS: usize = 18;
+
+        (*bytes.get(at)? == before).then_some(())?;
+        let from = at + 1;
+        let digits = from + usize::from(*bytes.get(from)? == b'-');
+        let (mut end, mut whole) = (digits, 0_i64);
+        while let Some(digit) = bytes.get(end).map(|b| b.wrapping_sub(b'0')).filter(|d| *d < 10) {
+            whole = whole.wrapping_mul(10).wrapping_add(i64::from(digit));
+            end += 1;
+        }
+        at = end;
+        let fits = (1..=DIGITS).contains(&(end - digits));
+        let zeros = fits && bytes[digits] == b'0' && end - from > 1;
+        (fits && !zeros).then(|| (&text[from..end], if digits == from { whole } else { -whole }))
+    };
+    let (key, value) = (number(b'(')?.0, number(b',')?.0);
+    let (session, txn) = (number(b',')?.1, number(b',')?.1);
+    let whole = bytes.get(at..at + 2) == Some(b")\n");
+    whole.then_some((Line { does, key, value, session, txn }, at + 2))
+}
+
 /// Reads a line, or says at which byte of it something else should stand.
 fn parse(line: &str) -> Result<Line<'_>, usize> {
     let does = match line.as_bytes().first() {
@@ -104,30 +137,42 @@ impl<R: Read> Plume<R> {
     /// Reads lines as long as they are of one transaction; false at the end of the file.
     pub fn next_txn(&mut self, into: &mut Txn) -> Result<bool, ReadError> {
         let mut current = None;
-        while let Some((from, to, next)) = self.line()? {
-            let text = &self.window.text[from..to];
-            let parsed = parse(text);
-            let fault = |at: usize, problem| self.window.error(Fault::new(from + at, problem));
-            let line = parsed.map_err(|at| fault(at, Problem::NotPlume { column: 0 }))?;
+        loop {
+            let start = self.window.start;
+            let plain = parse_plain(self.window.unread());
+            let is_plain = plain.is_some();
+            let (line, from, next) = match plain {
+                Some((line, len)) => (line, start, start + len),
+                None => {
+                    let Some((from, to, next)) = self.line()? else { break };
+                    let parsed = parse(&self.window.text[from..to]);
+                    let fault = |at| Fault::new(from + at, Problem::NotPlume { column: 0 });
+                    (parsed.map_err(|at| self.window.error(fault(at)))?, from, next)
+                }
+            };
             let name = (line.session, line.txn);
-            if current.is_some_and(|current| current != name) {
-                break;
-            }
+            let fault = |problem| self.window.error(Fault::new(from, problem));
             if current.is_none() {
                 let (session, txn) = name;
                 if txn != ROLLED_BACK && !self.over.entry(session).or_default().add(txn) {
-                    return Err(fault(0, Problem::TxnApart { session, txn }));
+                    return Err(fault(Problem::TxnApart { session, txn }));
                 }
                 let process = u32::try_from(session).ok().filter(|id| *id <= Who::CLIENT_MAX);
-                into.session = process
-                    .ok_or_else(|| fault(0, Problem::ForeignProcess(session.to_string())))?;
+                into.session =
+                    process.ok_or_else(|| fault(Problem::ForeignProcess(session.to_string())))?;
                 into.outcome = if txn == ROLLED_BACK { Kind::Fail } else { Kind::Ok };
                 into.line = self.window.line_of(from);
                 current = Some(name);
+            } else if current != Some(name) {
+                break;
             }
             let pushed = into.ops.push_from_zero(line.does, line.key, line.value);
-            pushed.map_err(|problem| fault(0, problem))?;
-            self.window.consume(next);
+            pushed.map_err(fault)?;
+            if is_plain {
+                self.window.consume_line(next);
+            } else {
+                self.window.consume(next);
+            }
         }
         if current.is_some() {
             into.ops.close();

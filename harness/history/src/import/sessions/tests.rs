@@ -213,6 +213,25 @@ fn logs_of_cobra() {
 }
 
 proptest! {
+    /// Lines that are read in one step, and those that are not since there is a blank in them.
+    #[test]
+    fn lines_of_plume_are_read_the_same_in_one_step(lines in prop::collection::vec(
+        (any::<bool>(), prop_oneof!["-?[0-9]{0,2}", "-?[0-9]{17,20}", "[0-9a-]{1,3}"], "-?[0-9]{1,3}", "[0-2]", "[0-3]|-1"), 1..6))
+    {
+        let file = |blank: &str, end: &str| -> String {
+            let line = |(write, key, value, session, txn): &(bool, String, String, String, String)| {
+                let does = if *write { 'w' } else { 'r' };
+                format!("{does}({blank}{key},{value},{session},{txn}){end}\n")
+            };
+            lines.iter().map(line).collect()
+        };
+        let read = |file: String| import(file.as_bytes(), Format::Plume).map(|imported| (txns(&imported), imported.lines));
+        let (at_once, in_steps) = (read(file("", "")), read(file("", "\r")));
+        prop_assert_eq!(&at_once, &in_steps);
+        // The column of an error is another one.
+        prop_assert_eq!(at_once.ok(), read(file(" ", "")).ok());
+    }
+
     /// What is written is what is read, in every kind.
     #[test]
     fn kinds_agree(txns in prop::collection::vec(
