@@ -13,14 +13,6 @@ use super::columns::{NONE, Txns};
 use crate::columns::{Atom, WordMap};
 use crate::objects::vocabulary::atom;
 
-/// A new version of a key, whose value is a number.
-fn add(key: u32, value: i64, txns: &mut Txns) -> u32 {
-    let id = txns.versions();
-    txns.version_keys.push(key);
-    txns.ints.push(value);
-    id
-}
-
 /// How a list stands to its key's spine.
 pub(super) enum ListId {
     /// It is its beginning, of so many elements.
@@ -287,6 +279,14 @@ impl Names {
         *spine = versions;
         Some(ListId::Prefix(spine.len() as u32))
     }
+}
+
+/// A new version of a key, whose value is a number.
+fn add(key: u32, value: i64, txns: &mut Txns) -> u32 {
+    let id = txns.versions();
+    txns.version_keys.push(key);
+    txns.ints.push(value);
+    id
 }
 
 /// Numbers separated by commas alone, and where each ends; `first` if no comma stands before the first. Nothing if there is

@@ -404,6 +404,7 @@ mod tests {
         assert_eq!(RawValue("{}").entries().unwrap().count(), 0);
         assert!(list.entries().is_none() && map.items().is_none());
     }
+
     #[test]
     fn operations_on_registers_are_read_in_one_step_or_not_at_all() {
         let read = |text| {

@@ -30,13 +30,10 @@ pub(super) fn shrink(txns: &[Txn], ask: Ask, budget: &dyn Budget) -> Vec<u32> {
     let mut kept: Vec<u32> = (0..txns.len() as u32).collect();
     // Where much is wrong, something is wrong early on.
     let early = std::iter::successors(Some(FIRST), |count| Some(2 * count));
-    for count in early.take_while(|count| *count < txns.len()) {
-        match broken(&kept[..count]) {
-            Some(true) => kept.truncate(count),
-            Some(false) => continue,
-            None => {}
-        }
-        break;
+    let mut decided =
+        early.take_while(|count| *count < txns.len()).map(|count| (count, broken(&kept[..count])));
+    if let Some((count, Some(true))) = decided.find(|(_, broken)| *broken != Some(false)) {
+        kept.truncate(count);
     }
     let mut size = kept.len().div_ceil(2);
     while size > 0 {

@@ -31,52 +31,29 @@ struct Line<'a> {
 pub(super) fn looks_right(head: &[u8]) -> bool {
     let end = memchr::memchr(b'\n', head).unwrap_or(head.len());
     let line = std::str::from_utf8(&head[..end]);
-    line.is_ok_and(|line| parse(line.trim_ascii()).is_ok())
+    line.is_ok_and(|line| parse_line(line.trim_ascii()).is_ok())
 }
 
-/// The line that the bytes begin with, and where the next one begins, if it is written as most are: without blanks, and whole.
+/// Reads a whole line, or says at which byte of it something else should stand.
+fn parse_line(line: &str) -> Result<Line<'_>, usize> {
+    let (parsed, end) = parse(line)?;
+    if end == line.len() { Ok(parsed) } else { Err(end - 1) }
+}
+
+/// Reads the operation that a text begins with, and says where it ends; or at which byte something else should stand.
 #[inline]
-fn parse_plain(text: &str) -> Option<(Line<'_>, usize)> {
+fn parse(text: &str) -> Result<(Line<'_>, usize), usize> {
     let bytes = text.as_bytes();
-    let does = match bytes.first()? {
-        b'r' => Does::Read,
-        b'w' => Does::Write,
-        _ => return None,
-    };
-    let mut at = 1;
-    let mut number = |before: u8| {
-        /// More digits may not fit.
-        const DIGITS: usize = 18;
-
-        (*bytes.get(at)? == before).then_some(())?;
-        let from = at + 1;
-        let digits = from + usize::from(*bytes.get(from)? == b'-');
-        let (mut end, mut whole) = (digits, 0_i64);
-        while let Some(digit) = bytes.get(end).map(|b| b.wrapping_sub(b'0')).filter(|d| *d < 10) {
-            whole = whole.wrapping_mul(10).wrapping_add(i64::from(digit));
-            end += 1;
-        }
-        at = end;
-        let fits = (1..=DIGITS).contains(&(end - digits));
-        let zeros = fits && bytes[digits] == b'0' && end - from > 1;
-        (fits && !zeros).then(|| (&text[from..end], if digits == from { whole } else { -whole }))
-    };
-    let (key, value) = (number(b'(')?.0, number(b',')?.0);
-    let (session, txn) = (number(b',')?.1, number(b',')?.1);
-    let whole = bytes.get(at..at + 2) == Some(b")\n");
-    whole.then_some((Line { does, key, value, session, txn }, at + 2))
-}
-
-/// Reads a line, or says at which byte of it something else should stand.
-fn parse(line: &str) -> Result<Line<'_>, usize> {
-    let does = match line.as_bytes().first() {
+    let does = match bytes.first() {
         Some(b'r') => Does::Read,
         Some(b'w') => Does::Write,
         _ => return Err(0),
     };
     let mut at = 1;
     let mut number = |before: u8| {
-        let bytes = line.as_bytes();
+        /// So many fit, whatever they are.
+        const DIGITS: usize = 18;
+
         if bytes.get(at) != Some(&before) {
             return Err(at);
         }
@@ -87,21 +64,23 @@ fn parse(line: &str) -> Result<Line<'_>, usize> {
         let from = at;
         at += usize::from(bytes.get(at) == Some(&b'-'));
         let digits = at;
-        while bytes.get(at).is_some_and(u8::is_ascii_digit) {
+        let mut whole = 0_i64;
+        while let Some(digit) = bytes.get(at).map(|b| b.wrapping_sub(b'0')).filter(|d| *d < 10) {
+            whole = whole.wrapping_mul(10).wrapping_add(i64::from(digit));
             at += 1;
         }
-        let zeros = at > digits + 1 && bytes[digits] == b'0';
-        let text = &line[from..at];
-        if zeros || text == "-0" || text.parse::<i64>().is_err() { Err(from) } else { Ok(text) }
+        let number = &text[from..at];
+        let fits = (1..=DIGITS).contains(&(at - digits)) || number.parse::<i64>().is_ok();
+        let zeros = number.len() > 1 && bytes[digits..at].starts_with(b"0");
+        let signed = if digits == from { whole } else { whole.wrapping_neg() };
+        if fits && !zeros { Ok((number, signed)) } else { Err(from) }
     };
-    let (key, value) = (number(b'(')?, number(b',')?);
-    let whole = |text: &str| text.parse().unwrap_or_default();
-    let (session, txn) = (whole(number(b',')?), whole(number(b',')?));
-    if &line.as_bytes()[at..] == b")" {
-        Ok(Line { does, key, value, session, txn })
-    } else {
-        Err(at)
+    let (key, value) = (number(b'(')?.0, number(b',')?.0);
+    let (session, txn) = (number(b',')?.1, number(b',')?.1);
+    if bytes.get(at) != Some(&b')') {
+        return Err(at);
     }
+    Ok((Line { does, key, value, session, txn }, at + 1))
 }
 
 /// Numbers of the transactions of a session that are over.
@@ -138,14 +117,17 @@ impl<R: Read> Plume<R> {
     pub fn next_txn(&mut self, into: &mut Txn) -> Result<bool, ReadError> {
         let mut current = None;
         loop {
-            let start = self.window.start;
-            let plain = parse_plain(self.window.unread());
-            let is_plain = plain.is_some();
-            let (line, from, next) = match plain {
-                Some((line, len)) => (line, start, start + len),
+            let (start, unread) = (self.window.start, self.window.unread());
+            // Most lines are an operation from end to end.
+            let whole = parse(unread).ok().filter(|(_, end)| {
+                *end <= LINE_BYTES_MAX && unread.as_bytes().get(*end) == Some(&b'\n')
+            });
+            let is_whole = whole.is_some();
+            let (line, from, next) = match whole {
+                Some((line, end)) => (line, start, start + end + 1),
                 None => {
                     let Some((from, to, next)) = self.line()? else { break };
-                    let parsed = parse(&self.window.text[from..to]);
+                    let parsed = parse_line(&self.window.text[from..to]);
                     let fault = |at| Fault::new(from + at, Problem::NotPlume { column: 0 });
                     (parsed.map_err(|at| self.window.error(fault(at)))?, from, next)
                 }
@@ -168,7 +150,7 @@ impl<R: Read> Plume<R> {
             }
             let pushed = into.ops.push_from_zero(line.does, line.key, line.value);
             pushed.map_err(fault)?;
-            if is_plain {
+            if is_whole {
                 self.window.consume_line(next);
             } else {
                 self.window.consume(next);

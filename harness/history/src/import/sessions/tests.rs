@@ -213,7 +213,7 @@ fn logs_of_cobra() {
 }
 
 proptest! {
-    /// Lines that are read in one step, and those that are not since there is a blank in them.
+    /// Lines that are read in one step, and those that are not since something follows them.
     #[test]
     fn lines_of_plume_are_read_the_same_in_one_step(lines in prop::collection::vec(
         (any::<bool>(), prop_oneof!["-?[0-9]{0,2}", "-?[0-9]{17,20}", "[0-9a-]{1,3}"], "-?[0-9]{1,3}", "[0-2]", "[0-3]|-1"), 1..6))
