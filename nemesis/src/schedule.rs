@@ -72,6 +72,8 @@ pub enum Moment {
     Vote,
     /// Right after a node came to lead.
     Elected,
+    /// Right after something was committed that was not, and before others learn of it.
+    Commit,
     /// When a node is about to sync its disk.
     Sync,
     /// When a snapshot is written, or on its way to another node.

@@ -66,7 +66,7 @@ impl Judgement {
         }
     }
 
-    /// One more answer, which counts like the others.
+    /// One more answer, which counts like the others. It takes the place of one of its name that was no worse: it knows more.
     pub fn add(&mut self, check: Check) {
         self.verdict = self.verdict.max(check.verdict);
         for anomaly in &check.anomalies {
@@ -74,7 +74,11 @@ impl Judgement {
                 self.anomalies.push(anomaly.clone());
             }
         }
-        self.checks.push(check);
+        let same = |known: &&mut Check| known.name == check.name && known.verdict <= check.verdict;
+        match self.checks.iter_mut().find(same) {
+            Some(known) => *known = check,
+            None => self.checks.push(check),
+        }
     }
 
     /// The check that decided: the first with the merged verdict.
@@ -116,6 +120,17 @@ mod tests {
         assert_eq!(merged(&[Valid, Vacuous, Valid]), Vacuous);
         assert_eq!(merged(&[Vacuous, Unknown, Valid]), Unknown);
         assert_eq!(merged(&[Unknown, Invalid, Valid]), Invalid);
+    }
+
+    #[test]
+    fn who_knows_more_of_a_check_takes_its_place() {
+        use Verdict::{Invalid, Unknown, Valid};
+
+        let mut judgement = Judgement::new(vec![check("recovery", Unknown, &[])]);
+        judgement.add(check("recovery", Invalid, &["stuck"]));
+        judgement.add(check("recovery", Valid, &[]));
+        let verdicts: Vec<Verdict> = judgement.checks.iter().map(|check| check.verdict).collect();
+        assert_eq!((verdicts, judgement.verdict), (vec![Invalid, Valid], Invalid));
     }
 
     #[test]

@@ -3,11 +3,18 @@
 //! One line a node, time runs downwards; every row is one thing that happened, so that what takes microseconds and what takes seconds are
 //! equally easy to read. The diagram was Lamport's (*Time, Clocks, and the Ordering of Events*, CACM 21(7), 1978), turned upside down.
 
+use std::collections::HashMap;
+use std::ops::Range;
+
 use crate::svg::Svg;
 use crate::text::{cut, escape, moment};
 
-/// Rows at most; of more, the last ones are shown.
+/// Rows at most; of more, the last ones until it has gone wrong are shown.
 const ROWS_MAX: usize = 160;
+/// Rows after that, of those that there are.
+const ROWS_AFTER: usize = 12;
+/// How often the same is told of the same nodes: what goes on and on would hide what it came of.
+const TELLINGS: u32 = 3;
 const ROW: f64 = 19.0;
 const LANE: f64 = 165.0;
 const LEFT: f64 = 84.0;
@@ -69,6 +76,8 @@ pub struct Story {
     pub nodes: u16,
     /// What happened, in any order.
     pub happened: Vec<Happened>,
+    /// When all that shows what is wrong had happened, if that is known: of a long story this part is shown.
+    pub wrong_by_ns: Option<u64>,
     /// How it ends, in one sentence.
     pub ending: String,
 }
@@ -79,16 +88,39 @@ impl Story {
     pub fn to_html(&self) -> String {
         let mut rows = self.happened.clone();
         rows.sort_by_key(Happened::at_ns);
-        let left = rows.len().saturating_sub(ROWS_MAX);
-        let drawing = self.draw(&rows[left..]);
-        let before =
-            if left == 0 { String::new() } else { format!(" {left} earlier things are left out.") };
+        let all = rows.len();
+        leave_out_repetitions(&mut rows);
+        let repeated = match all - rows.len() {
+            0 => String::new(),
+            times => format!(
+                " What happened more than {TELLINGS} times is left out from then on, {times} times in all."
+            ),
+        };
+        let (shown, left_out) = self.shown(&rows);
+        let drawing = self.draw(&rows[shown]);
         format!(
             "<figure class=\"scroll\">\n{}<figcaption>Time runs downwards, one row a thing that happened. An arrow is a message that arrived; red is \
-             what was done to a node, and where the violation shows.{before}</figcaption>\n</figure>\n<p><strong>{}</strong></p>\n",
+             what was done to a node, and where the violation shows.{repeated}{left_out}</figcaption>\n</figure>\n<p><strong>{}</strong></p>\n",
             drawing.inline(),
             escape(&self.ending)
         )
+    }
+
+    /// Which rows are shown, and a sentence on the others.
+    fn shown(&self, rows: &[Happened]) -> (Range<usize>, String) {
+        let wrong =
+            self.wrong_by_ns.map_or(rows.len(), |by| rows.partition_point(|row| row.at_ns() <= by));
+        let end =
+            if rows.len() <= ROWS_MAX { rows.len() } else { rows.len().min(wrong + ROWS_AFTER) };
+        let begin = end.saturating_sub(ROWS_MAX);
+        let left_out = match (begin, rows.len() - end) {
+            (0, 0) => String::new(),
+            (earlier, 0) => format!(" {earlier} earlier things are left out."),
+            (earlier, later) => {
+                format!(" {earlier} earlier things and {later} later ones are left out.")
+            }
+        };
+        (begin..end, left_out)
     }
 
     fn x(node: u16) -> f64 {
@@ -144,6 +176,21 @@ impl Story {
     }
 }
 
+/// Keeps the first few of what happens again and again.
+fn leave_out_repetitions(rows: &mut Vec<Happened>) {
+    let mut told: HashMap<(u16, u16, String), u32> = HashMap::new();
+    rows.retain(|row| {
+        let (from, to, label) = match row {
+            Happened::Message { from, to, label, .. } => (*from, *to, label),
+            Happened::Note { node, label, .. } => (*node, 0, label),
+            Happened::Operation { .. } => return true,
+        };
+        let times = told.entry((from, to, label.clone())).or_default();
+        *times += 1;
+        *times <= TELLINGS
+    });
+}
+
 /// A line with a head.
 fn arrow(svg: &mut Svg, from: (f64, f64), to: (f64, f64)) {
     svg.line("message", from, to);
@@ -173,7 +220,9 @@ mod tests {
             },
             Happened::Note { node: 1, at_ns: 5, label: "is killed".into(), fault: true },
         ];
-        let html = Story { nodes: 2, happened, ending: "two leaders & more".into() }.to_html();
+        let html =
+            Story { nodes: 2, happened, ending: "two leaders & more".into(), ..Story::default() }
+                .to_html();
         let place = |text: &str| html.find(text).unwrap_or_else(|| panic!("{text} in {html}"));
         assert!(place("is killed") < place("vote? &lt;t2&gt;"));
         assert!(place("vote?") < place("read x"));
@@ -188,10 +237,40 @@ mod tests {
             label: format!("thing {at_ns}"),
             fault: false,
         };
-        let html =
-            Story { nodes: 1, happened: (0..500).map(note).collect(), ending: String::new() }
-                .to_html();
+        let html = Story { nodes: 1, happened: (0..500).map(note).collect(), ..Story::default() }
+            .to_html();
         assert!(html.contains("thing 499") && !html.contains("thing 300<"));
         assert!(html.contains("340 earlier things"));
+    }
+
+    #[test]
+    fn what_goes_on_and_on_is_told_a_few_times() {
+        let note = |at_ns| Happened::Note {
+            node: 1 + (at_ns % 2) as u16,
+            at_ns,
+            label: "again and again".into(),
+            fault: false,
+        };
+        let html = Story { nodes: 2, happened: (0..500).map(note).collect(), ..Story::default() }
+            .to_html();
+        assert_eq!(html.matches("again and again").count(), 6);
+        assert!(html.contains("494 times in all") && !html.contains("earlier things"), "{html}");
+    }
+
+    #[test]
+    fn a_story_that_goes_on_shows_where_it_went_wrong() {
+        let note = |at_ns| Happened::Note {
+            node: 1,
+            at_ns,
+            label: format!("thing {at_ns}<"),
+            fault: false,
+        };
+        let happened = (0..500).map(note).collect();
+        let html =
+            Story { nodes: 1, happened, wrong_by_ns: Some(250), ..Story::default() }.to_html();
+        for (thing, shown) in [(102, false), (103, true), (250, true), (262, true), (263, false)] {
+            assert_eq!(html.contains(&format!("thing {thing}&lt;")), shown, "{thing}");
+        }
+        assert!(html.contains("103 earlier things and 237 later ones are left out"), "{html}");
     }
 }

@@ -172,6 +172,8 @@ fn story(plan: &Plan, life: &Life, ops: &[Op], judged: &Judgement) -> Story {
         });
     }
     let evidence = evidence(judged);
+    let shows = ops.iter().filter(|op| evidence.contains(&op.index)).map(|op| op.time_ns);
+    story.wrong_by_ns = shows.chain(life.broken.as_ref().map(|broken| broken.at_ns)).max();
     for op in ops.iter().filter(|op| op.process != Process::Nemesis) {
         let (at_ns, label) = (op.time_ns, in_words(op));
         let evidence = evidence.contains(&op.index);

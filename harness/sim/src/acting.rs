@@ -6,6 +6,7 @@ use rand::RngExt;
 
 use crate::around::{Around, chance};
 use crate::node::Arrival;
+use crate::oracle::Broken;
 use crate::states::Abstract;
 use crate::system::Simulated;
 use crate::trace::{Happening, What};
@@ -92,6 +93,7 @@ impl<P: Simulated> Sim<'_, P> {
         process.core.step(local);
         let protocol = process.core.protocol();
         let standing = protocol.standing();
+        let committed = self.oracle.committed();
         let stepped = self.oracle.stepped(node, protocol, &standing, process.core.effects());
         if let Err(broken) = stepped
             && self.broken.is_none()
@@ -102,8 +104,9 @@ impl<P: Simulated> Sim<'_, P> {
                     Happening { at_ns: self.now, what: What::Fault { node, text } }
                 }));
             }
-            self.broken = Some(broken);
+            self.broken = Some(Broken { at_ns: self.now, ..broken });
         }
+        self.seen.commit |= self.oracle.committed() > committed;
         let fresh = Abstract::of(&standing, self.oracle.committed());
         if fresh != self.abstracted[node] {
             self.abstracted[node] = fresh;

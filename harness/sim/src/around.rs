@@ -42,6 +42,7 @@ pub(crate) struct Around<'a, P: Simulated> {
 pub(crate) struct Seen {
     pub(crate) vote: bool,
     pub(crate) elected: bool,
+    pub(crate) commit: bool,
     pub(crate) snapshot: bool,
     pub(crate) round: bool,
 }

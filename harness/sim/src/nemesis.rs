@@ -28,8 +28,8 @@ const RECOVERY_POLL: u64 = 200 * MS;
 const STEADY: u64 = 1_000 * MS;
 /// How long an operator waits for an answer before it goes on.
 const ANSWER: u64 = 100 * MS;
-/// How long a fault waits for the moment it is aimed at, before it strikes without.
-const MOMENT_LIMIT: u64 = 400 * MS;
+/// How long a fault waits for the moment it is aimed at, before it strikes without: an election may be over by then.
+const MOMENT_LIMIT: u64 = 700 * MS;
 
 /// What the nemesis is in the middle of.
 #[derive(Debug)]
@@ -154,7 +154,11 @@ impl<P: Simulated> Sim<'_, P> {
             ("verify-healed", Some(fault)) if self.is_of_members(fault) => {
                 self.joining(fault, self.patience());
             }
-            ("verify-healed", Some(fault)) => self.wait(SETTLE, Doing::Settling(fault)),
+            ("verify-healed", Some(fault)) => {
+                let restarted =
+                    !self.nemesis.struck(self.plan.schedule.faults[fault].id).is_empty();
+                self.wait(if restarted { SETTLE } else { STEP }, Doing::Settling(fault));
+            }
             (other, _) => self.done(Outcome::Fail(format!("the nemesis cannot {other}").into())),
         }
     }
@@ -238,7 +242,16 @@ impl<P: Simulated> Sim<'_, P> {
                 self.arm(fault, Trip::Sync);
             }
             (Some(Moment::Snapshot), Spec::Power { .. }) => self.arm(fault, Trip::Snapshot),
-            (Some(Moment::Vote | Moment::Elected | Moment::Snapshot | Moment::Round), _) => {
+            (
+                Some(
+                    Moment::Vote
+                    | Moment::Elected
+                    | Moment::Commit
+                    | Moment::Snapshot
+                    | Moment::Round,
+                ),
+                _,
+            ) => {
                 self.wait(MOMENT_LIMIT, Doing::Aiming { fault });
             }
             _ => self.strike(fault, None),
@@ -247,13 +260,14 @@ impl<P: Simulated> Sim<'_, P> {
 
     /// Looks whether the moment that a fault waits for has come at a node.
     pub(crate) fn look_for_moments(&mut self, node: usize) {
-        let Seen { vote, elected, snapshot, round } = std::mem::take(&mut self.seen);
+        let Seen { vote, elected, commit, snapshot, round } = std::mem::take(&mut self.seen);
         match &self.nemesis.doing {
             Some(Doing::Aiming { fault }) => {
                 let fault = *fault;
                 let came = match self.plan.schedule.faults[fault].moment {
                     Some(Moment::Vote) => vote,
                     Some(Moment::Elected) => elected,
+                    Some(Moment::Commit) => commit,
                     Some(Moment::Snapshot) => snapshot,
                     Some(Moment::Round) => round,
                     _ => false,

@@ -69,6 +69,8 @@ pub struct Broken {
     pub nodes: Vec<u16>,
     /// In one sentence.
     pub sentence: String,
+    /// When that was seen, nanoseconds of virtual time; whoever knows the time says so.
+    pub at_ns: u64,
 }
 
 fn broken<T>(
@@ -77,7 +79,7 @@ fn broken<T>(
     sentence: String,
 ) -> Result<T, Broken> {
     let nodes = nodes.into_iter().map(|node| node as u16 + 1).collect();
-    Err(Broken { invariant, nodes, sentence })
+    Err(Broken { invariant, nodes, sentence, at_ns: 0 })
 }
 
 /// What tells an entry from others at its index.

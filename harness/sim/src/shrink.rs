@@ -11,7 +11,8 @@ use keelhaul_checkers::budget::Budget;
 use keelhaul_nemesis::ScheduledFault;
 
 use crate::disk::Medium;
-use crate::hunt::{Found, tidy};
+use crate::drawing::tidy;
+use crate::hunt::Found;
 use crate::life::{Life, Violation, live, violation};
 use crate::plan::{PlannedOp, SimPlan, Weather, Work};
 use crate::world::States;

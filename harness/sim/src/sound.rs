@@ -122,7 +122,7 @@ impl Weather {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hunt::draw;
+    use crate::drawing::draw;
     use crate::system::System;
 
     fn check(change: impl FnOnce(&mut SimPlan), expected: &str) {

@@ -1,0 +1,154 @@
+//! Schedules that depose one leader after the other, each before what the last one began is settled.
+//!
+//! What a leader leaves undone mostly shows to the successor of its successor: an entry that a few nodes hold, a value that nobody
+//! knows to be chosen, a lease that still runs. Faults that strike independently of each other seldom meet three leaders in a row.
+
+use std::ops::Range;
+
+use keelhaul_nemesis::{
+    Ask, Direction, Effect, LinkSpec, Moment, Schedule, ScheduledFault, Shape, Spec, Target,
+};
+use rand::RngExt;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+
+use crate::drawing::{one_of, tidy};
+use crate::plan::SimPlan;
+
+/// Quiet time at the start of a life, and at its end.
+const CALM_MS: u64 = 1_000;
+/// A fault is healed so long after the next one was due: for a moment both hold.
+const OVERLAP_MS: u64 = 5;
+/// How many leaders are deposed without a rest.
+const REIGNS: std::ops::RangeInclusive<u32> = 2..=6;
+/// A rest, in which the cluster settles and clients see what has become of their operations.
+const REST_MS: Range<u64> = 600..2_500;
+
+/// What a leader is asked for: mostly what makes the quorums of two leaders differ.
+const ASKS: [Ask; 7] = [
+    Ask::Remove,
+    Ask::Remove,
+    Ask::Promote,
+    Ask::Learner,
+    Ask::Voters(3),
+    Ask::Transfer,
+    Ask::Transfer,
+];
+
+/// What the faults of a life have in common.
+struct Style {
+    /// Time between the ends of two reigns. The shortest are shorter than an election takes: there the moments decide.
+    gap_ms: Range<u64>,
+    moments: &'static [Option<Moment>],
+    /// How late messages are meanwhile.
+    late: Option<LinkSpec>,
+    /// How often a leader is asked for other members, or another leader, right before or after its end.
+    asks: f64,
+}
+
+impl Style {
+    fn draw(plan: &SimPlan, rng: &mut ChaCha8Rng) -> Self {
+        const ANY_TIME: &[Option<Moment>] = &[None];
+        const EARLY: &[Option<Moment>] = &[Some(Moment::Elected), Some(Moment::Commit)];
+        const MIXED: &[Option<Moment>] = &[
+            None,
+            Some(Moment::Elected),
+            Some(Moment::Commit),
+            Some(Moment::Sync),
+            Some(Moment::Round),
+        ];
+        let (gap_ms, moments) = match rng.random_range(0..4) {
+            0 => (10..40, EARLY),
+            1 => (10..600, MIXED),
+            2 => (150..600, ANY_TIME),
+            _ => (400..1_500, ANY_TIME),
+        };
+        let (delay_ms, jitter_ms) = one_of(&[(30, 25), (100, 60), (150, 140), (200, 100)], rng);
+        let late = LinkSpec {
+            effect: Effect::Delay { delay_ms, jitter_ms },
+            shape: one_of(&[Shape::Leader, Shape::Everyone], rng),
+            direction: one_of(&[Direction::Both, Direction::Inbound], rng),
+        };
+        let asks = if plan.system.has_membership() { one_of(&[0.0, 0.0, 0.5], rng) } else { 0.0 };
+        Self { gap_ms, moments, late: rng.random_bool(0.6).then_some(late), asks }
+    }
+
+    /// How a leader ends.
+    fn end(rng: &mut ChaCha8Rng) -> Spec {
+        let cut = |direction| Spec::Partition { shape: Shape::Leader, direction };
+        let target = Target::Leader;
+        match rng.random_range(0..12) {
+            0 => Spec::Kill { target },
+            1 => Spec::Power { target, torn: None },
+            2 => Spec::Power { target: one_of(&[Target::Majority, Target::All], rng), torn: None },
+            3 => Spec::Pause { target },
+            4 => cut(Direction::Inbound),
+            5 => cut(Direction::Outbound),
+            _ => cut(Direction::Both),
+        }
+    }
+}
+
+/// A schedule in the making.
+struct Draft<'a> {
+    faults: Vec<ScheduledFault>,
+    nodes: u16,
+    rng: &'a mut ChaCha8Rng,
+}
+
+impl Draft<'_> {
+    fn push(&mut self, held_ms: Range<u64>, spec: Spec, moment: Option<Moment>) {
+        let mut order: Vec<u16> = (1..=self.nodes).collect();
+        order.shuffle(self.rng);
+        let Range { start: at_ms, end: until_ms } = held_ms;
+        self.faults.push(ScheduledFault { id: 0, at_ms, until_ms, spec, order, moment });
+    }
+
+    fn ask(&mut self, held_ms: Range<u64>, moment: Option<Moment>) {
+        let ask = one_of(&ASKS, self.rng);
+        self.push(held_ms, Spec::Membership { ask }, moment);
+    }
+
+    /// One leader is deposed. Answers when the next is due.
+    fn reign(&mut self, at_ms: u64, style: &Style) -> u64 {
+        let gap_ms = self.rng.random_range(style.gap_ms.clone());
+        let next_ms = at_ms + gap_ms;
+        if let Some(late) = style.late.filter(|late| late.shape == Shape::Leader) {
+            self.push(at_ms..next_ms, Spec::Links(late), None);
+        }
+        let (asks, first) = (self.rng.random_bool(style.asks), self.rng.random_bool(0.5));
+        if asks && first {
+            let moment = one_of(style.moments, self.rng);
+            self.ask(at_ms..next_ms, moment);
+        }
+        let holds_ms = one_of(&[OVERLAP_MS, OVERLAP_MS, OVERLAP_MS + gap_ms], self.rng);
+        let (end, moment) = (Style::end(self.rng), one_of(style.moments, self.rng));
+        self.push(at_ms..next_ms + holds_ms, end, moment);
+        if asks && !first {
+            self.ask(at_ms..next_ms, None);
+        }
+        next_ms
+    }
+}
+
+/// Gives a life such a schedule instead of its own.
+pub(crate) fn compose(plan: &mut SimPlan, rng: &mut ChaCha8Rng) {
+    let style = Style::draw(plan, rng);
+    let end_ms = plan.time_limit_ms.saturating_sub(CALM_MS);
+    let mut draft = Draft { faults: Vec::new(), nodes: plan.nodes, rng };
+    let mut at_ms = CALM_MS;
+    while at_ms < end_ms {
+        let from_ms = at_ms;
+        for _ in 0..draft.rng.random_range(REIGNS) {
+            at_ms = draft.reign(at_ms, &style);
+        }
+        if let Some(late) = style.late.filter(|late| late.shape == Shape::Everyone) {
+            draft.push(from_ms.saturating_sub(1)..at_ms, Spec::Links(late), None);
+        }
+        at_ms += draft.rng.random_range(REST_MS);
+    }
+    let mut faults = draft.faults;
+    faults.retain(|fault| fault.until_ms < end_ms);
+    plan.schedule = Schedule { faults };
+    tidy(&mut plan.schedule);
+}
