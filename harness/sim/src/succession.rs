@@ -24,15 +24,13 @@ const REIGNS: std::ops::RangeInclusive<u32> = 2..=6;
 /// A rest, in which the cluster settles and clients see what has become of their operations.
 const REST_MS: Range<u64> = 600..2_500;
 
-/// What a leader is asked for: mostly what makes the quorums of two leaders differ.
-const ASKS: [Ask; 7] = [
-    Ask::Remove,
-    Ask::Remove,
-    Ask::Promote,
-    Ask::Learner,
-    Ask::Voters(3),
-    Ask::Transfer,
-    Ask::Transfer,
+/// What leaders are asked for in a life: one thing again and again, for then quorums of two leaders differ, or anything.
+const ASKS: [&[Ask]; 5] = [
+    &[Ask::Remove],
+    &[Ask::Transfer],
+    &[Ask::Remove, Ask::Learner, Ask::Promote],
+    &[Ask::Voters(2), Ask::Voters(3), Ask::Voters(4)],
+    &[Ask::Remove, Ask::Learner, Ask::Promote, Ask::Voters(3), Ask::Transfer],
 ];
 
 /// What the faults of a life have in common.
@@ -42,8 +40,8 @@ struct Style {
     moments: &'static [Option<Moment>],
     /// How late messages are meanwhile.
     late: Option<LinkSpec>,
-    /// How often a leader is asked for other members, or another leader, right before or after its end.
-    asks: f64,
+    /// What most leaders are asked for right before or after their end: other members, or another leader.
+    asks: Option<&'static [Ask]>,
 }
 
 impl Style {
@@ -69,21 +67,27 @@ impl Style {
             shape: one_of(&[Shape::Leader, Shape::Everyone], rng),
             direction: one_of(&[Direction::Both, Direction::Inbound], rng),
         };
-        let asks = if plan.system.has_membership() { one_of(&[0.0, 0.0, 0.5], rng) } else { 0.0 };
-        Self { gap_ms, moments, late: rng.random_bool(0.6).then_some(late), asks }
+        let asks = plan.system.has_membership() && rng.random_bool(0.4);
+        Self {
+            gap_ms,
+            moments,
+            late: rng.random_bool(0.6).then_some(late),
+            asks: asks.then(|| one_of(&ASKS, rng)),
+        }
     }
 
     /// How a leader ends.
     fn end(rng: &mut ChaCha8Rng) -> Spec {
         let cut = |direction| Spec::Partition { shape: Shape::Leader, direction };
         let target = Target::Leader;
-        match rng.random_range(0..12) {
+        match rng.random_range(0..14) {
             0 => Spec::Kill { target },
             1 => Spec::Power { target, torn: None },
             2 => Spec::Power { target: one_of(&[Target::Majority, Target::All], rng), torn: None },
             3 => Spec::Pause { target },
             4 => cut(Direction::Inbound),
             5 => cut(Direction::Outbound),
+            6 | 7 => Spec::Partition { shape: Shape::Halves, direction: Direction::Both },
             _ => cut(Direction::Both),
         }
     }
@@ -104,11 +108,6 @@ impl Draft<'_> {
         self.faults.push(ScheduledFault { id: 0, at_ms, until_ms, spec, order, moment });
     }
 
-    fn ask(&mut self, held_ms: Range<u64>, moment: Option<Moment>) {
-        let ask = one_of(&ASKS, self.rng);
-        self.push(held_ms, Spec::Membership { ask }, moment);
-    }
-
     /// One leader is deposed. Answers when the next is due.
     fn reign(&mut self, at_ms: u64, style: &Style) -> u64 {
         let gap_ms = self.rng.random_range(style.gap_ms.clone());
@@ -116,17 +115,15 @@ impl Draft<'_> {
         if let Some(late) = style.late.filter(|late| late.shape == Shape::Leader) {
             self.push(at_ms..next_ms, Spec::Links(late), None);
         }
-        let (asks, first) = (self.rng.random_bool(style.asks), self.rng.random_bool(0.5));
-        if asks && first {
-            let moment = one_of(style.moments, self.rng);
-            self.ask(at_ms..next_ms, moment);
-        }
         let holds_ms = one_of(&[OVERLAP_MS, OVERLAP_MS, OVERLAP_MS + gap_ms], self.rng);
         let (end, moment) = (Style::end(self.rng), one_of(style.moments, self.rng));
-        self.push(at_ms..next_ms + holds_ms, end, moment);
-        if asks && !first {
-            self.ask(at_ms..next_ms, None);
+        let mut parts = vec![(at_ms..next_ms + holds_ms, end, moment)];
+        if let Some(asks) = style.asks.filter(|_| self.rng.random_bool(0.8)) {
+            let ask = Spec::Membership { ask: one_of(asks, self.rng) };
+            let moment = one_of(&[None, one_of(style.moments, self.rng)], self.rng);
+            parts.insert(self.rng.random_range(0..=1), (at_ms..next_ms, ask, moment));
         }
+        parts.into_iter().for_each(|(held_ms, spec, moment)| self.push(held_ms, spec, moment));
         next_ms
     }
 }
@@ -134,6 +131,10 @@ impl Draft<'_> {
 /// Gives a life such a schedule instead of its own.
 pub(crate) fn compose(plan: &mut SimPlan, rng: &mut ChaCha8Rng) {
     let style = Style::draw(plan, rng);
+    if style.asks.is_some() && rng.random_bool(0.5) {
+        // Of an even number of members, one more or fewer is enough for quorums that have no common member.
+        plan.nodes = 4;
+    }
     let end_ms = plan.time_limit_ms.saturating_sub(CALM_MS);
     let mut draft = Draft { faults: Vec::new(), nodes: plan.nodes, rng };
     let mut at_ms = CALM_MS;

@@ -167,6 +167,19 @@ async fn refuse(plan: &Plan, cluster: &Cluster) -> Result<(), Failure> {
     Ok(())
 }
 
+/// A node on a machine that has no room left, in the words of `keelhaul doctor`.
+pub async fn without_room(plan: &Plan, cluster: &Cluster) -> Option<String> {
+    if !needs(plan).contains_key(what::SPACE) {
+        return None;
+    }
+    let looks = together(cluster.nodes().iter().map(|node| node.examine(&[]))).await;
+    cluster.nodes().iter().zip(looks).find_map(|(node, found)| {
+        let found = found.ok()?;
+        let lack = found.iter().find(|finding| finding.what == what::SPACE && !finding.ok)?;
+        Some(format!("on {}: {}", node.id(), lack.sentence()))
+    })
+}
+
 /// What transactions promise, if the plan has any on our own nodes.
 fn isolation(plan: &Plan) -> Option<Isolation> {
     Some(match plan.isolation.as_deref()? {

@@ -39,8 +39,8 @@ const REPLAY: &str = r#"keelhaul run --plan "$(dirname "$0")/plan.json" "$@""#;
 /// How recording ended.
 struct Recorded {
     summary: RunSummary,
-    version: String,
-    healthy: bool,
+    /// Why the store did not become well again, if it did not.
+    unwell: Option<Failure>,
 }
 
 /// Runs one plan, judges it, and prints the verdict.
@@ -74,12 +74,9 @@ pub fn run(
     if recorded.summary.interrupted {
         return Ok(exit.worst(Exit::Interrupted));
     }
-    if !recorded.healthy {
-        eprintln!(
-            "error: {} did not become well again after all faults were healed ({})",
-            plan.store, recorded.version
-        );
-        return Ok(exit.worst(Exit::StoreUnhealthy));
+    if let Some(failure) = recorded.unwell {
+        eprintln!("error: {failure}");
+        return Ok(exit.worst(failure.exit));
     }
     Ok(exit)
 }
@@ -137,7 +134,8 @@ async fn record(
     let outcome = drive(plan, &deployed, &mut writer, printer, &healthy, &mut signals).await;
     watching.shutdown().await;
     let sealed = seal(writer, dir.path());
-    let Deployed { cluster, store, version } = deployed;
+    let unwell = if healthy.get() { None } else { Some(why_unwell(plan, &deployed).await) };
+    let Deployed { cluster, store, .. } = deployed;
     drop(store);
     if let Ok(cluster) = Rc::try_unwrap(cluster) {
         cluster.close().await.map_err(|error| Failure::new(Exit::CleanupIncomplete, error))?;
@@ -147,7 +145,20 @@ async fn record(
         DriverError::Panic { .. } | DriverError::Stuck => Failure::new(Exit::Internal, error),
     })?;
     sealed?;
-    Ok(Recorded { summary, version, healthy: healthy.get() })
+    Ok(Recorded { summary, unwell })
+}
+
+/// The store did not become well again: that is its own fault, unless a machine it runs on has no room left.
+async fn why_unwell(plan: &Plan, deployed: &Deployed) -> Failure {
+    let Deployed { cluster, version, .. } = deployed;
+    let sentence = format!(
+        "{} did not become well again after all faults were healed ({version})",
+        plan.store
+    );
+    match deploy::without_room(plan, cluster).await {
+        Some(node) => Failure::new(Exit::Infrastructure, anyhow::anyhow!("{sentence}: {node}")),
+        None => Failure::new(Exit::StoreUnhealthy, anyhow::anyhow!(sentence)),
+    }
 }
 
 /// Brings nodes and store up. The plan that comes back says how patient the run must be with them, and so does the run directory's.
