@@ -10,6 +10,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::disk::Medium;
 use crate::plan::{Evidence, SimPlan, Weather, Work, stream};
+use crate::succession::compose;
 use crate::system::System;
 
 /// Changes made to a schedule at most, to come by the next one.
@@ -119,7 +120,10 @@ fn change(plan: &mut SimPlan, rng: &mut ChaCha8Rng) {
     let what = rng.random_range(0..9);
     if count == 0 || what == 0 {
         // Another draw's fault.
-        let other = draw(plan.system, rng.next_u64());
+        let mut other = draw(plan.system, rng.next_u64());
+        if rng.random_bool(0.5) {
+            compose(&mut other, rng);
+        }
         let may = |fault: &ScheduledFault| {
             kinds(plan.system, plan.lease_reads).any(|kind| kind == fault.spec.kind())
         };

@@ -1,9 +1,9 @@
 //! Looking for a life that goes wrong: many lives, each with a schedule of its own, on several threads.
 //!
 //! *Plain* hunting draws every life anew from its number. *Guided* hunting keeps the schedules of lives that reached states of the cluster that no
-//! life before had, and every other life is a mutation of one of those; of the others half have faults aimed at moments and leaders, and half
-//! depose one leader after the other. A life is
-//! repeatable from its plan alone, however it was come by; which lives a guided hunt on several threads tries depends on which thread is first.
+//! life before had, and every other life is a mutation of one of those. Of the others, most depose one leader after the other, and the rest have their
+//! faults aimed at moments and leaders. A life is repeatable from its plan alone, however it was come by; which lives a guided hunt on several threads
+//! tries depends on which thread is first.
 
 use std::sync::Mutex;
 
@@ -161,7 +161,7 @@ impl Hunt {
             }
             (Guidance::States, _) => {
                 let mut plan = draw(self.system, seed);
-                if rng.random_bool(0.5) {
+                if rng.random_bool(0.7) {
                     compose(&mut plan, rng);
                 } else {
                     aim(&mut plan.schedule, rng);

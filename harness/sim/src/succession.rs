@@ -25,10 +25,9 @@ const REIGNS: std::ops::RangeInclusive<u32> = 2..=6;
 const REST_MS: Range<u64> = 600..2_500;
 
 /// What leaders are asked for in a life: one thing again and again, for then quorums of two leaders differ, or anything.
-const ASKS: [&[Ask]; 5] = [
+const ASKS: [&[Ask]; 4] = [
     &[Ask::Remove],
     &[Ask::Transfer],
-    &[Ask::Remove, Ask::Learner, Ask::Promote],
     &[Ask::Voters(2), Ask::Voters(3), Ask::Voters(4)],
     &[Ask::Remove, Ask::Learner, Ask::Promote, Ask::Voters(3), Ask::Transfer],
 ];
@@ -87,7 +86,7 @@ impl Style {
             3 => Spec::Pause { target },
             4 => cut(Direction::Inbound),
             5 => cut(Direction::Outbound),
-            6 | 7 => Spec::Partition { shape: Shape::Halves, direction: Direction::Both },
+            6..=8 => Spec::Partition { shape: Shape::Halves, direction: Direction::Both },
             _ => cut(Direction::Both),
         }
     }
@@ -117,11 +116,13 @@ impl Draft<'_> {
         }
         let holds_ms = one_of(&[OVERLAP_MS, OVERLAP_MS, OVERLAP_MS + gap_ms], self.rng);
         let (end, moment) = (Style::end(self.rng), one_of(style.moments, self.rng));
-        let mut parts = vec![(at_ms..next_ms + holds_ms, end, moment)];
+        // By then messages are late, if they are to be.
+        let from_ms = at_ms + self.rng.random_range(0..=gap_ms / 2);
+        let mut parts = vec![(from_ms..next_ms + holds_ms, end, moment)];
         if let Some(asks) = style.asks.filter(|_| self.rng.random_bool(0.8)) {
             let ask = Spec::Membership { ask: one_of(asks, self.rng) };
             let moment = one_of(&[None, one_of(style.moments, self.rng)], self.rng);
-            parts.insert(self.rng.random_range(0..=1), (at_ms..next_ms, ask, moment));
+            parts.insert(self.rng.random_range(0..=1), (from_ms..next_ms, ask, moment));
         }
         parts.into_iter().for_each(|(held_ms, spec, moment)| self.push(held_ms, spec, moment));
         next_ms
