@@ -13,6 +13,13 @@ struct Edge {
     tag: u32,
 }
 
+/// An edge of a path, by where it begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Hop {
+    pub node: u32,
+    pub tag: u32,
+}
+
 pub(super) struct Acyclic {
     /// By node: its place in the order.
     places: Vec<u32>,
@@ -65,8 +72,8 @@ impl Acyclic {
     /// Adds an edge.
     ///
     /// # Errors
-    /// If it closes a circle: the tags of the circle's other edges, without [`ALWAYS`]. Nothing was added then.
-    pub fn add(&mut self, from: u32, to: u32, tag: u32) -> Result<(), Vec<u32>> {
+    /// If it closes a circle: the circle's other edges, the last one first. Nothing was added then.
+    pub fn add(&mut self, from: u32, to: u32, tag: u32) -> Result<(), Vec<Hop>> {
         if from == to {
             return Err(Vec::new());
         }
@@ -81,8 +88,8 @@ impl Acyclic {
         Ok(())
     }
 
-    /// The tags of a path from one node to another, without [`ALWAYS`], if there is one.
-    pub fn path(&mut self, from: u32, to: u32) -> Option<Vec<u32>> {
+    /// A path from one node to another, the last edge first, if there is one.
+    pub fn path(&mut self, from: u32, to: u32) -> Option<Vec<Hop>> {
         if from == to {
             return Some(Vec::new());
         }
@@ -100,7 +107,7 @@ impl Acyclic {
     }
 
     /// What `to` leads to, up to the place of `from`.
-    fn ahead(&mut self, from: u32, to: u32) -> Result<Vec<u32>, Vec<u32>> {
+    fn ahead(&mut self, from: u32, to: u32) -> Result<Vec<u32>, Vec<Hop>> {
         self.round += 1;
         let end = self.place(from);
         self.visit(to, Edge { node: to, tag: ALWAYS });
@@ -113,7 +120,7 @@ impl Acyclic {
                 let Edge { node: target, tag } = self.out[node as usize][next];
                 if self.place(target) <= end && self.visit(target, Edge { node, tag }) {
                     if target == from {
-                        return Err(self.tags(from, to));
+                        return Err(self.way_to(from, to));
                     }
                     found.push(target);
                 }
@@ -122,17 +129,16 @@ impl Acyclic {
         Ok(found)
     }
 
-    /// The tags of the path by which the search came to `from`.
-    fn tags(&self, from: u32, to: u32) -> Vec<u32> {
-        let mut tags = Vec::new();
+    /// The path from `to` by which the search came to `from`.
+    fn way_to(&self, from: u32, to: u32) -> Vec<Hop> {
+        let mut hops = Vec::new();
         let mut node = from;
         while node != to {
             let Edge { node: before, tag } = self.seen[node as usize].1;
-            tags.push(tag);
+            hops.push(Hop { node: before, tag });
             node = before;
         }
-        tags.retain(|tag| *tag != ALWAYS);
-        tags
+        hops
     }
 
     /// What leads to `from`, down to the place of `to`.

@@ -125,6 +125,32 @@ pub(super) fn decide(txns: &[Txn], ask: Ask, budget: &dyn Budget) -> Answer {
     }
 }
 
+/// Transactions, by number, that suffice to break a level that all of them break; nothing if that was not found out.
+pub(super) fn core(txns: &[Txn], ask: Ask, budget: &dyn Budget) -> Option<Vec<u32>> {
+    // A line of writers breaks where one of them is left out.
+    if ask.axiom == Axiom::Cursor {
+        return None;
+    }
+    let mut problem = Problem::new(txns, ask);
+    let keys = problem.keys();
+    let sparing = Sparing::new(budget);
+    // What is pruned without a search has no lessons.
+    let pairs = problem.pairs(&keys, None, &sparing).ok()??;
+    let nodes = match problem.graph() {
+        Err(circle) => circle,
+        Ok(graph) => {
+            let core = Solver::new(graph, &pairs, &problem.antis).core(&sparing).ok()??;
+            let made =
+                core.choices.iter().flat_map(|choice| <[u32; 2]>::from(pairs[*choice].guess));
+            core.nodes.iter().copied().chain(made).collect()
+        }
+    };
+    let mut core: Vec<u32> = nodes.into_iter().filter_map(|node| problem.txn(node)).collect();
+    core.sort_unstable();
+    core.dedup();
+    Some(core)
+}
+
 impl<'a> Problem<'a> {
     fn new(txns: &'a [Txn], ask: Ask) -> Self {
         let count = txns.len() as u32;
@@ -143,6 +169,12 @@ impl<'a> Problem<'a> {
     /// Where it takes effect.
     fn commit(&self, txn: u32) -> u32 {
         if self.ask.axiom.has_snapshots() { 2 * txn + 1 } else { txn }
+    }
+
+    /// Whose node it is, if it is not one of time's.
+    fn txn(&self, node: u32) -> Option<u32> {
+        let txn = if self.ask.axiom.has_snapshots() { node / 2 } else { node };
+        ((txn as usize) < self.txns.len()).then_some(txn)
     }
 
     fn edge(&mut self, (from, to): Edge) {
@@ -399,16 +431,24 @@ impl<'a> Problem<'a> {
 
     /// Makes the choices that are left.
     fn search(&self, pairs: &[Choice], sparing: &Sparing<'_>) -> Result<bool, Exhausted> {
-        let Some(order) = sorted(&self.out) else { return Ok(false) };
+        match self.graph() {
+            Ok(graph) => Solver::new(graph, pairs, &self.antis).solve(sparing),
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// What holds in any case; the nodes of a circle if there is one.
+    fn graph(&self) -> Result<Acyclic, Vec<u32>> {
+        let order = sorted(&self.out).unwrap_or_else(|| (0..self.nodes).collect());
         let mut graph = Acyclic::in_order(&order);
         for (from, targets) in (0..).zip(&self.out) {
             for to in targets {
-                if graph.add(from, *to, ALWAYS).is_err() {
-                    return Ok(false);
+                if let Err(hops) = graph.add(from, *to, ALWAYS) {
+                    return Err(hops.iter().map(|hop| hop.node).chain([from]).collect());
                 }
             }
         }
-        Solver::new(graph, pairs, &self.antis).solve(sparing)
+        Ok(graph)
     }
 }
 

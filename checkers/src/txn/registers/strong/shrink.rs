@@ -1,10 +1,11 @@
 //! Which transactions suffice to break a level.
 //!
 //! A part of a history has every level that the whole has: reads of what is left out are left out too. So what is broken stays
-//! broken while transactions are taken away that are not needed, many at a time and then fewer (A. Zeller & R. Hildebrandt,
-//! *Simplifying and Isolating Failure-Inducing Input*, IEEE TSE 28(2), 2002).
+//! broken while transactions are taken away that are not needed: all at once those that had no part in finding it out, then
+//! many of the others at a time and then fewer (A. Zeller & R. Hildebrandt, *Simplifying and Isolating Failure-Inducing Input*,
+//! IEEE TSE 28(2), 2002).
 
-use super::problem::{Answer, Ask, Txn, decide};
+use super::problem::{Answer, Ask, Txn, core, decide};
 use crate::budget::Budget;
 
 /// What decisions may cost together, in decisions of the whole: about as long as the first one took, a few times over.
@@ -18,38 +19,89 @@ const FIRST: usize = 32;
 
 /// Transactions that break it, by number: as few as could be found within the budget.
 pub(super) fn shrink(txns: &[Txn], ask: Ask, budget: &dyn Budget) -> Vec<u32> {
-    // A decision costs about the square of its transactions.
-    let cost = |count: usize| (count as u64).pow(2);
-    let mut left = COST_MAX.max(WHOLES_MAX * cost(txns.len()));
-    // Whether some of them break it; nothing if no more decisions can be made.
-    let mut broken = |some: &[u32]| {
-        left = left.checked_sub(cost(some.len()))?;
-        let may_go_on = budget.spent(0).is_none();
-        may_go_on.then(|| decide(&part(txns, some), ask, budget) == Answer::Broken)
-    };
-    let mut kept: Vec<u32> = (0..txns.len() as u32).collect();
-    // Where much is wrong, something is wrong early on.
-    let early = std::iter::successors(Some(FIRST), |count| Some(2 * count));
-    let mut decided =
-        early.take_while(|count| *count < txns.len()).map(|count| (count, broken(&kept[..count])));
-    if let Some((count, Some(true))) = decided.find(|(_, broken)| *broken != Some(false)) {
-        kept.truncate(count);
+    let left = COST_MAX.max(WHOLES_MAX * cost(txns.len()));
+    let mut cutting = Cutting { txns, ask, budget, left };
+    let all = (0..txns.len() as u32).collect();
+    let early = cutting.early(all);
+    let core = cutting.core(early);
+    cutting.without_parts(core)
+}
+
+/// A decision costs about the square of its transactions.
+const fn cost(count: usize) -> u64 {
+    (count as u64).pow(2)
+}
+
+struct Cutting<'a> {
+    txns: &'a [Txn],
+    ask: Ask,
+    budget: &'a dyn Budget,
+    /// What decisions may cost yet.
+    left: u64,
+}
+
+impl Cutting<'_> {
+    /// Whether another decision on so many may be made, which is paid for then.
+    fn pays(&mut self, count: usize) -> bool {
+        let left = self.left.checked_sub(cost(count));
+        self.left = left.unwrap_or(self.left);
+        left.is_some() && self.budget.spent(0).is_none()
     }
-    let mut size = kept.len().div_ceil(2);
-    while size > 0 {
-        let mut at = 0;
-        while at < kept.len() {
-            let end = (at + size).min(kept.len());
-            let rest = [&kept[..at], &kept[end..]].concat();
-            match broken(&rest) {
-                Some(true) => kept = rest,
-                Some(false) => at = end,
-                None => return kept,
+
+    /// Whether some of them break it; nothing if no more decisions can be made.
+    fn broken(&mut self, some: &[u32]) -> Option<bool> {
+        let may = self.pays(some.len());
+        may.then(|| decide(&part(self.txns, some), self.ask, self.budget) == Answer::Broken)
+    }
+
+    /// The first of them that break it: where much is wrong, something is wrong early on.
+    fn early(&mut self, mut kept: Vec<u32>) -> Vec<u32> {
+        let early = std::iter::successors(Some(FIRST), |count| Some(2 * count));
+        for count in early.take_while(|count| *count < kept.len()) {
+            match self.broken(&kept[..count]) {
+                Some(false) => {}
+                Some(true) => {
+                    kept.truncate(count);
+                    break;
+                }
+                None => break,
             }
         }
-        size /= 2;
+        kept
     }
-    kept
+
+    /// Those of them that had a part in finding that they break it, and of these again.
+    fn core(&mut self, mut kept: Vec<u32>) -> Vec<u32> {
+        while self.pays(kept.len()) {
+            match core(&part(self.txns, &kept), self.ask, self.budget) {
+                Some(core) if core.len() < kept.len() => {
+                    kept = core.iter().map(|at| kept[*at as usize]).collect();
+                }
+                _ => break,
+            }
+        }
+        kept
+    }
+
+    /// What is left when many are taken away at a time, and then fewer.
+    fn without_parts(&mut self, mut kept: Vec<u32>) -> Vec<u32> {
+        let mut size = kept.len().div_ceil(2);
+        while size > 0 {
+            let mut at = 0;
+            while at < kept.len() {
+                let end = (at + size).min(kept.len());
+                let rest = [&kept[..at], &kept[end..]].concat();
+                match self.broken(&rest) {
+                    // What was needed before is still.
+                    Some(true) => kept = self.core(rest),
+                    Some(false) => at = end,
+                    None => return kept,
+                }
+            }
+            size /= 2;
+        }
+        kept
+    }
 }
 
 /// Some of the transactions, with reads of each other and of the initial versions alone.
@@ -64,4 +116,88 @@ fn part(txns: &[Txn], kept: &[u32]) -> Vec<Txn> {
         Txn { reads: txn.reads.iter().filter_map(read).collect(), ..txn.clone() }
     });
     part.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::problem::{Axiom, Time};
+    use super::*;
+    use crate::budget::Unlimited;
+    use crate::graph::Times;
+
+    const KEYS: u32 = 3;
+
+    /// Transactions one after the other, each with its session, keys that it writes, and for each key whether and of whom it reads, of
+    /// those who write it.
+    fn txns() -> impl Strategy<Value = Vec<Txn>> {
+        let txn = (0..3u32, 0..8u32, proptest::collection::vec(0..12usize, KEYS as usize));
+        proptest::collection::vec(txn, 2..9).prop_map(|drawn| {
+            let wrote = |key: u32| {
+                let of = |(at, (_, writes, _)): (u32, &(u32, u32, Vec<usize>))| {
+                    (writes >> key & 1 == 1).then_some(at)
+                };
+                (0..).zip(&drawn).filter_map(of).collect::<Vec<u32>>()
+            };
+            let txn = |(at, (session, writes, reads)): (u32, &(u32, u32, Vec<usize>))| {
+                let read = |key: u32| {
+                    let choice = reads[key as usize];
+                    let writers = wrote(key);
+                    match choice {
+                        0..6 => None,
+                        6 => Some((key, None)),
+                        _ => {
+                            let writer = *writers.get(choice % writers.len().max(1))?;
+                            (writer != at).then_some((key, Some(writer)))
+                        }
+                    }
+                };
+                Txn {
+                    session: *session,
+                    times: Times { call: 2 * at, ret: Some(2 * at + 1) },
+                    reads: (0..KEYS).filter_map(read).collect(),
+                    writes: (0..KEYS).filter(|key| writes >> key & 1 == 1).collect(),
+                }
+            };
+            (0..).zip(&drawn).map(txn).collect()
+        })
+    }
+
+    const AXIOMS: [Axiom; 6] = [
+        Axiom::Serializable,
+        Axiom::Snapshot,
+        Axiom::Prefix,
+        Axiom::ParallelSnapshot,
+        Axiom::Update,
+        Axiom::Cursor,
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+
+        #[test]
+        fn what_is_left_is_broken_and_nothing_of_it_can_go(txns in txns()) {
+            let is_broken = |some: &[u32], ask: Ask| decide(&part(&txns, some), ask, &Unlimited) == Answer::Broken;
+            let all: Vec<u32> = (0..txns.len() as u32).collect();
+            for (axiom, time) in AXIOMS.iter().flat_map(|a| [Time::None, Time::Sessions, Time::Real].map(|t| (*a, t))) {
+                let ask = Ask { axiom, time };
+                let found = core(&txns, ask, &Unlimited);
+                if !is_broken(&all, ask) {
+                    prop_assert!(found.is_none(), "{ask:?} holds, and {found:?} broke it");
+                    continue;
+                }
+                prop_assert!(found.is_some() || axiom == Axiom::Cursor, "{ask:?}");
+                if let Some(found) = found {
+                    prop_assert!(is_broken(&found, ask), "{found:?} do not break {ask:?}");
+                }
+                let kept = shrink(&txns, ask, &Unlimited);
+                prop_assert!(is_broken(&kept, ask), "{kept:?} do not break {ask:?}");
+                for at in 0..kept.len() {
+                    let rest = [&kept[..at], &kept[at + 1..]].concat();
+                    prop_assert!(!is_broken(&rest, ask), "{rest:?} of {kept:?} break {ask:?}");
+                }
+            }
+        }
+    }
 }

@@ -4,10 +4,13 @@
 //! graph stands, and when edges close a circle, learns that not all choices on it can be as they are (J. Marques-Silva &
 //! K. Sakallah, *GRASP*, IEEE Trans. Computers 48(5), 1999; M. Moskewicz et al., *Chaff*, DAC 2001). That circles of a growing
 //! graph are found as edges come is what makes it one solver rather than two.
+//!
+//! If nothing can be right, what was learnt from what tells which choices and nodes had a part in it (L. Zhang & S. Malik, *Extracting Small
+//! Unsatisfiable Cores from Unsatisfiable Boolean Formula*, SAT 2003).
 
 use std::collections::BinaryHeap;
 
-use super::acyclic::Acyclic;
+use super::acyclic::{ALWAYS, Acyclic, Hop};
 use crate::budget::{Exhausted, Sparing};
 
 /// An edge that a choice makes.
@@ -53,6 +56,42 @@ const fn variable(literal: Literal) -> usize {
 enum Reason {
     Decision,
     Clause(u32),
+    /// It was learnt, in this lesson.
+    Lesson(u32),
+}
+
+/// A circle that must not be.
+#[derive(Clone, Debug)]
+struct Circle {
+    /// The nodes on it.
+    nodes: Vec<u32>,
+    /// The choices that make it.
+    literals: Vec<Literal>,
+}
+
+/// Literals that hold and cannot all.
+enum Conflict {
+    Circle(Circle),
+    /// They are the opposites of this clause's.
+    Clause(u32),
+}
+
+/// What something was learnt from.
+#[derive(Clone, Debug, Default)]
+struct Lesson {
+    circle: Option<Circle>,
+    clauses: Vec<u32>,
+    /// Variables that were assigned for good.
+    facts: Vec<usize>,
+}
+
+/// What suffices for nothing to be right.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Core {
+    /// Nodes on circles.
+    pub nodes: Vec<u32>,
+    /// The choices that make them, by number.
+    pub choices: Vec<usize>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +114,10 @@ pub(super) struct Solver<'a> {
     /// By level: lengths of trail and graph when it began.
     levels: Vec<(usize, usize)>,
     clauses: Vec<Vec<Literal>>,
+    /// By clause: the lesson that it was learnt in.
+    taught: Vec<u32>,
+    /// All lessons, the one that ended the search last; none unless asked for.
+    lessons: Option<Vec<Lesson>>,
     /// By literal: clauses that look at it.
     watches: Vec<Vec<u32>>,
     /// By variable: how often it had a part in conflicts lately.
@@ -110,26 +153,25 @@ fn way(choices: &[Choice], literal: Literal) -> &Way {
     &choices[variable(literal)].ways[(literal & 1) as usize]
 }
 
-/// Each of these once, with the literal.
-fn with(literal: Literal, mut tags: Vec<Literal>) -> Vec<Literal> {
-    tags.push(literal);
-    tags.sort_unstable();
-    tags.dedup();
-    tags
+/// The circle that a path makes with an edge or anti back to where it began, which holds with `literal` or in any case.
+fn circle(hops: &[Hop], end: u32, literal: Option<Literal>) -> Circle {
+    let tags = hops.iter().map(|hop| hop.tag).filter(|tag| *tag != ALWAYS);
+    let mut literals: Vec<Literal> = tags.chain(literal).collect();
+    literals.sort_unstable();
+    literals.dedup();
+    let nodes = hops.iter().map(|hop| hop.node).chain([end]).collect();
+    Circle { nodes, literals }
 }
 
-/// The tags of a path that closes an anti to a circle.
-fn closing(graph: &mut Acyclic, (from, to): Edge) -> Option<Vec<Literal>> {
-    let mut tags = graph.path(to, from)?;
-    tags.sort_unstable();
-    tags.dedup();
-    Some(tags)
+/// The circle that a path closes to which one of these antis belongs, if there is one.
+fn closed(graph: &mut Acyclic, antis: &[Edge], literal: Option<Literal>) -> Option<Conflict> {
+    let closing = |(from, to): &Edge| Some(circle(&graph.path(*to, *from)?, *from, literal));
+    antis.iter().find_map(closing).map(Conflict::Circle)
 }
 
-/// A literal one of whose antis is closed to a circle, and the tags of the path that does it.
-fn closed_by(graph: &mut Acyclic, choices: &[Choice], literal: Literal) -> Option<Vec<Literal>> {
-    let tags = way(choices, literal).antis.iter().find_map(|anti| closing(graph, *anti))?;
-    Some(with(literal, tags))
+/// The same of what follows from a literal.
+fn closed_by(graph: &mut Acyclic, choices: &[Choice], literal: Literal) -> Option<Conflict> {
+    closed(graph, &way(choices, literal).antis, Some(literal))
 }
 
 impl<'a> Solver<'a> {
@@ -146,6 +188,8 @@ impl<'a> Solver<'a> {
             drawn: 0,
             levels: Vec::new(),
             clauses: Vec::new(),
+            taught: Vec::new(),
+            lessons: None,
             watches: vec![Vec::new(); 2 * count],
             activity: vec![0.0; count],
             bump: 1.0,
@@ -160,6 +204,20 @@ impl<'a> Solver<'a> {
     /// # Errors
     /// If the budget ended before that was known.
     pub fn solve(mut self, budget: &Sparing<'_>) -> Result<bool, Exhausted> {
+        self.search(budget)
+    }
+
+    /// What suffices for not all choices to be possible; nothing if they are.
+    ///
+    /// # Errors
+    /// If the budget ended before that was known.
+    pub fn core(mut self, budget: &Sparing<'_>) -> Result<Option<Core>, Exhausted> {
+        self.lessons = Some(Vec::new());
+        let right = self.search(budget)?;
+        Ok(if right { None } else { Some(self.blame()) })
+    }
+
+    fn search(&mut self, budget: &Sparing<'_>) -> Result<bool, Exhausted> {
         let mut work = self.graph.work;
         loop {
             let mut conflict = self.propagate();
@@ -221,29 +279,28 @@ impl<'a> Solver<'a> {
         None
     }
 
-    /// Literals that hold and together make a path that closes an anti to a circle, if there are any.
-    fn closed_anti(&mut self) -> Option<Vec<Literal>> {
-        let known = self.antis.iter().find_map(|anti| closing(&mut self.graph, *anti));
-        known.or_else(|| {
+    /// A path that closes an anti to a circle, if there is one.
+    fn closed_anti(&mut self) -> Option<Conflict> {
+        closed(&mut self.graph, self.antis, None).or_else(|| {
             let (graph, choices) = (&mut self.graph, self.choices);
             self.trail.iter().find_map(|literal| closed_by(graph, choices, *literal))
         })
     }
 
     /// Draws consequences; literals that hold and cannot all, if so.
-    fn propagate(&mut self) -> Option<Vec<Literal>> {
+    fn propagate(&mut self) -> Option<Conflict> {
         while let Some(literal) = self.trail.get(self.drawn).copied() {
             self.drawn += 1;
             for (from, to) in &way(self.choices, literal).edges {
-                if let Err(tags) = self.graph.add(*from, *to, literal) {
-                    return Some(with(literal, tags));
+                if let Err(hops) = self.graph.add(*from, *to, literal) {
+                    return Some(Conflict::Circle(circle(&hops, *from, Some(literal))));
                 }
             }
             if let Some(conflict) = closed_by(&mut self.graph, self.choices, literal) {
                 return Some(conflict);
             }
             if let Some(clause) = self.watch(literal) {
-                return Some(self.clauses[clause as usize].iter().map(|l| not(*l)).collect());
+                return Some(Conflict::Clause(clause));
             }
         }
         None
@@ -291,31 +348,57 @@ impl<'a> Solver<'a> {
         conflict
     }
 
+    /// The literals of a conflict.
+    fn literals(&self, conflict: &Conflict) -> Vec<Literal> {
+        match conflict {
+            Conflict::Circle(circle) => circle.literals.clone(),
+            Conflict::Clause(name) => {
+                self.clauses[*name as usize].iter().map(|l| not(*l)).collect()
+            }
+        }
+    }
+
     /// Learns from literals that hold and cannot all, and goes back; false if nothing can be right.
-    fn learn(&mut self, conflict: Vec<Literal>) -> bool {
-        let top = conflict.iter().map(|l| self.assigned[variable(*l)].level).max().unwrap_or(0);
+    fn learn(&mut self, conflict: Conflict) -> bool {
+        let literals = self.literals(&conflict);
+        let mut lesson = match conflict {
+            Conflict::Circle(circle) => Lesson { circle: Some(circle), ..Lesson::default() },
+            Conflict::Clause(name) => Lesson { clauses: vec![name], ..Lesson::default() },
+        };
+        let top = literals.iter().map(|l| self.assigned[variable(*l)].level).max().unwrap_or(0);
         if top == 0 {
+            lesson.facts = literals.iter().map(|l| variable(*l)).collect();
+            self.note(lesson);
             return false;
         }
         self.back_to(top);
-        let (learnt, level) = self.analyse(conflict);
+        let (learnt, level) = self.analyse(literals, &mut lesson);
+        let lesson = self.note(lesson);
         self.back_to(level);
         self.bump /= 0.95;
         let first = learnt[0];
         if learnt.len() == 1 {
-            self.assign(first, Reason::Decision);
+            self.assign(first, Reason::Lesson(lesson));
         } else {
             let name = self.clauses.len() as u32;
             self.watches[learnt[0] as usize].push(name);
             self.watches[learnt[1] as usize].push(name);
             self.clauses.push(learnt);
+            self.taught.push(lesson);
             self.assign(first, Reason::Clause(name));
         }
         true
     }
 
+    /// Keeps a lesson, if lessons are asked for; its number.
+    fn note(&mut self, lesson: Lesson) -> u32 {
+        let Some(lessons) = &mut self.lessons else { return 0 };
+        lessons.push(lesson);
+        lessons.len() as u32 - 1
+    }
+
     /// The clause of the first unique implication point, that literal first and one of the next level second; and that level.
-    fn analyse(&mut self, conflict: Vec<Literal>) -> (Vec<Literal>, u32) {
+    fn analyse(&mut self, conflict: Vec<Literal>, lesson: &mut Lesson) -> (Vec<Literal>, u32) {
         let current = self.levels.len() as u32;
         let mut learnt = vec![0];
         let (mut open, mut at, mut touched) = (0, self.trail.len(), Vec::new());
@@ -325,7 +408,11 @@ impl<'a> Solver<'a> {
                 let v = variable(literal);
                 let level = self.assigned[v].level;
                 touched.push(v);
-                if std::mem::replace(&mut self.seen[v], true) || level == 0 {
+                if std::mem::replace(&mut self.seen[v], true) {
+                    continue;
+                }
+                if level == 0 {
+                    lesson.facts.push(v);
                     continue;
                 }
                 self.raise(v);
@@ -349,10 +436,11 @@ impl<'a> Solver<'a> {
             }
             because = match self.assigned[variable(literal)].reason {
                 Reason::Clause(name) => {
+                    lesson.clauses.push(name);
                     let clause = self.clauses[name as usize].iter();
                     clause.filter(|l| **l != literal).map(|l| not(*l)).collect()
                 }
-                Reason::Decision => Vec::new(),
+                Reason::Decision | Reason::Lesson(_) => Vec::new(),
             };
         }
         touched.into_iter().for_each(|v| self.seen[v] = false);
@@ -363,6 +451,42 @@ impl<'a> Solver<'a> {
             learnt.swap(1, at);
         }
         (learnt, back)
+    }
+
+    /// What had a part in the last lesson, back to the circles.
+    fn blame(&self) -> Core {
+        let lessons = self.lessons.as_deref().unwrap_or_default();
+        let mut core = Core::default();
+        let mut known = vec![false; lessons.len()];
+        let mut told = vec![false; self.choices.len()];
+        let mut open: Vec<u32> = (lessons.len() as u32).checked_sub(1).into_iter().collect();
+        while let Some(lesson) = open.pop() {
+            if std::mem::replace(&mut known[lesson as usize], true) {
+                continue;
+            }
+            let Lesson { circle, clauses, facts } = &lessons[lesson as usize];
+            if let Some(Circle { nodes, literals }) = circle {
+                core.nodes.extend(nodes);
+                core.choices.extend(literals.iter().map(|literal| variable(*literal)));
+            }
+            open.extend(clauses.iter().map(|name| self.taught[*name as usize]));
+            let mut facts = facts.clone();
+            while let Some(fact) = facts.pop() {
+                if std::mem::replace(&mut told[fact], true) {
+                    continue;
+                }
+                match self.assigned[fact].reason {
+                    Reason::Decision => {}
+                    Reason::Lesson(lesson) => open.push(lesson),
+                    Reason::Clause(name) => {
+                        open.push(self.taught[name as usize]);
+                        let others = self.clauses[name as usize].iter().map(|l| variable(*l));
+                        facts.extend(others.filter(|other| *other != fact));
+                    }
+                }
+            }
+        }
+        core
     }
 
     /// A variable that is assigned had a part in a conflict.
