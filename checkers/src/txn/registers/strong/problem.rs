@@ -138,12 +138,7 @@ pub(super) fn core(txns: &[Txn], ask: Ask, budget: &dyn Budget) -> Option<Vec<u3
     let pairs = problem.pairs(&keys, None, &sparing).ok()??;
     let nodes = match problem.graph() {
         Err(circle) => circle,
-        Ok(graph) => {
-            let core = Solver::new(graph, &pairs, &problem.antis).core(&sparing).ok()??;
-            let made =
-                core.choices.iter().flat_map(|choice| <[u32; 2]>::from(pairs[*choice].guess));
-            core.nodes.iter().copied().chain(made).collect()
-        }
+        Ok(graph) => Solver::new(graph, &pairs, &problem.antis).core(&sparing).ok()??,
     };
     let mut core: Vec<u32> = nodes.into_iter().filter_map(|node| problem.txn(node)).collect();
     core.sort_unstable();

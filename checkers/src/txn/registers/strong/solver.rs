@@ -5,7 +5,7 @@
 //! K. Sakallah, *GRASP*, IEEE Trans. Computers 48(5), 1999; M. Moskewicz et al., *Chaff*, DAC 2001). That circles of a growing
 //! graph are found as edges come is what makes it one solver rather than two.
 //!
-//! If nothing can be right, what was learnt from what tells which choices and nodes had a part in it (L. Zhang & S. Malik, *Extracting Small
+//! If nothing can be right, what was learnt from what tells which circles had a part in it (L. Zhang & S. Malik, *Extracting Small
 //! Unsatisfiable Cores from Unsatisfiable Boolean Formula*, SAT 2003).
 
 use std::collections::BinaryHeap;
@@ -83,15 +83,6 @@ struct Lesson {
     clauses: Vec<u32>,
     /// Variables that were assigned for good.
     facts: Vec<usize>,
-}
-
-/// What suffices for nothing to be right.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Core {
-    /// Nodes on circles.
-    pub nodes: Vec<u32>,
-    /// The choices that make them, by number.
-    pub choices: Vec<usize>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -207,11 +198,12 @@ impl<'a> Solver<'a> {
         self.search(budget)
     }
 
-    /// What suffices for not all choices to be possible; nothing if they are.
+    /// If not all choices can be made, the nodes of circles that suffice for that. Since each choice had to be given up both ways,
+    /// those between whom it chooses are among them.
     ///
     /// # Errors
     /// If the budget ended before that was known.
-    pub fn core(mut self, budget: &Sparing<'_>) -> Result<Option<Core>, Exhausted> {
+    pub fn core(mut self, budget: &Sparing<'_>) -> Result<Option<Vec<u32>>, Exhausted> {
         self.lessons = Some(Vec::new());
         let right = self.search(budget)?;
         Ok(if right { None } else { Some(self.blame()) })
@@ -453,10 +445,10 @@ impl<'a> Solver<'a> {
         (learnt, back)
     }
 
-    /// What had a part in the last lesson, back to the circles.
-    fn blame(&self) -> Core {
+    /// The nodes of all circles that the last lesson goes back to.
+    fn blame(&self) -> Vec<u32> {
         let lessons = self.lessons.as_deref().unwrap_or_default();
-        let mut core = Core::default();
+        let mut blamed = Vec::new();
         let mut known = vec![false; lessons.len()];
         let mut told = vec![false; self.choices.len()];
         let mut open: Vec<u32> = (lessons.len() as u32).checked_sub(1).into_iter().collect();
@@ -465,10 +457,7 @@ impl<'a> Solver<'a> {
                 continue;
             }
             let Lesson { circle, clauses, facts } = &lessons[lesson as usize];
-            if let Some(Circle { nodes, literals }) = circle {
-                core.nodes.extend(nodes);
-                core.choices.extend(literals.iter().map(|literal| variable(*literal)));
-            }
+            blamed.extend(circle.iter().flat_map(|circle| &circle.nodes));
             open.extend(clauses.iter().map(|name| self.taught[*name as usize]));
             let mut facts = facts.clone();
             while let Some(fact) = facts.pop() {
@@ -486,7 +475,7 @@ impl<'a> Solver<'a> {
                 }
             }
         }
-        core
+        blamed
     }
 
     /// A variable that is assigned had a part in a conflict.
@@ -518,5 +507,101 @@ impl<'a> Solver<'a> {
         self.drawn = self.drawn.min(trail);
         self.levels.truncate(level as usize);
         self.graph.shrink(graph);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::closure::{Closure, sorted};
+    use super::*;
+    use crate::budget::Unlimited;
+
+    const NODES: u32 = 9;
+
+    /// A small puzzle: edges that hold, antis that hold, and choices.
+    #[derive(Clone, Debug)]
+    struct Puzzle {
+        edges: Vec<Edge>,
+        antis: Vec<Edge>,
+        choices: Vec<Choice>,
+    }
+
+    fn puzzle() -> impl Strategy<Value = Puzzle> {
+        let edges = |most: usize| proptest::collection::vec((0..NODES, 0..NODES), 0..=most);
+        let way = (edges(2), edges(1)).prop_map(|(edges, antis)| Way { edges, antis });
+        let choice = ((0..NODES, 0..NODES), way.clone(), way);
+        let choice = choice.prop_map(|(guess, one, other)| Choice { guess, ways: [one, other] });
+        (edges(4), edges(1), proptest::collection::vec(choice, 1..10))
+            .prop_map(|(edges, antis, choices)| Puzzle { edges, antis, choices })
+    }
+
+    impl Puzzle {
+        /// What is left among some nodes.
+        fn among(&self, nodes: &[u32]) -> Self {
+            let inside = |edges: &[Edge]| -> Vec<Edge> {
+                let within = |edge: &&Edge| nodes.contains(&edge.0) && nodes.contains(&edge.1);
+                edges.iter().filter(within).copied().collect()
+            };
+            let way = |way: &Way| Way { edges: inside(&way.edges), antis: inside(&way.antis) };
+            let choice = |choice: &Choice| Choice {
+                guess: choice.guess,
+                ways: choice.ways.each_ref().map(way),
+            };
+            Self {
+                edges: inside(&self.edges),
+                antis: inside(&self.antis),
+                choices: self.choices.iter().map(choice).collect(),
+            }
+        }
+
+        fn graph(edges: impl Iterator<Item = Edge>) -> Vec<Vec<u32>> {
+            let mut out = vec![Vec::new(); NODES as usize];
+            edges.for_each(|(from, to)| out[from as usize].push(to));
+            out
+        }
+
+        /// Whether all can be chosen, by trying everything.
+        fn can_be(&self) -> bool {
+            (0..1u32 << self.choices.len()).any(|made| {
+                let ways = || {
+                    self.choices
+                        .iter()
+                        .enumerate()
+                        .map(|(at, c)| &c.ways[(made >> at & 1) as usize])
+                };
+                let edges = self.edges.iter().chain(ways().flat_map(|way| &way.edges)).copied();
+                let mut antis = self.antis.iter().chain(ways().flat_map(|way| &way.antis));
+                Closure::new(&Self::graph(edges)).is_some_and(|closure| {
+                    antis.all(|(from, to)| from != to && !closure.leads(*to, *from))
+                })
+            })
+        }
+
+        /// A solver, unless what holds in any case is a circle.
+        fn solver(&self) -> Option<Solver<'_>> {
+            let mut graph = Acyclic::in_order(&sorted(&Self::graph(self.edges.iter().copied()))?);
+            self.edges.iter().for_each(|(from, to)| {
+                graph.add(*from, *to, ALWAYS).expect("they are in order");
+            });
+            Some(Solver::new(graph, &self.choices, &self.antis))
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 4_000, ..ProptestConfig::default() })]
+
+        #[test]
+        fn it_finds_what_trying_everything_finds_and_what_it_blames_suffices(puzzle in puzzle()) {
+            let Some(solver) = puzzle.solver() else { return Ok(()) };
+            let budget = Sparing::new(&Unlimited);
+            prop_assert_eq!(solver.solve(&budget), Ok(puzzle.can_be()));
+            let blamed = puzzle.solver().expect("it is the same").core(&budget);
+            match blamed.expect("the budget has no end") {
+                None => prop_assert!(puzzle.can_be()),
+                Some(nodes) => prop_assert!(!puzzle.among(&nodes).can_be(), "{nodes:?}"),
+            }
+        }
     }
 }
