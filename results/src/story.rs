@@ -207,6 +207,10 @@ fn arrow(svg: &mut Svg, from: (f64, f64), to: (f64, f64)) {
 mod tests {
     use super::*;
 
+    fn thing(at_ns: u64) -> Happened {
+        Happened::Note { node: 1, at_ns, label: format!("thing {at_ns}<"), fault: false }
+    }
+
     #[test]
     fn a_story_shows_messages_notes_and_how_it_ends() {
         let happened = vec![
@@ -231,15 +235,9 @@ mod tests {
 
     #[test]
     fn a_long_story_keeps_its_end() {
-        let note = |at_ns| Happened::Note {
-            node: 1,
-            at_ns,
-            label: format!("thing {at_ns}"),
-            fault: false,
-        };
-        let html = Story { nodes: 1, happened: (0..500).map(note).collect(), ..Story::default() }
+        let html = Story { nodes: 1, happened: (0..500).map(thing).collect(), ..Story::default() }
             .to_html();
-        assert!(html.contains("thing 499") && !html.contains("thing 300<"));
+        assert!(html.contains("thing 499") && !html.contains("thing 300&lt;"));
         assert!(html.contains("340 earlier things"));
     }
 
@@ -259,13 +257,7 @@ mod tests {
 
     #[test]
     fn a_story_that_goes_on_shows_where_it_went_wrong() {
-        let note = |at_ns| Happened::Note {
-            node: 1,
-            at_ns,
-            label: format!("thing {at_ns}<"),
-            fault: false,
-        };
-        let happened = (0..500).map(note).collect();
+        let happened = (0..500).map(thing).collect();
         let html =
             Story { nodes: 1, happened, wrong_by_ns: Some(250), ..Story::default() }.to_html();
         for (thing, shown) in [(102, false), (103, true), (250, true), (262, true), (263, false)] {
