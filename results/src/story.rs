@@ -176,14 +176,14 @@ impl Story {
     }
 }
 
-/// Keeps the first few of what happens again and again.
+/// Keeps the first few of what happens again and again; what was done to nodes, and what clients did, is told every time.
 fn leave_out_repetitions(rows: &mut Vec<Happened>) {
     let mut told: HashMap<(u16, u16, String), u32> = HashMap::new();
     rows.retain(|row| {
         let (from, to, label) = match row {
             Happened::Message { from, to, label, .. } => (*from, *to, label),
-            Happened::Note { node, label, .. } => (*node, 0, label),
-            Happened::Operation { .. } => return true,
+            Happened::Note { node, label, fault: false, .. } => (*node, 0, label),
+            Happened::Note { fault: true, .. } | Happened::Operation { .. } => return true,
         };
         let times = told.entry((from, to, label.clone())).or_default();
         *times += 1;
@@ -249,9 +249,12 @@ mod tests {
             label: "again and again".into(),
             fault: false,
         };
-        let html = Story { nodes: 2, happened: (0..500).map(note).collect(), ..Story::default() }
-            .to_html();
+        let killed =
+            |at_ns| Happened::Note { node: 1, at_ns, label: "is killed".into(), fault: true };
+        let happened = (0..500).map(note).chain((0..5).map(killed)).collect();
+        let html = Story { nodes: 2, happened, ..Story::default() }.to_html();
         assert_eq!(html.matches("again and again").count(), 6);
+        assert_eq!(html.matches("is killed").count(), 5, "whatever is done to a node is told");
         assert!(html.contains("494 times in all") && !html.contains("earlier things"), "{html}");
     }
 

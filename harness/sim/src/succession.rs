@@ -3,7 +3,7 @@
 //! What a leader leaves undone mostly shows to the successor of its successor: an entry that a few nodes hold, a value that nobody
 //! knows to be chosen, a lease that still runs. Faults that strike independently of each other seldom meet three leaders in a row.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use keelhaul_nemesis::{
     Ask, Direction, Effect, LinkSpec, Moment, Schedule, ScheduledFault, Shape, Spec, Target,
@@ -20,7 +20,7 @@ const CALM_MS: u64 = 1_000;
 /// A fault is healed so long after the next one was due: for a moment both hold.
 const OVERLAP_MS: u64 = 5;
 /// How many leaders are deposed without a rest.
-const REIGNS: std::ops::RangeInclusive<u32> = 2..=6;
+const REIGNS: RangeInclusive<u32> = 2..=6;
 /// A rest, in which the cluster settles and clients see what has become of their operations.
 const REST_MS: Range<u64> = 600..2_500;
 

@@ -20,6 +20,8 @@ mod oracle_tests;
 mod problem;
 mod shrink;
 mod solver;
+#[cfg(test)]
+mod solver_tests;
 
 use std::cell::OnceCell;
 
