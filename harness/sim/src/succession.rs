@@ -21,11 +21,14 @@ const CALM_MS: u64 = 1_000;
 const OVERLAP_MS: u64 = 5;
 /// How many leaders are deposed without a rest.
 const REIGNS: RangeInclusive<u32> = 2..=6;
+/// How long rivals have: members that are gone do not come back, and quorums of the few that are left meet.
+const RIVALS_MS: u64 = 4_000;
 /// A rest, in which the cluster settles and clients see what has become of their operations.
 const REST_MS: Range<u64> = 600..2_500;
 
 /// What leaders are asked for in a life: one thing again and again, for then quorums of two leaders differ, or anything.
-const ASKS: [&[Ask]; 4] = [
+const ASKS: [&[Ask]; 5] = [
+    &[Ask::Remove],
     &[Ask::Remove],
     &[Ask::Transfer],
     &[Ask::Voters(2), Ask::Voters(3), Ask::Voters(4)],
@@ -41,11 +44,14 @@ struct Style {
     late: Option<LinkSpec>,
     /// What most leaders are asked for right before or after their end: other members, or another leader.
     asks: Option<&'static [Ask]>,
+    /// Nothing but the network deposes leaders: each lives on with the members that it was asked for, as long as nobody hears of them.
+    rivals: bool,
 }
 
 impl Style {
     fn draw(plan: &SimPlan, rng: &mut ChaCha8Rng) -> Self {
         const ANY_TIME: &[Option<Moment>] = &[None];
+        const ELECTED: &[Option<Moment>] = &[None, Some(Moment::Elected)];
         const EARLY: &[Option<Moment>] = &[Some(Moment::Elected), Some(Moment::Commit)];
         const MIXED: &[Option<Moment>] = &[
             None,
@@ -54,7 +60,10 @@ impl Style {
             Some(Moment::Sync),
             Some(Moment::Round),
         ];
+        let asks = plan.system.has_membership() && rng.random_bool(0.45);
+        let rivals = asks && rng.random_bool(0.5);
         let (gap_ms, moments) = match rng.random_range(0..4) {
+            _ if rivals => (10..200, ELECTED),
             0 => (10..40, EARLY),
             1 => (10..600, MIXED),
             2 => (150..600, ANY_TIME),
@@ -66,27 +75,35 @@ impl Style {
             shape: one_of(&[Shape::Leader, Shape::Everyone], rng),
             direction: one_of(&[Direction::Both, Direction::Inbound], rng),
         };
-        let asks = plan.system.has_membership() && rng.random_bool(0.4);
         Self {
             gap_ms,
             moments,
             late: rng.random_bool(0.6).then_some(late),
             asks: asks.then(|| one_of(&ASKS, rng)),
+            rivals,
         }
     }
 
+    /// Messages are late of or to these, if so.
+    fn late_at(&self, shape: Shape) -> Option<Spec> {
+        self.late.filter(|late| late.shape == shape).map(Spec::Links)
+    }
+
     /// How a leader ends.
-    fn end(rng: &mut ChaCha8Rng) -> Spec {
+    fn end(&self, rng: &mut ChaCha8Rng) -> Spec {
         let cut = |direction| Spec::Partition { shape: Shape::Leader, direction };
+        let halves = Spec::Partition { shape: Shape::Halves, direction: Direction::Both };
         let target = Target::Leader;
         match rng.random_range(0..14) {
+            n if self.rivals && n < 7 => halves,
+            _ if self.rivals => cut(Direction::Both),
             0 => Spec::Kill { target },
             1 => Spec::Power { target, torn: None },
             2 => Spec::Power { target: one_of(&[Target::Majority, Target::All], rng), torn: None },
             3 => Spec::Pause { target },
             4 => cut(Direction::Inbound),
             5 => cut(Direction::Outbound),
-            6..=8 => Spec::Partition { shape: Shape::Halves, direction: Direction::Both },
+            6..=8 => halves,
             _ => cut(Direction::Both),
         }
     }
@@ -107,22 +124,33 @@ impl Draft<'_> {
         self.faults.push(ScheduledFault { id: 0, at_ms, until_ms, spec, order, moment });
     }
 
+    /// What a leader is asked for.
+    fn requests(&mut self, style: &Style) -> Vec<Ask> {
+        let Some(asks) = style.asks else { return Vec::new() };
+        let count = one_of(&[0, 1, 1, 1, 1, 2, 3], self.rng);
+        (0..count).map(|_| one_of(asks, self.rng)).collect()
+    }
+
     /// One leader is deposed. Answers when the next is due.
     fn reign(&mut self, at_ms: u64, style: &Style) -> u64 {
         let gap_ms = self.rng.random_range(style.gap_ms.clone());
         let next_ms = at_ms + gap_ms;
-        if let Some(late) = style.late.filter(|late| late.shape == Shape::Leader) {
-            self.push(at_ms..next_ms, Spec::Links(late), None);
+        if let Some(late) = style.late_at(Shape::Leader) {
+            self.push(at_ms..next_ms, late, None);
         }
-        let holds_ms = one_of(&[OVERLAP_MS, OVERLAP_MS, OVERLAP_MS + gap_ms], self.rng);
-        let (end, moment) = (Style::end(self.rng), one_of(style.moments, self.rng));
+        let long = self.rng.random_ratio(1 + u32::from(style.rivals), 3);
+        let holds_ms = OVERLAP_MS + if long { gap_ms } else { 0 };
+        let (end, moment) = (style.end(self.rng), one_of(style.moments, self.rng));
         // By then messages are late, if they are to be.
         let from_ms = at_ms + self.rng.random_range(0..=gap_ms / 2);
         let mut parts = vec![(from_ms..next_ms + holds_ms, end, moment)];
-        if let Some(asks) = style.asks.filter(|_| self.rng.random_bool(0.8)) {
-            let ask = Spec::Membership { ask: one_of(asks, self.rng) };
-            let moment = one_of(&[None, one_of(style.moments, self.rng)], self.rng);
-            parts.insert(self.rng.random_range(0..=1), (from_ms..next_ms, ask, moment));
+        for ask in self.requests(style) {
+            // Mostly after, if the leader lives on: what it is asked for then stays with it.
+            let before = self.rng.random_bool(if style.rivals { 0.25 } else { 0.5 });
+            let place = if before { 0 } else { parts.len() };
+            let moments = [None, one_of(style.moments, self.rng)];
+            let moment = one_of(&moments, self.rng).filter(|_| !style.rivals);
+            parts.insert(place, (from_ms..next_ms, Spec::Membership { ask }, moment));
         }
         parts.into_iter().for_each(|(held_ms, spec, moment)| self.push(held_ms, spec, moment));
         next_ms
@@ -132,9 +160,12 @@ impl Draft<'_> {
 /// Gives a life such a schedule instead of its own.
 pub(crate) fn compose(plan: &mut SimPlan, rng: &mut ChaCha8Rng) {
     let style = Style::draw(plan, rng);
-    if style.asks.is_some() && rng.random_bool(0.5) {
+    if style.asks.is_some() && rng.random_bool(if style.rivals { 0.75 } else { 0.5 }) {
         // Of an even number of members, one more or fewer is enough for quorums that have no common member.
         plan.nodes = 4;
+    }
+    if style.rivals {
+        plan.time_limit_ms = RIVALS_MS;
     }
     let end_ms = plan.time_limit_ms.saturating_sub(CALM_MS);
     let mut draft = Draft { faults: Vec::new(), nodes: plan.nodes, rng };
@@ -144,8 +175,8 @@ pub(crate) fn compose(plan: &mut SimPlan, rng: &mut ChaCha8Rng) {
         for _ in 0..draft.rng.random_range(REIGNS) {
             at_ms = draft.reign(at_ms, &style);
         }
-        if let Some(late) = style.late.filter(|late| late.shape == Shape::Everyone) {
-            draft.push(from_ms.saturating_sub(1)..at_ms, Spec::Links(late), None);
+        if let Some(late) = style.late_at(Shape::Everyone) {
+            draft.push(from_ms.saturating_sub(1)..at_ms, late, None);
         }
         at_ms += draft.rng.random_range(REST_MS);
     }

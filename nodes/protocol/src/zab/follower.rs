@@ -159,6 +159,9 @@ impl Replica {
         }
         follower.patience_due = patience_due;
         follower.moved |= !matches!(message, Message::Ping { .. });
+        if self.config.is(Mutant::EpochBeforeHistory) && self.is_synchronising() {
+            self.save_epochs(HardState { current: self.epochs.accepted, ..self.epochs });
+        }
         match message {
             Message::Diff { after, .. } => self.on_diff(after),
             Message::Trunc { to, .. } => self.on_trunc(to),
@@ -285,7 +288,7 @@ impl Replica {
                 follower.stage = Stage::Adoption;
                 self.outbox.note(Note::Following(epoch, follower.leader));
                 let after = match self.config.mutant {
-                    Some(Mutant::EpochBeforeHistory | Mutant::AckUnsyncedHistory) => After::Nothing,
+                    Some(Mutant::AckUnsyncedHistory) => After::Nothing,
                     _ => After::Log,
                 };
                 self.outbox.then(after, Step::Adopt(epoch));

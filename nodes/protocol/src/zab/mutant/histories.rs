@@ -5,9 +5,9 @@ use crate::mutant::BUSY;
 
 pub(super) const TABLE: &[Info<Mutant>] = &[
     Info::mistake(Mutant::EpochBeforeHistory, "zab-epoch-before-history", "Z2", 3)
-        .breaks("makes an epoch its current one while the epoch's initial history is on its way to the disk; after a crash it would win elections with less")
+        .breaks("makes an epoch its current one when the initial history of that epoch begins to come; a node that loses its leader then wins elections with less than it")
         .met_in("ZOOKEEPER-4643")
-        .shows("an acknowledged write is lost after a crash during synchronisation")
+        .shows("an acknowledged write is lost after a crash, or a change of leader, during synchronisation")
         .reached_by("kill,power,partition", BUSY),
     Info::mistake(Mutant::AckUnsyncedHistory, "zab-ack-unsynced-history", "Z3", 3)
         .breaks("acknowledges NEWLEADER before the initial history is durable")
