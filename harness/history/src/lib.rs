@@ -11,6 +11,7 @@
 //! This crate is pure: it reads and writes through the `Read` and `Write` it is given, owns no clock and no file.
 
 pub mod ahead;
+mod decimal;
 mod error;
 pub mod faults;
 mod header;

@@ -73,18 +73,19 @@ impl<'a> RawValue<'a> {
     pub fn register_ops(self, mut each: impl FnMut(RegisterOp)) -> Option<()> {
         let mut scan = Scan::new(self.0);
         let literal = |found: bool| found.then_some(());
-        let mut before = "[[\"";
-        while !scan.take("]") {
-            literal(scan.take(before))?;
-            let writes = scan.take("w");
-            literal(writes || scan.take("r"))?;
-            literal(scan.take("\","))?;
+        literal(scan.take("["))?;
+        loop {
+            let writes = scan.take("[\"w\",");
+            literal(writes || scan.take("[\"r\","))?;
             let key = scan.int()?;
             literal(scan.take(","))?;
             let value = if !writes && scan.take("null]") { None } else { Some(scan.int()?) };
             literal(value.is_none() || scan.take("]"))?;
             each(RegisterOp { writes, key, value });
-            before = ",[\"";
+            if !scan.take(",") {
+                literal(scan.take("]"))?;
+                break;
+            }
         }
         literal(scan.at_end())
     }

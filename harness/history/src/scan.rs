@@ -5,8 +5,8 @@
 
 use std::borrow::Cow;
 
-use crate::Value;
 use crate::error::Problem;
+use crate::{Value, decimal};
 
 /// Lists and maps may nest this deep: far beyond any workload's values, far from the end of the stack.
 pub(crate) const DEPTH_MAX: usize = 64;
@@ -82,17 +82,13 @@ impl<'a> Scan<'a> {
     /// Digits that fit a `u64`, or nothing; no sign, fraction or exponent, which would be left over.
     #[inline]
     pub fn digits(&mut self) -> Option<u64> {
+        /// So many fit, whatever they are.
+        const DIGITS: usize = 19;
+
         let bytes = &self.text.as_bytes()[self.at..];
-        let mut n = 0u64;
-        let mut len = 0;
-        while let Some(d) = bytes.get(len).map(|b| b.wrapping_sub(b'0')).filter(|d| *d < 10) {
-            // 19 digits cannot overflow; more are checked.
-            n = if len < 19 {
-                n * 10 + u64::from(d)
-            } else {
-                n.checked_mul(10)?.checked_add(u64::from(d))?
-            };
-            len += 1;
+        let (mut n, len) = decimal::leading(bytes);
+        if len > DIGITS {
+            n = self.text[self.at..self.at + len].parse().ok()?;
         }
         if len == 0 || (len > 1 && bytes[0] == b'0') {
             return None;
@@ -193,14 +189,11 @@ impl<'a> Scan<'a> {
         let bytes = &self.text.as_bytes()[self.at..];
         let mut at = 1;
         loop {
-            let from = at;
-            while bytes.get(at).is_some_and(u8::is_ascii_digit) {
-                at += 1;
-            }
-            let digits = at - from;
-            if digits == 0 || digits > DIGITS_MAX || (digits > 1 && bytes[from] == b'0') {
+            let (_, digits) = decimal::leading(&bytes[at..]);
+            if digits == 0 || digits > DIGITS_MAX || (digits > 1 && bytes[at] == b'0') {
                 return false;
             }
+            at += digits;
             match bytes.get(at) {
                 Some(b',') => at += 1,
                 Some(b']') => break,

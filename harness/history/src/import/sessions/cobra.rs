@@ -14,7 +14,7 @@
 use std::io::Read;
 
 use super::Txn;
-use super::ops::Does;
+use super::ops::{Does, Operation};
 use super::pull::Pull;
 use crate::Kind;
 use crate::error::{Problem, ReadError};
@@ -144,7 +144,8 @@ impl<R: Read> Cobra<R> {
         let write = u64::from_be_bytes(write);
         let unwritten = does == Does::Read && NOT_WRITTEN.contains(&write);
         let value = if unwritten { "null".into() } else { write.cast_signed().to_string() };
-        let pushed = into.ops.push(does, &i64::from_be_bytes(key).to_string(), &value);
+        let key = i64::from_be_bytes(key).to_string();
+        let pushed = into.ops.push(Operation { does, key: &key, value: &value });
         pushed.map_err(|problem| self.input.malformed(problem))
     }
 }

@@ -10,6 +10,14 @@ pub(super) enum Does {
     Write,
 }
 
+/// An operation; key and value are JSON.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Operation<'a> {
+    pub does: Does,
+    pub key: &'a str,
+    pub value: &'a str,
+}
+
 /// Grows by operations; a buffer that is used again and again.
 #[derive(Debug, Default)]
 pub(super) struct Ops {
@@ -22,11 +30,10 @@ impl Ops {
         self.json.clear();
     }
 
-    /// Adds an operation; key and value are JSON.
-    pub fn push(&mut self, does: Does, key: &str, value: &str) -> Result<(), Problem> {
-        let begin = if self.json.is_empty() { "[[\"" } else { ",[\"" };
-        self.json.push_str(begin);
-        self.json.push_str(if does == Does::Read { "r\"," } else { "w\"," });
+    pub fn push(&mut self, operation: Operation<'_>) -> Result<(), Problem> {
+        let Operation { does, key, value } = operation;
+        self.json.push(if self.json.is_empty() { '[' } else { ',' });
+        self.json.push_str(if does == Does::Read { "[\"r\"," } else { "[\"w\"," });
         self.json.push_str(key);
         self.json.push(',');
         self.json.push_str(value);
@@ -38,11 +45,11 @@ impl Ops {
     }
 
     /// The same in formats that write 0 for what a key holds before anybody writes it.
-    pub fn push_from_zero(&mut self, does: Does, key: &str, value: &str) -> Result<(), Problem> {
-        match (does, value) {
-            (Does::Read, "0") => self.push(does, key, "null"),
-            (Does::Write, "0") => Err(Problem::InitialWritten { key: key.into() }),
-            _ => self.push(does, key, value),
+    pub fn push_from_zero(&mut self, operation: Operation<'_>) -> Result<(), Problem> {
+        match (operation.does, operation.value) {
+            (Does::Read, "0") => self.push(Operation { value: "null", ..operation }),
+            (Does::Write, "0") => Err(Problem::InitialWritten { key: operation.key.into() }),
+            _ => self.push(operation),
         }
     }
 

@@ -8,7 +8,8 @@ use std::collections::{HashMap, HashSet};
 use std::io::Read;
 
 use super::Txn;
-use super::ops::Does;
+use super::ops::{Does, Operation};
+use crate::decimal;
 use crate::error::{Problem, ReadError};
 use crate::import::pairs::Who;
 use crate::import::record::Fault;
@@ -18,14 +19,8 @@ use crate::{Kind, LINE_BYTES_MAX};
 /// The number of transactions that were rolled back.
 const ROLLED_BACK: i64 = -1;
 
-/// A line in pieces.
-struct Line<'a> {
-    does: Does,
-    key: &'a str,
-    value: &'a str,
-    session: i64,
-    txn: i64,
-}
+/// Who did it: session and transaction.
+type Name = (i64, i64);
 
 /// Whether the first line is an operation.
 pub(super) fn looks_right(head: &[u8]) -> bool {
@@ -34,53 +29,57 @@ pub(super) fn looks_right(head: &[u8]) -> bool {
     line.is_ok_and(|line| parse_line(line.trim_ascii()).is_ok())
 }
 
-/// Reads a whole line, or says at which byte of it something else should stand.
-fn parse_line(line: &str) -> Result<Line<'_>, usize> {
-    let (parsed, end) = parse(line)?;
-    if end == line.len() { Ok(parsed) } else { Err(end - 1) }
+/// Reads a whole line, and says where its operation ends; or at which byte something else should stand.
+fn parse_line(line: &str) -> Result<(Operation<'_>, usize, Name), usize> {
+    let (operation, at) = operation(line)?;
+    let (name, end) = name(line, at)?;
+    if end == line.len() { Ok((operation, at, name)) } else { Err(end - 1) }
 }
 
 /// Reads the operation that a text begins with, and says where it ends; or at which byte something else should stand.
 #[inline]
-fn parse(text: &str) -> Result<(Line<'_>, usize), usize> {
-    let bytes = text.as_bytes();
-    let does = match bytes.first() {
+fn operation(text: &str) -> Result<(Operation<'_>, usize), usize> {
+    let does = match text.as_bytes().first() {
         Some(b'r') => Does::Read,
         Some(b'w') => Does::Write,
         _ => return Err(0),
     };
-    let mut at = 1;
-    let mut number = |before: u8| {
-        /// So many fit, whatever they are.
-        const DIGITS: usize = 18;
+    let (key, _, at) = number(text, 1, b'(')?;
+    let (value, _, at) = number(text, at, b',')?;
+    Ok((Operation { does, key, value }, at))
+}
 
-        if bytes.get(at) != Some(&before) {
-            return Err(at);
-        }
-        at += 1;
-        while bytes.get(at) == Some(&b' ') {
-            at += 1;
-        }
-        let from = at;
-        at += usize::from(bytes.get(at) == Some(&b'-'));
-        let digits = at;
-        let mut whole = 0_i64;
-        while let Some(digit) = bytes.get(at).map(|b| b.wrapping_sub(b'0')).filter(|d| *d < 10) {
-            whole = whole.wrapping_mul(10).wrapping_add(i64::from(digit));
-            at += 1;
-        }
-        let number = &text[from..at];
-        let fits = (1..=DIGITS).contains(&(at - digits)) || number.parse::<i64>().is_ok();
-        let zeros = number.len() > 1 && bytes[digits..at].starts_with(b"0");
-        let signed = if digits == from { whole } else { whole.wrapping_neg() };
-        if fits && !zeros { Ok((number, signed)) } else { Err(from) }
-    };
-    let (key, value) = (number(b'(')?.0, number(b',')?.0);
-    let (session, txn) = (number(b',')?.1, number(b',')?.1);
-    if bytes.get(at) != Some(&b')') {
+/// Reads whose operation it is, from `at` to the end of the line, likewise.
+#[inline]
+fn name(text: &str, at: usize) -> Result<(Name, usize), usize> {
+    let (_, session, at) = number(text, at, b',')?;
+    let (_, txn, at) = number(text, at, b',')?;
+    if text.as_bytes().get(at) == Some(&b')') { Ok(((session, txn), at + 1)) } else { Err(at) }
+}
+
+/// Reads what stands before a number at `at`, and the number, likewise.
+#[inline]
+fn number(text: &str, mut at: usize, before: u8) -> Result<(&str, i64, usize), usize> {
+    /// So many fit, whatever they are.
+    const DIGITS: usize = 18;
+
+    let bytes = text.as_bytes();
+    if bytes.get(at) != Some(&before) {
         return Err(at);
     }
-    Ok((Line { does, key, value, session, txn }, at + 1))
+    at += 1;
+    while bytes.get(at) == Some(&b' ') {
+        at += 1;
+    }
+    let from = at;
+    at += usize::from(bytes.get(at) == Some(&b'-'));
+    let (whole, digits) = decimal::leading(&bytes[at..]);
+    let zeros = at + digits - from > 1 && bytes[at] == b'0';
+    let whole = if at == from { whole.cast_signed() } else { whole.cast_signed().wrapping_neg() };
+    at += digits;
+    let number = &text[from..at];
+    let fits = (1..=DIGITS).contains(&digits) || number.parse::<i64>().is_ok();
+    if fits && !zeros { Ok((number, whole, at)) } else { Err(from) }
 }
 
 /// Numbers of the transactions of a session that are over.
@@ -106,60 +105,69 @@ pub(super) struct Plume<R> {
     window: Window<R>,
     /// By session.
     over: HashMap<i64, Over>,
+    /// How the first line of the transaction ends after its operation, as most of its lines do; empty if that is not known.
+    tail: String,
 }
 
 impl<R: Read> Plume<R> {
     pub fn new(window: Window<R>) -> Self {
-        Self { window, over: HashMap::new() }
+        Self { window, over: HashMap::new(), tail: String::new() }
     }
 
     /// Reads lines as long as they are of one transaction; false at the end of the file.
     pub fn next_txn(&mut self, into: &mut Txn) -> Result<bool, ReadError> {
         let mut current = None;
-        loop {
-            let (start, unread) = (self.window.start, self.window.unread());
-            // Most lines are an operation from end to end.
-            let whole = parse(unread).ok().filter(|(_, end)| {
-                *end <= LINE_BYTES_MAX && unread.as_bytes().get(*end) == Some(&b'\n')
-            });
-            let is_whole = whole.is_some();
-            let (line, from, next) = match whole {
-                Some((line, end)) => (line, start, start + end + 1),
-                None => {
-                    let Some((from, to, next)) = self.line()? else { break };
-                    let parsed = parse_line(&self.window.text[from..to]);
-                    let fault = |at| Fault::new(from + at, Problem::NotPlume { column: 0 });
-                    (parsed.map_err(|at| self.window.error(fault(at)))?, from, next)
-                }
-            };
-            let name = (line.session, line.txn);
-            let fault = |problem| self.window.error(Fault::new(from, problem));
-            if current.is_none() {
-                let (session, txn) = name;
-                if txn != ROLLED_BACK && !self.over.entry(session).or_default().add(txn) {
-                    return Err(fault(Problem::TxnApart { session, txn }));
-                }
-                let process = u32::try_from(session).ok().filter(|id| *id <= Who::CLIENT_MAX);
-                into.session =
-                    process.ok_or_else(|| fault(Problem::ForeignProcess(session.to_string())))?;
-                into.outcome = if txn == ROLLED_BACK { Kind::Fail } else { Kind::Ok };
-                into.line = self.window.line_of(from);
-                current = Some(name);
-            } else if current != Some(name) {
-                break;
-            }
-            let pushed = into.ops.push_from_zero(line.does, line.key, line.value);
-            pushed.map_err(fault)?;
-            if is_whole {
-                self.window.consume_line(next);
-            } else {
-                self.window.consume(next);
-            }
+        while self.any_line(into, &mut current)? {
+            while self.like_the_first(into)? {}
         }
         if current.is_some() {
             into.ops.close();
         }
         Ok(current.is_some())
+    }
+
+    /// Takes the next line if it begins a transaction or is of the current one; false if it is not, or there is none.
+    fn any_line(&mut self, into: &mut Txn, current: &mut Option<Name>) -> Result<bool, ReadError> {
+        let Some((from, to, next)) = self.line()? else { return Ok(false) };
+        let fault = |at, problem| self.window.error(Fault::new(from + at, problem));
+        let parsed = parse_line(&self.window.text[from..to]);
+        let (operation, at, name) =
+            parsed.map_err(|at| fault(at, Problem::NotPlume { column: 0 }))?;
+        if current.is_none() {
+            let (session, txn) = name;
+            if txn != ROLLED_BACK && !self.over.entry(session).or_default().add(txn) {
+                return Err(fault(0, Problem::TxnApart { session, txn }));
+            }
+            let process = u32::try_from(session).ok().filter(|id| *id <= Who::CLIENT_MAX);
+            let foreign = || fault(0, Problem::ForeignProcess(session.to_string()));
+            into.session = process.ok_or_else(foreign)?;
+            into.outcome = if txn == ROLLED_BACK { Kind::Fail } else { Kind::Ok };
+            into.line = self.window.line_of(from);
+            *current = Some(name);
+            self.tail.clear();
+            self.tail.push_str(&self.window.text[from + at..next]);
+        } else if *current != Some(name) {
+            return Ok(false);
+        }
+        into.ops.push_from_zero(operation).map_err(|problem| fault(0, problem))?;
+        self.window.consume(next);
+        Ok(true)
+    }
+
+    /// Takes the next line if it ends as the transaction's first, as most of its lines do: then whose it is need not be read.
+    #[inline]
+    fn like_the_first(&mut self, into: &mut Txn) -> Result<bool, ReadError> {
+        let (tail, unread) = (self.tail.as_str(), self.window.unread());
+        let Ok((operation, at)) = operation(unread) else { return Ok(false) };
+        let len = at + tail.len();
+        let alike = tail.ends_with('\n') && unread.as_bytes()[at..].starts_with(tail.as_bytes());
+        if !alike || len > LINE_BYTES_MAX {
+            return Ok(false);
+        }
+        let pushed = into.ops.push_from_zero(operation);
+        pushed.map_err(|problem| self.window.error(Fault::new(self.window.start, problem)))?;
+        self.window.consume_line(self.window.start + len);
+        Ok(true)
     }
 
     /// Where the next line that is not blank begins and ends, and where the one after it begins.
