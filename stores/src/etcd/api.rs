@@ -129,8 +129,7 @@ pub enum RequestOp {
 #[derive(Debug, Deserialize)]
 pub struct TxnResponse {
     /// As in [`RangeResponse`].
-    #[serde(rename = "header")]
-    pub _header: Header,
+    pub header: Header,
     /// Whether the comparison held.
     #[serde(default)]
     pub succeeded: bool,
@@ -179,6 +178,9 @@ pub struct Header {
     /// The member that answered.
     #[serde(default, deserialize_with = "number")]
     pub member_id: u64,
+    /// The store's revision by then; of a request that changed something, the one that it made.
+    #[serde(default, deserialize_with = "number")]
+    pub revision: u64,
 }
 
 /// The body of a response whose status is an error.

@@ -43,6 +43,8 @@ const PREFIX: &str = "keelhaul/";
 pub struct EtcdClient {
     address: SocketAddr,
     pub(super) reads: Reads,
+    /// Whether transactions on registers tell the revisions that they read and made.
+    pub(super) revisions: bool,
     /// Absent while a request is in flight, and after one that did not end with a whole response.
     connection: Option<Connection>,
 }
@@ -54,7 +56,13 @@ impl EtcdClient {
     /// [`CallError::Http`], always definite.
     pub async fn open(address: SocketAddr, reads: Reads) -> Result<Self, CallError> {
         let connection = Connection::open(address, CONNECT_TIMEOUT).await?;
-        Ok(Self { address, reads, connection: Some(connection) })
+        Ok(Self { address, reads, revisions: false, connection: Some(connection) })
+    }
+
+    /// Has transactions on registers tell of every version which revision made it, or not.
+    #[must_use]
+    pub fn telling_revisions(self, revisions: bool) -> Self {
+        Self { revisions, ..self }
     }
 
     /// Posts one request and reads its answer.

@@ -155,7 +155,7 @@ mod tests {
     /// `(node, term, leader's member id)` of those that answered.
     fn answers(said: &[(u16, u64, u64)]) -> Vec<(NodeId, Answer)> {
         let answer = |&(node, raft_term, leader): &(u16, u64, u64)| {
-            let header = Header { member_id: u64::from(node) + 10 };
+            let header = Header { member_id: u64::from(node) + 10, revision: 0 };
             (
                 NodeId(node),
                 Ok(StatusResponse { header, version: "3.4.23".into(), leader, raft_term }),

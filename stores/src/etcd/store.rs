@@ -60,6 +60,7 @@ impl FromStr for Reads {
 #[derive(Debug, Default)]
 pub struct Etcd {
     reads: Reads,
+    revisions: bool,
     /// Which member runs where, as far as members have answered: a leader that is paused is known by its followers
     /// only, and only by its member id.
     ids: RefCell<BTreeMap<u64, NodeId>>,
@@ -75,6 +76,13 @@ impl Etcd {
     #[must_use]
     pub fn new(reads: Reads) -> Self {
         Self { reads, ..Self::default() }
+    }
+
+    /// Whether transactions on registers tell the revisions of versions, so that the order of these is known.
+    #[must_use]
+    pub fn with_revisions(mut self, revisions: bool) -> Self {
+        self.revisions = revisions;
+        self
     }
 
     /// On nodes that are slow: heartbeats and elections take so many times as long.
@@ -197,7 +205,8 @@ impl Store for Etcd {
     }
 
     fn connect(&self, nodes: &[Node]) -> Rc<dyn Connect> {
-        Rc::new(EtcdConnect { members: members_of(nodes), reads: self.reads })
+        let (members, reads) = (members_of(nodes), self.reads);
+        Rc::new(EtcdConnect { members, reads, revisions: self.revisions })
     }
 }
 
@@ -205,6 +214,7 @@ impl Store for Etcd {
 struct EtcdConnect {
     members: Vec<Member>,
     reads: Reads,
+    revisions: bool,
 }
 
 impl Connect for EtcdConnect {
@@ -221,7 +231,7 @@ impl Connect for EtcdConnect {
                 .ok_or_else(|| format!("no member on {node}"))?;
             let client =
                 EtcdClient::open(member.client(), self.reads).await.map_err(|e| e.in_words())?;
-            Ok(Box::new(client) as Box<dyn Client>)
+            Ok(Box::new(client.telling_revisions(self.revisions)) as Box<dyn Client>)
         })
     }
 }

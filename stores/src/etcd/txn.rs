@@ -13,6 +13,9 @@
 //! etcd orders revisions in real time, so transactions are strictly serializable. With [`Reads::Serializable`] the first
 //! request is answered by the member's own copy: what writes is checked all the same, but what only reads may be stale.
 //!
+//! Asked to, it tells with each version of a register the revision that made it (`["w",key,value,revision]`): revisions order the versions of a key,
+//! which the checker must infer otherwise.
+//!
 //! What a transaction comes to is [`crate::txn`]'s: a list is one key, whose value is the whole list as JSON. The first request changes nothing, so whatever became of it the
 //! operation has failed, definitely; the second's errors are those of any write.
 //!
@@ -72,12 +75,34 @@ impl EtcdClient {
             Err(why) => return Some(Outcome::Fail(why.into())),
         };
         if done.puts.is_empty() {
-            return Some(Outcome::Ok(done.result));
+            return Some(Outcome::Ok(self.told(done, &seen, None)));
         }
         match self.call::<TxnResponse>(TXN, &request(&seen, &done)).await {
-            Ok(answer) => answer.succeeded.then_some(Outcome::Ok(done.result)),
+            Ok(answer) => {
+                let made = Some(answer.header.revision);
+                answer.succeeded.then(|| Outcome::Ok(self.told(done, &seen, made)))
+            }
             Err(error) => Some(not_done(&error)),
         }
+    }
+
+    /// The result, with revisions if they are to be told.
+    fn told(&self, done: Done, seen: &BTreeMap<String, Seen>, made: Option<u64>) -> Value {
+        let Some(micros) = done.result.as_list().filter(|_| self.revisions) else {
+            return done.result;
+        };
+        let numbered = |micro: &Value| {
+            let Some([f, key, value]) = micro.as_list() else { return micro.clone() };
+            let name = key.to_string();
+            // What another write of the same transaction took the place of never was in the store.
+            let put = done.puts.get(&name).filter(|(_, put)| put == value).and(made);
+            let found = seen.get(&name).filter(|seen| seen.value == *value && seen.revision > 0);
+            let revision = put.or_else(|| found.map(|seen| seen.revision));
+            let number = revision.and_then(|revision| i64::try_from(revision).ok());
+            let fields = [f, key, value].into_iter().cloned().chain(number.map(Value::Int));
+            Value::List(fields.collect())
+        };
+        Value::List(micros.iter().map(numbered).collect())
     }
 
     /// Reads all keys that the transaction depends on, at one revision.

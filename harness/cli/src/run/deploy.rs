@@ -101,6 +101,7 @@ fn store(plan: &Plan) -> Result<Rc<dyn Store>, Failure> {
             };
             let unsafe_no_fsync = plan.mutant.as_deref() == Some(etcd::UNSAFE_NO_FSYNC);
             let etcd = Etcd::new(reads).with_timeout_factor(plan.timeout_factor);
+            let etcd = etcd.with_revisions(plan.workload == "rw-register");
             let often = !plan.schedule.faults.is_empty();
             Ok(Rc::new(etcd.without_fsync(unsafe_no_fsync).with_frequent_snapshots(often)))
         }

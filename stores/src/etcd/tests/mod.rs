@@ -295,13 +295,37 @@ fn given_up_before_it_is_read(bytes: usize) -> Seen {
 
 /// Performs a transaction against a server that gives these answers, one after the other.
 fn transact(value: &str, reads: Reads, answers: Vec<Step>) -> (String, Seen) {
+    transact_telling(false, value, reads, answers)
+}
+
+/// The same by a client that tells revisions, or not.
+fn transact_telling(
+    revisions: bool,
+    value: &str,
+    reads: Reads,
+    answers: Vec<Step>,
+) -> (String, Seen) {
     let server = Fake::start(vec![answers], false);
     let op = Invocation { f: F::from("txn"), key: None, value: Value::from_json(value).unwrap() };
     let outcome = run(async {
-        let mut client = EtcdClient::open(server.address, reads).await.unwrap();
-        client.invoke(P, &op).await
+        let client = EtcdClient::open(server.address, reads).await.unwrap();
+        client.telling_revisions(revisions).invoke(P, &op).await
     });
     (short(&outcome), server.finish())
+}
+
+#[test]
+fn transactions_on_registers_tell_revisions_if_they_are_asked_to() {
+    let micros = r#"[["r",1,null],["r",2,null],["w",3,7],["w",3,8],["r",3,null]]"#;
+    let answers = vec![found(&[None, Some(("OQ==", 5)), None]), answer(",\"succeeded\":true")];
+    // The answers are of revision 3. That 7 was written nobody can see.
+    let (plain, _) = transact(micros, Reads::Linearizable, answers.clone());
+    assert_eq!(plain, r#"ok [["r",1,null],["r",2,9],["w",3,7],["w",3,8],["r",3,8]]"#);
+    let (told, _) = transact_telling(true, micros, Reads::Linearizable, answers);
+    assert_eq!(told, r#"ok [["r",1,null],["r",2,9,5],["w",3,7],["w",3,8,3],["r",3,8,3]]"#);
+    let alone = vec![found(&[Some(("OQ==", 5))])];
+    let (told, _) = transact_telling(true, r#"[["r",2,null]]"#, Reads::Linearizable, alone);
+    assert_eq!(told, r#"ok [["r",2,9,5]]"#);
 }
 
 /// What a read of keys brings: their values as text, base64, with the revision that wrote them.
