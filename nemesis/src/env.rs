@@ -15,6 +15,7 @@ use tokio::sync::OnceCell;
 use crate::clock::{Shown, Told};
 use crate::cuts::{Cuts, Link};
 use crate::flap::Flaps;
+use crate::group::Change;
 use crate::shapes::Shapes;
 use crate::target::{Target, minority};
 
@@ -42,6 +43,8 @@ pub struct Env {
     pub(crate) machine_clocks: OnceCell<Result<(), NodeError>>,
     /// The fault that has the clocks.
     pub(crate) clock_fault: Cell<Option<u64>>,
+    /// What became of which group, until it is undone.
+    pub(crate) changes: RefCell<BTreeMap<u64, Change>>,
     struck: RefCell<BTreeMap<u64, Vec<NodeId>>>,
     timeout_factor: u32,
 }
@@ -87,6 +90,7 @@ impl Env {
             shown: RefCell::default(),
             machine_clocks: OnceCell::default(),
             clock_fault: Cell::default(),
+            changes: RefCell::default(),
             flaps,
             applying,
             struck,

@@ -16,6 +16,7 @@ mod disk;
 mod env;
 mod flap;
 mod generator;
+mod group;
 mod kill;
 mod links;
 mod machine_clock;
@@ -42,6 +43,7 @@ pub use damage::{Damage, DamageSpec};
 pub use disk::{Plight, PlightSpec, Trouble};
 pub use env::{Env, names};
 pub use generator::{generator, recovery};
+pub use group::{Group, GroupSpec};
 pub use links::{Effect, LinkSpec};
 pub use member::{Member, MemberSpec};
 pub use membership::Ask;
@@ -82,6 +84,14 @@ pub const KINDS: &[(&str, &str)] = &[
     (
         "member-replace",
         "kills a node, takes it out of the cluster, and lets it in again with an empty disk",
+    ),
+    (
+        "group-join",
+        "gives one more group of replicas its share of the keys of transactions, and takes it back",
+    ),
+    (
+        "group-leave",
+        "takes the keys of transactions from one group of replicas, and gives it its share again",
     ),
     (
         "wipe",
@@ -130,6 +140,12 @@ pub fn is_live(kind: &str) -> bool {
 #[must_use]
 pub fn needs_membership(kind: &str) -> bool {
     kind.starts_with("member-")
+}
+
+/// Whether a kind of fault needs a store whose keys are spread over groups of replicas.
+#[must_use]
+pub fn needs_groups(kind: &str) -> bool {
+    kind.starts_with("group-")
 }
 
 /// Whether a kind of fault needs nodes whose clocks can differ.

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::cuts::Manner;
 use crate::env::{Env, FaultError};
 use crate::schedule::{Schedule, ScheduledFault, Spec};
-use crate::{clock, damage, disk, kill, links, member, partition, pause, power, process};
+use crate::{clock, damage, disk, group, kill, links, member, partition, pause, power, process};
 
 /// How long the store may take to become well once everything is healed.
 const RECOVERY_LIMIT: Duration = Duration::from_secs(30);
@@ -92,6 +92,7 @@ impl Nemesis {
             Spec::Membership { .. } => return Outcome::Fail(NOT_LIVE.into()),
             Spec::Clock(spec) => clock::inject(env, fault.id, *spec, &order).await,
             Spec::Member(spec) => member::inject(env, fault.id, *spec, &order).await,
+            Spec::Group(spec) => group::inject(env, fault.id, *spec).await,
         };
         match injected {
             Ok(injected) => Outcome::Ok(Value::map([
@@ -127,6 +128,7 @@ impl Nemesis {
             Spec::Membership { .. } => Err(FaultError::NotInEffect(NOT_LIVE.into())),
             Spec::Clock(spec) => clock::verify(&self.env, fault.id, *spec).await,
             Spec::Member(_) => member::verify(&self.env, fault.id).await,
+            Spec::Group(_) => group::verify(&self.env, fault.id).await,
         }
     }
 
@@ -149,6 +151,7 @@ impl Nemesis {
             Spec::Membership { .. } => Ok(()),
             Spec::Clock(spec) => clock::heal(&self.env, fault.id, *spec).await,
             Spec::Member(_) => member::heal(&self.env, fault.id).await,
+            Spec::Group(_) => group::heal(&self.env, fault.id).await,
         }
     }
 
@@ -168,6 +171,7 @@ impl Nemesis {
             Spec::Membership { .. } => Ok(()),
             Spec::Clock(spec) => clock::verify_healed(&self.env, fault.id, *spec).await,
             Spec::Member(_) => member::verify_healed(&self.env, fault.id).await,
+            Spec::Group(_) => group::verify_healed(&self.env, fault.id).await,
         }
     }
 
@@ -182,7 +186,7 @@ impl Nemesis {
     async fn await_healthy(&self) -> Outcome {
         let started = Instant::now();
         loop {
-            match self.env.store.ready(self.env.cluster.nodes()).await {
+            match self.well().await {
                 Ok(()) => return Outcome::Ok(Value::Null),
                 Err(error) if started.elapsed() > self.env.patience(RECOVERY_LIMIT) => {
                     return Outcome::Fail(error.to_string().into());
@@ -190,6 +194,12 @@ impl Nemesis {
                 Err(_) => tokio::time::sleep(RECOVERY_POLL).await,
             }
         }
+    }
+
+    /// Whether all that could not be undone before is, and the store serves.
+    async fn well(&self) -> Result<(), FaultError> {
+        group::undo_rest(&self.env).await?;
+        Ok(self.env.store.ready(self.env.cluster.nodes()).await?)
     }
 }
 

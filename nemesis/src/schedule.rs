@@ -16,6 +16,7 @@ use crate::asks::harms;
 use crate::clock::ClockSpec;
 use crate::damage::DamageSpec;
 use crate::disk::{PlightSpec, Trouble};
+use crate::group::GroupSpec;
 use crate::links::LinkSpec;
 use crate::member::MemberSpec;
 use crate::membership::Ask;
@@ -145,6 +146,9 @@ pub enum Spec {
     /// Take members out, and let them in again.
     #[serde(untagged)]
     Member(MemberSpec),
+    /// Move keys from group to group.
+    #[serde(untagged)]
+    Group(GroupSpec),
     /// Let clocks differ.
     #[serde(untagged)]
     Clock(ClockSpec),
@@ -175,13 +179,16 @@ impl Spec {
             Self::Links(spec) => spec.effect.kind(),
             Self::Clock(spec) => spec.clock.name(),
             Self::Member(spec) => spec.member.name(),
+            Self::Group(spec) => spec.group.name(),
         }
     }
 
     /// The nodes it strikes, where that is a choice of roles and shares.
     pub const fn target_mut(&mut self) -> Option<&mut Target> {
         match self {
-            Self::Partition { .. } | Self::Links(_) | Self::Membership { .. } => None,
+            Self::Partition { .. } | Self::Links(_) | Self::Membership { .. } | Self::Group(_) => {
+                None
+            }
             Self::Kill { target }
             | Self::Pause { target }
             | Self::Power { target, .. }
@@ -237,6 +244,7 @@ impl Spec {
                     .or_else(|| ProcessSpec::survivable(kind).map(Self::Process))
                     .or_else(|| ClockSpec::survivable(kind).map(Self::Clock))
                     .or_else(|| MemberSpec::named(kind, Target::One).map(Self::Member))
+                    .or_else(|| GroupSpec::named(kind).map(Self::Group))
                     .or_else(|| LinkSpec::survivable(kind).map(Self::Links));
             }
         })
@@ -268,6 +276,7 @@ impl Spec {
             _ if let Some(spec) = LinkSpec::draw(kind, rng) => Self::Links(spec),
             _ if let Some(spec) = ClockSpec::draw(kind, rng) => Self::Clock(spec),
             _ if let Some(spec) = MemberSpec::draw(kind, rng) => Self::Member(spec),
+            _ if let Some(spec) = GroupSpec::draw(kind, rng) => Self::Group(spec),
             _ => {
                 let damaged = weighted(&crate::damage::TARGETS, rng);
                 return Self::of_disk(kind, weighted(&Target::WEIGHTED, rng), damaged);

@@ -7,9 +7,11 @@ pub mod etcd;
 mod membership;
 mod node;
 pub mod raft;
+pub mod sharding;
 mod store;
 pub mod txn;
 pub mod zookeeper;
 
 pub use membership::Membership;
+pub use sharding::Sharding;
 pub use store::{Family, Leadership, Store, StoreError};

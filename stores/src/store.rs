@@ -7,7 +7,7 @@ use keelhaul_engine::{Connect, LocalFuture};
 use keelhaul_history::NodeId;
 use thiserror::Error;
 
-use crate::Membership;
+use crate::{Membership, Sharding};
 
 /// A group of operations that a store can serve; a workload runs on every store that has its family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -105,6 +105,11 @@ pub trait Store {
 
     /// How its members are changed, where they can be.
     fn membership(&self) -> Option<&dyn Membership> {
+        None
+    }
+
+    /// How keys are moved from group to group of its replicas, where there are several.
+    fn sharding(&self) -> Option<&dyn Sharding> {
         None
     }
 

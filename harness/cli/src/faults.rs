@@ -1,7 +1,8 @@
 //! Which kinds of faults a run can have, and what they ask of a store.
 
 use keelhaul_nemesis::{
-    KINDS, asks, harms, is_live, is_of_links, is_simulated, needs_clocks, needs_membership,
+    KINDS, asks, harms, is_live, is_of_links, is_simulated, needs_clocks, needs_groups,
+    needs_membership,
 };
 
 use crate::exit::Failure;
@@ -16,6 +17,8 @@ pub struct Place<'a> {
     /// Where the nodes live, and how many they are.
     pub env: &'a str,
     pub nodes: u16,
+    /// Over how many groups of replicas transactions go, if there are any on our own nodes.
+    pub groups: Option<u16>,
 }
 
 /// The kinds that a user names, each once; each must work where the nodes are.
@@ -40,7 +43,7 @@ pub fn parse(text: &str, place: Place<'_>) -> Result<Vec<String>, Failure> {
 
 /// Refuses kinds that cannot be, one sentence each.
 pub fn check(faults: &[String], place: Place<'_>) -> Result<(), Failure> {
-    let Place { store, read, env, nodes } = place;
+    let Place { store, read, env, nodes, groups } = place;
     for kind in faults {
         if needs_clocks(kind)
             && let Some(why) = registry::no_clock(store, env)
@@ -56,6 +59,14 @@ pub fn check(faults: &[String], place: Place<'_>) -> Result<(), Failure> {
         }
         if needs_membership(kind) {
             changeable(kind, store)?;
+            if groups.is_some_and(|groups| groups > 1) || faults.iter().any(|f| f == "group-join") {
+                return Err(Failure::usage(format!(
+                    "{kind} changes the members of one group, and there are several: leave it out of --nemesis, or --groups"
+                )));
+            }
+        }
+        if needs_groups(kind) {
+            spread(kind, store, groups)?;
         }
         if is_of_links(kind) && nodes < 2 {
             return Err(Failure::usage(format!(
@@ -91,6 +102,19 @@ fn changeable(kind: &str, store: &str) -> Result<(), Failure> {
     )))
 }
 
+/// Refuses a kind that moves keys from group to group, where there are none to move them between.
+fn spread(kind: &str, store: &str, groups: Option<u16>) -> Result<(), Failure> {
+    match (kind, groups) {
+        (_, None) => Err(Failure::usage(format!(
+            "{kind} moves the keys of transactions on our own nodes, and there are none on {store} here"
+        ))),
+        ("group-leave", Some(1)) => Err(Failure::usage(format!(
+            "{kind} needs another group that takes the keys: raise --groups to 2 or more"
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// A sentence on each kind that is a fair test only of a store with more than the usual.
 pub fn fair(faults: &[String]) -> impl Iterator<Item = String> {
     let asking = faults.iter().filter_map(|kind| Some((kind, asks(kind)?)));
@@ -119,6 +143,7 @@ fn notes(kind: &str) -> Vec<String> {
     let can = |store: &str| match kind {
         _ if needs_clocks(kind) => registry::no_clock(store, "local").is_none(),
         _ if needs_membership(kind) => registry::has_membership(store),
+        _ if needs_groups(kind) => registry::is_own(store),
         _ if !is_live(kind) => registry::has_membership(store) && registry::is_own(store),
         _ => true,
     };
@@ -126,6 +151,9 @@ fn notes(kind: &str) -> Vec<String> {
     let able: Vec<&str> = stores.iter().copied().filter(|store| can(store)).collect();
     if able.len() < stores.len() {
         notes.push(format!("of the stores: {}", able.join(", ")));
+    }
+    if needs_groups(kind) {
+        notes.push("with workloads of transactions".into());
     }
     let on_machines = |store: &&str| !can(store) && registry::no_clock(store, "vm").is_none();
     let others: Vec<&str> = stores.iter().copied().filter(on_machines).collect();
@@ -159,7 +187,14 @@ mod tests {
                     let of_store = everywhere || (on_machines && ["vm", "ssh"].contains(&env));
                     // That etcd is not simulated is said elsewhere.
                     let elsewhere = env == "sim" && !registry::is_own(store);
-                    let accepted = parse(kind, Place { store, read: None, env, nodes: 5 }).is_ok();
+                    let read = registry::reads(store).first().map(|read| read.name);
+                    let groups = registry::is_own(store).then_some(if needs_membership(kind) {
+                        1
+                    } else {
+                        2
+                    });
+                    let place = Place { store, read, env, nodes: 5, groups };
+                    let accepted = parse(kind, place).is_ok();
                     assert!(elsewhere || accepted == (of_store && in_env), "{kind} {store} {env}");
                 }
             }
@@ -169,7 +204,7 @@ mod tests {
     #[test]
     fn what_cannot_be_is_refused() {
         let check = |text: &str, env, nodes, expected: Result<&[&str], &str>| {
-            let place = Place { store: "etcd", read: None, env, nodes };
+            let place = Place { store: "etcd", read: None, env, nodes, groups: None };
             let found = parse(text, place).map_err(|failure| failure.to_string());
             match expected {
                 Ok(kinds) => assert_eq!(found.unwrap_or_default(), kinds),
@@ -194,5 +229,26 @@ mod tests {
             Err("clock-drift cannot strike etcd with --env local: etcd is linked"),
         );
         check("disk-flap", "local", 5, Err("disk-flap"));
+        check("group-join", "local", 5, Err("there are none on etcd here"));
+    }
+
+    #[test]
+    fn keys_move_between_groups_only() {
+        let check = |text: &str, groups, expected: Result<(), &str>| {
+            let place = Place { store: "raft", read: None, env: "local", nodes: 5, groups };
+            match (parse(text, place), expected) {
+                (Err(failure), Err(words)) => {
+                    assert!(failure.to_string().contains(words), "{failure}");
+                }
+                (found, expected) => assert!(found.is_ok() && expected.is_ok(), "{text}"),
+            }
+        };
+        check("group-join", Some(1), Ok(()));
+        check("group-join,group-leave", Some(2), Ok(()));
+        check("group-leave", Some(1), Err("raise --groups to 2"));
+        check("group-join", None, Err("there are none on raft here"));
+        check("member-remove", Some(1), Ok(()));
+        check("member-remove", Some(2), Err("there are several"));
+        check("member-remove,group-join", Some(1), Err("there are several"));
     }
 }

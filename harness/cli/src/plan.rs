@@ -131,7 +131,13 @@ impl Plan {
         let (groups, isolation) = transactions(args, store, workload)?;
         let (env, nodes, hosts) = place(args)?;
         let time_limit_ms = millis(units::duration("--time-limit", &args.time_limit)?);
-        let place = Place { store, read: args.read.as_deref(), env, nodes };
+        let place = Place {
+            store,
+            read: args.read.as_deref(),
+            env,
+            nodes,
+            groups: isolation.is_some().then_some(groups),
+        };
         let kinds = if args.schedule.is_some() { "none" } else { &args.nemesis };
         let kinds = faults::parse(kinds, place)?;
         let nemesis_interval_ms = match &args.nemesis_interval {
@@ -240,7 +246,13 @@ impl Plan {
     /// What decides which faults there can be.
     pub fn place(&self) -> Place<'_> {
         let (store, read) = (self.store.as_str(), self.read.as_deref());
-        Place { store, read, env: &self.env, nodes: self.nodes }
+        let groups = self.isolation.is_some().then_some(self.groups);
+        Place { store, read, env: &self.env, nodes: self.nodes, groups }
+    }
+
+    /// Groups that run without keys, for faults that give them some.
+    pub fn spare_groups(&self) -> u16 {
+        u16::from(self.faults.iter().any(|kind| kind == "group-join"))
     }
 
     /// The nodes as `--nodes` takes them.

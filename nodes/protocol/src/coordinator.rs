@@ -33,10 +33,15 @@
 //! perhaps before and otherwise; it is carried out in the group at hand, and the road is free. A live but slow coordinator that is overtaken so
 //! is told when it comes to decide.
 //!
+//! # Moving keys
+//! The ring is as the client knows it. A group that does not serve a key, since its placement is another or about to be, says so
+//! ([`kv::share`](crate::kv::share)); the transaction fails with [`Why::Misplaced`], for its client to learn the placement and begin anew.
+//!
 //! Limits: there is no queue, so under contention luck decides who gets on; after [`ATTEMPTS_MAX`] attempts a transaction gives up. Predicates are not
 //! read. What one transaction may put is bounded by what a group takes in one entry.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use crate::api::Nanos;
 use crate::kv::txns::{Checks, Held, Puts, Step, TxnId};
@@ -150,6 +155,8 @@ pub enum Why {
     Overtaken,
     /// A group did not answer.
     NoAnswer,
+    /// A key is not served where it was looked for, or not now.
+    Misplaced,
 }
 
 impl Why {
@@ -162,6 +169,7 @@ impl Why {
             Self::Busy => "other transactions were in the way",
             Self::Overtaken => "another client had it aborted",
             Self::NoAnswer => "a group did not answer",
+            Self::Misplaced => "a key is moving from group to group",
         }
     }
 }
@@ -189,18 +197,31 @@ enum State {
     Settled,
 }
 
-/// Who is in the way.
+/// Who is in the way, where, and since when.
 #[derive(Clone, Copy, Debug)]
-struct Met {
-    txn: TxnId,
-    group: GroupId,
+pub(crate) struct Met {
+    pub(crate) txn: TxnId,
+    pub(crate) group: GroupId,
     since: Nanos,
+}
+
+impl Met {
+    /// This transaction, perhaps the one that was met last.
+    pub(crate) fn again(last: Option<Self>, now: Nanos, txn: TxnId, group: GroupId) -> Self {
+        let since = last.filter(|met| met.txn == txn).map_or(now, |met| met.since);
+        Self { txn, group, since }
+    }
+
+    /// Whether it is to be settled rather than waited for.
+    pub(crate) const fn is_overdue(&self, now: Nanos) -> bool {
+        now.0.saturating_sub(self.since.0) >= PATIENCE.0
+    }
 }
 
 /// One transaction under way.
 #[derive(Debug)]
-pub struct Coordinator<'a> {
-    ring: &'a Ring,
+pub struct Coordinator {
+    ring: Rc<Ring>,
     isolation: Isolation,
     /// Who it is, and which of its transactions this is.
     name: (SessionId, u64),
@@ -214,12 +235,12 @@ pub struct Coordinator<'a> {
     left: Option<Tidy>,
 }
 
-impl<'a> Coordinator<'a> {
+impl Coordinator {
     /// A transaction that depends on these keys; for [`Isolation::Snapshot`], those that it puts must be among them. Its name consists of
     /// the session that the client has in the first group, and a number that counts its transactions there.
     #[must_use]
     pub fn new(
-        ring: &'a Ring,
+        ring: Rc<Ring>,
         isolation: Isolation,
         name: (SessionId, u64),
         keys: impl IntoIterator<Item = Key>,
@@ -309,22 +330,25 @@ impl<'a> Coordinator<'a> {
         self.ask(State::Collect, fetches)
     }
 
-    /// What fetches found; none if one was not answered.
-    fn found(&self, answers: Vec<Answer>) -> Option<Found> {
+    /// What fetches found, or why not.
+    fn found(&self, answers: Vec<Answer>) -> Result<Found, Why> {
         let mut found = Found::new();
         for ((_, step), answer) in self.fetches().into_iter().zip(answers) {
-            let (Step::Fetch { keys }, Answer::Response(Response::Fetched(held))) = (step, answer)
-            else {
-                return None;
-            };
-            found.extend(keys.into_iter().zip(held));
+            match (step, answer) {
+                (Step::Fetch { keys }, Answer::Response(Response::Fetched(held))) => {
+                    found.extend(keys.into_iter().zip(held));
+                }
+                (_, Answer::Response(Response::Misplaced(_))) => return Err(Why::Misplaced),
+                _ => return Err(Why::NoAnswer),
+            }
         }
-        Some(found)
+        Ok(found)
     }
 
     fn collected(&mut self, now: Nanos, answers: Vec<Answer>) -> Move {
-        let Some(found) = self.found(answers) else {
-            return Move::Done(End::Failed(Why::NoAnswer));
+        let found = match self.found(answers) {
+            Ok(found) => found,
+            Err(why) => return Move::Done(End::Failed(why)),
         };
         if self.isolation != Isolation::ReadCommitted
             && let Some((key, by)) = found.iter().find_map(|(key, held)| Some((key, held.by?)))
@@ -344,13 +368,12 @@ impl<'a> Coordinator<'a> {
     }
 
     fn meet(&mut self, now: Nanos, txn: TxnId, group: GroupId) {
-        let since = self.met.filter(|met| met.txn == txn).map_or(now, |met| met.since);
-        self.met = Some(Met { txn, group, since });
+        self.met = Some(Met::again(self.met, now, txn, group));
     }
 
     fn give_way(&mut self, now: Nanos) -> Move {
         match self.met {
-            Some(Met { txn, group, since }) if now.0.saturating_sub(since.0) >= PATIENCE.0 => {
+            Some(met @ Met { txn, group, .. }) if met.is_overdue(now) => {
                 let decide = Step::Decide { txn, commit: false };
                 self.ask(State::Settle(txn, group), vec![(txn.home, decide)])
             }
@@ -379,9 +402,9 @@ impl<'a> Coordinator<'a> {
 
     fn confirmed(&mut self, found: Found, puts: Puts, answers: Vec<Answer>) -> Move {
         match self.found(answers) {
-            None => Move::Done(End::Failed(Why::NoAnswer)),
-            Some(again) if again == found => self.commit(found, puts),
-            Some(_) => self.collect(),
+            Err(why) => Move::Done(End::Failed(why)),
+            Ok(again) if again == found => self.commit(found, puts),
+            Ok(_) => self.collect(),
         }
     }
 
@@ -418,6 +441,7 @@ impl<'a> Coordinator<'a> {
         match answer {
             Answer::Response(Response::Committed) => Move::Done(End::Committed),
             Answer::Response(Response::Blocked(by)) => self.blocked(now, *by, group),
+            Answer::Response(Response::Misplaced(_)) => Move::Done(End::Failed(Why::Misplaced)),
             Answer::Response(_) => Move::Done(End::Failed(Why::Conflict)),
             Answer::Refused => Move::Done(End::Failed(Why::NoAnswer)),
             Answer::Unknown => Move::Done(End::Unknown),
@@ -446,12 +470,15 @@ impl<'a> Coordinator<'a> {
         }
         // Who is in the way is waited for when the keys are given back; but nothing helps against a conflict.
         let conflict = |answer: &Answer| *answer == Answer::Response(Response::Conflict);
+        let misplaced =
+            |answer: &Answer| matches!(answer, Answer::Response(Response::Misplaced(_)));
         let by = self.parts.keys().zip(answers).find_map(|(group, answer)| match answer {
             Answer::Response(Response::Blocked(by)) => Some((*by, *group)),
             _ => None,
         });
         let why = match by {
             _ if answers.iter().any(conflict) => Why::Conflict,
+            _ if answers.iter().any(misplaced) => Why::Misplaced,
             Some((by, group)) => {
                 self.meet(now, by, group);
                 Why::Busy

@@ -4,6 +4,7 @@
 pub mod locks;
 mod machine;
 mod mutant;
+pub mod share;
 pub mod txns;
 mod values;
 
@@ -14,8 +15,10 @@ pub use values::Version;
 use serde::{Deserialize, Serialize};
 
 use crate::kv::locks::{Act, Hold, Token};
+use crate::kv::share::{Page, Placing, Standing};
 use crate::kv::txns::{Held, Step, TxnId};
 use crate::membership::{Change, Membership, Refusal};
+use crate::placement::Placement;
 
 /// A key. Opaque bytes.
 pub type Key = Vec<u8>;
@@ -64,13 +67,19 @@ pub enum Command {
     },
     /// Have a part in a transaction.
     Txn(Step),
+    /// Have a part in a change of which groups keep the keys.
+    Place(Placing),
 }
 
 impl Command {
     /// Whether it changes nothing, and so needs no entry of the log.
     #[must_use]
     pub const fn only_reads(&self) -> bool {
-        matches!(self, Self::Read { .. } | Self::Txn(Step::Fetch { .. }))
+        match self {
+            Self::Read { .. } | Self::Txn(Step::Fetch { .. }) => true,
+            Self::Place(placing) => placing.only_looks(),
+            _ => false,
+        }
     }
 
     /// How many bytes of keys and values it carries.
@@ -84,6 +93,7 @@ impl Command {
             }
             Self::Lock { lock, .. } => lock.len(),
             Self::Txn(step) => step.bytes(),
+            Self::Place(placing) => placing.bytes(),
         }
     }
 }
@@ -161,6 +171,12 @@ pub enum Response {
     Conflict,
     /// A key is held by this prepared transaction; nothing was done: definite.
     Blocked(TxnId),
+    /// The group does not serve one of the keys, or the home of the transaction leaves; nothing was done: definite.
+    Misplaced(Placement),
+    /// How things stand after a part in a change of the placement.
+    Placed(Standing),
+    /// Some of what leaves.
+    Exported(Page),
     /// The group has promised to carry the transaction out.
     Prepared,
     /// What is decided of the transaction, now or before.

@@ -9,6 +9,7 @@ pub mod coordinator;
 mod golden;
 pub mod kv;
 pub mod membership;
+pub mod mover;
 pub mod mutant;
 mod outbox;
 pub mod paxos;

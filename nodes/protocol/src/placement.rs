@@ -13,6 +13,8 @@
 //! Sources: Karger et al., *Consistent hashing and random trees* (STOC 1997), §4; Stoica et al., *Chord* (SIGCOMM 2001), §4.2;
 //! DeCandia et al., *Dynamo* (SOSP 2007), §4.2 and §6.2, strategy 1.
 //!
+//! How keys are moved from one ring to the next while transactions go on is in [`crate::kv::share`] and [`crate::mover`].
+//!
 //! Left out: groups of different weight; bounded loads (Mirrokni et al. 2018).
 
 use std::collections::BTreeSet;
@@ -25,6 +27,35 @@ pub struct GroupId(pub u16);
 
 /// Points per group that are usual: shares differ by about a tenth then.
 pub const POINTS_DEFAULT: u32 = 128;
+
+/// Which groups keep the keys, from one change to the next.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Placement {
+    /// How many changes there were before.
+    pub epoch: u64,
+    /// The groups, each with [`POINTS_DEFAULT`] points on the ring.
+    pub groups: BTreeSet<GroupId>,
+}
+
+impl Placement {
+    /// The one before all changes.
+    #[must_use]
+    pub fn first(groups: impl IntoIterator<Item = GroupId>) -> Self {
+        Self { epoch: 0, groups: groups.into_iter().collect() }
+    }
+
+    /// The one after the next change.
+    #[must_use]
+    pub fn next(&self, groups: BTreeSet<GroupId>) -> Self {
+        Self { epoch: self.epoch + 1, groups }
+    }
+
+    /// Where each key is.
+    #[must_use]
+    pub fn ring(&self) -> Ring {
+        Ring::new(self.groups.iter().copied(), POINTS_DEFAULT)
+    }
+}
 
 /// Groups on the circle of hashes.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! Coordinators against groups, with steps in any order, answers that get lost and coordinators that die: what commits is all there, what
-//! fails is not, and each level of isolation lets happen what it is there to let happen, and nothing else.
+//! fails is not, and each level of isolation lets happen what it is there to let happen, and nothing else. Also while keys move from
+//! group to group, by movers that want different things and die as well.
 //!
 //! Transactions append to lists and read them, so that the lists tell the order of all versions. The judge is the definition: edges
 //! between all pairs of transactions, and paths found by trying.
@@ -7,12 +8,15 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic, as tests do")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use keelhaul_protocol::api::{Entry, LogIndex, Nanos, Payload, Term};
-use keelhaul_protocol::coordinator::{Answer, Coordinator, End, Input, Isolation, Move, Tidy};
+use keelhaul_protocol::coordinator::{Answer, Coordinator, End, Input, Isolation, Move, Tidy, Why};
+use keelhaul_protocol::kv::share::{Placing, Standing};
 use keelhaul_protocol::kv::txns::Step;
 use keelhaul_protocol::kv::{Command, Key, Machine, Mutant, Response, SessionId};
-use keelhaul_protocol::placement::{GroupId, Ring};
+use keelhaul_protocol::mover::{self, Moved, Mover};
+use keelhaul_protocol::placement::{GroupId, Placement};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
@@ -42,7 +46,7 @@ impl Group {
         self.machine.apply(&entry).unwrap()
     }
 
-    fn step(&mut self, step: Step) -> Response {
+    fn perform(&mut self, command: Command) -> Response {
         if self.sequence == 0 {
             self.apply(Payload::Register);
         }
@@ -52,8 +56,14 @@ impl Group {
             let restored = Machine::restore(&self.machine.snapshot()).unwrap();
             self.machine = restored.with_mistake(self.mistake);
         }
-        let command = Command::Txn(step);
         self.apply(Payload::Command { session: SessionId(1), sequence: self.sequence, command })
+    }
+
+    fn standing(&mut self) -> Standing {
+        match self.perform(Command::Place(Placing::Look)) {
+            Response::Placed(standing) => standing,
+            other => panic!("{other:?}"),
+        }
     }
 }
 
@@ -61,10 +71,15 @@ impl Group {
 type Work = Vec<(u8, bool)>;
 
 /// A transaction with its client.
-struct Client<'a> {
+struct Client {
     id: u8,
     work: Work,
-    coordinator: Coordinator<'a>,
+    isolation: Isolation,
+    coordinator: Coordinator,
+    /// Where it believes keys to be.
+    placement: Placement,
+    /// How often it was begun, with a new coordinator each time.
+    tries: u64,
     asked: Vec<(GroupId, Step)>,
     /// Answers so far, by question.
     answers: Vec<Option<Answer>>,
@@ -77,7 +92,41 @@ struct Client<'a> {
     read: BTreeMap<u8, Vec<u8>>,
 }
 
-impl Client<'_> {
+impl Client {
+    fn new(id: u8, isolation: Isolation, placement: Placement, work: Work) -> Self {
+        Self {
+            id,
+            coordinator: coordinator(id, 1, isolation, &placement, &work),
+            work,
+            isolation,
+            placement,
+            tries: 1,
+            asked: Vec::new(),
+            answers: Vec::new(),
+            wakes: None,
+            begun: 0,
+            ended: None,
+            left: None,
+            read: BTreeMap::new(),
+        }
+    }
+
+    /// Learns from what it was answered where keys are.
+    fn learn(&mut self, answer: &Answer) {
+        if let Answer::Response(Response::Misplaced(placement)) = answer
+            && placement.epoch > self.placement.epoch
+        {
+            self.placement = placement.clone();
+        }
+    }
+
+    fn try_again(&mut self, now: u64) {
+        self.tries += 1;
+        self.coordinator =
+            coordinator(self.id, self.tries, self.isolation, &self.placement, &self.work);
+        self.wakes = Some(now + 20_000_000);
+    }
+
     fn ask(&mut self, steps: Vec<(GroupId, Step)>) {
         self.answers = vec![None; steps.len()];
         self.asked = steps;
@@ -95,15 +144,52 @@ impl Client<'_> {
     }
 }
 
-struct World<'a> {
+fn coordinator(
+    id: u8,
+    number: u64,
+    isolation: Isolation,
+    placement: &Placement,
+    work: &Work,
+) -> Coordinator {
+    let keys: BTreeSet<Key> = work.iter().map(|(k, _)| key(*k)).collect();
+    let name = (SessionId(u64::from(id)), number);
+    Coordinator::new(Rc::new(placement.ring()), isolation, name, keys)
+}
+
+/// Who wants other groups to keep the keys.
+struct Moving {
+    mover: Mover,
+    asked: Option<(GroupId, Command)>,
+    wakes: u64,
+    done: Option<Moved>,
+}
+
+impl Moving {
+    fn new(known: Placement, wish: BTreeSet<GroupId>, wakes: u64) -> Self {
+        Self { mover: Mover::new(known, wish), asked: None, wakes, done: None }
+    }
+
+    fn next(&mut self, now: u64, input: mover::Input) {
+        match self.mover.step(Nanos(now), input) {
+            mover::Move::Ask(group, command) => self.asked = Some((group, command)),
+            mover::Move::Wait(time) => self.wakes = now + time.0,
+            mover::Move::Done(moved) => self.done = Some(moved),
+        }
+    }
+}
+
+struct World {
     groups: BTreeMap<GroupId, Group>,
-    clients: Vec<Client<'a>>,
+    clients: Vec<Client>,
+    movers: Vec<Moving>,
+    /// What dead movers asked and the network has not delivered yet.
+    late: Vec<(GroupId, Command)>,
     now: u64,
     rng: ChaCha8Rng,
     faults: bool,
 }
 
-impl World<'_> {
+impl World {
     fn next(&mut self, at: usize, input: Input) {
         let now = Nanos(self.now);
         let client = &mut self.clients[at];
@@ -127,6 +213,11 @@ impl World<'_> {
                 self.next(at, Input::Computed(puts));
             }
             Move::Wait(time) => client.wakes = Some(self.now + time.0),
+            Move::Done(End::Failed(Why::Misplaced)) => {
+                client.left = client.coordinator.left();
+                client.ask(client.left.as_ref().map_or(Vec::new(), Tidy::finish));
+                client.try_again(self.now);
+            }
             Move::Done(end) => {
                 client.ended = Some((self.now, Some(end)));
                 client.left = client.coordinator.left();
@@ -135,8 +226,12 @@ impl World<'_> {
         }
     }
 
-    /// Something happens to one of the clients that are not done.
+    /// Something happens to one of the clients that are not done, or to a mover.
     fn tick(&mut self) -> bool {
+        if !self.movers.is_empty() && below(&mut self.rng, 3) == 0 {
+            self.now += 1 + below(&mut self.rng, 1_000_000);
+            self.move_on();
+        }
         let open: Vec<usize> =
             (0..self.clients.len()).filter(|at| !self.clients[*at].rests()).collect();
         if open.is_empty() {
@@ -149,7 +244,9 @@ impl World<'_> {
             self.next(at, Input::Begin);
         } else if self.faults && below(&mut self.rng, 60) == 0 {
             self.clients[at].die(self.now);
-        } else if let Some(time) = self.clients[at].wakes {
+        } else if let Some(time) = self.clients[at].wakes
+            && self.clients[at].asked.is_empty()
+        {
             if time <= self.now {
                 self.clients[at].wakes = None;
                 self.next(at, Input::Woken);
@@ -160,6 +257,76 @@ impl World<'_> {
         true
     }
 
+    /// One of the movers gets on, or dies, or what one has asked long ago arrives.
+    fn move_on(&mut self) {
+        if !self.late.is_empty() && below(&mut self.rng, 4) == 0 {
+            let at = below(&mut self.rng, self.late.len() as u64) as usize;
+            let (group, command) = self.late.swap_remove(at);
+            self.groups.get_mut(&group).unwrap().perform(command);
+        }
+        let at = below(&mut self.rng, self.movers.len() as u64) as usize;
+        let fate = if self.faults { below(&mut self.rng, 40) } else { 9 };
+        let moving = &mut self.movers[at];
+        let input = match moving.asked.take() {
+            None if moving.wakes > self.now => return,
+            None => mover::Input::Woken,
+            Some((group, command)) => {
+                let mut perform = || self.groups.get_mut(&group).unwrap().perform(command.clone());
+                mover::Input::Answer(match fate {
+                    0 => Answer::Refused,
+                    1 => {
+                        self.late.push((group, command));
+                        Answer::Unknown
+                    }
+                    2 => {
+                        perform();
+                        Answer::Unknown
+                    }
+                    3 => {
+                        self.late.push((group, command));
+                        self.movers.swap_remove(at);
+                        return;
+                    }
+                    _ => Answer::Response(perform()),
+                })
+            }
+        };
+        moving.next(self.now, input);
+        if moving.done.is_some() {
+            self.movers.swap_remove(at);
+        }
+    }
+
+    /// The latest placement that any group was told of.
+    fn placement(&mut self) -> Option<Placement> {
+        let told = self.groups.values_mut().filter_map(|group| group.standing().placement);
+        told.max_by_key(|placement| placement.epoch)
+    }
+
+    /// Lets these groups keep the keys, whatever was left halfway.
+    fn place(&mut self, known: Placement, wish: BTreeSet<GroupId>) -> Moved {
+        let mut moving = Moving::new(known, wish, self.now);
+        moving.next(self.now, mover::Input::Begin);
+        for _ in 0..10_000 {
+            if let Some(moved) = moving.done {
+                return moved;
+            }
+            self.now += 1_000_000;
+            let input = match moving.asked.take() {
+                Some((group, command)) => {
+                    let response = self.groups.get_mut(&group).unwrap().perform(command);
+                    mover::Input::Answer(Answer::Response(response))
+                }
+                None => {
+                    self.now = self.now.max(moving.wakes);
+                    mover::Input::Woken
+                }
+            };
+            moving.next(self.now, input);
+        }
+        panic!("a mover without faults came to no end");
+    }
+
     /// One of the steps that a client waits for reaches its group, or not.
     fn deliver(&mut self, at: usize) {
         let client = &mut self.clients[at];
@@ -168,7 +335,8 @@ impl World<'_> {
         let i = waiting[below(&mut self.rng, waiting.len() as u64) as usize];
         let (group, step) = client.asked[i].clone();
         let fate = if self.faults { below(&mut self.rng, 40) } else { 9 };
-        let mut perform = || self.groups.get_mut(&group).unwrap().step(step.clone());
+        let command = Command::Txn(step);
+        let mut perform = || self.groups.get_mut(&group).unwrap().perform(command.clone());
         let answer = match fate {
             0 => Answer::Refused,
             1 => Answer::Unknown,
@@ -178,12 +346,14 @@ impl World<'_> {
             }
             _ => Answer::Response(perform()),
         };
+        client.learn(&answer);
         client.answers[i] = Some(answer);
         if client.answers.iter().all(Option::is_some) {
             let answers: Vec<Answer> = client.answers.drain(..).flatten().collect();
+            client.asked.clear();
             match client.left.take() {
                 Some(left) => client.ask(left.forget(&answers).into_iter().collect()),
-                None if client.ended.is_some() => client.ask(Vec::new()),
+                None if client.ended.is_some() || client.wakes.is_some() => {}
                 None => self.next(at, Input::Answers(answers)),
             }
         }
@@ -201,6 +371,7 @@ struct Outcome {
     /// Whether it took effect.
     committed: bool,
     told: Option<End>,
+    tries: u64,
 }
 
 const KEYS: u64 = 4;
@@ -217,42 +388,56 @@ fn key(key: u8) -> Key {
 /// The lists at the end, and what became of each transaction.
 type Played = (BTreeMap<u8, Vec<u8>>, Vec<Outcome>);
 
-/// Plays transactions to their end.
-fn play(
-    ring: &Ring,
+/// What is played.
+#[derive(Clone, Copy)]
+struct Play {
     isolation: Isolation,
-    seed: u64,
+    /// Groups that keep the keys at first.
+    groups: u16,
     faults: bool,
+    /// Whether other groups are to keep them meanwhile.
+    moves: bool,
     mistake: Option<Mutant>,
-) -> Option<Played> {
+}
+
+/// Some of the groups that there can be.
+fn wish(rng: &mut ChaCha8Rng) -> BTreeSet<GroupId> {
+    let chosen = 1 + below(rng, (1 << GROUPS_MAX) - 1);
+    (0..GROUPS_MAX).filter(|group| chosen & (1 << group) != 0).map(GroupId).collect()
+}
+
+const GROUPS_MAX: u16 = 3;
+
+/// Plays transactions to their end.
+fn play(play: Play, seed: u64) -> Option<Played> {
+    let Play { isolation, groups, faults, moves, mistake } = play;
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let client = |id: u8, isolation, work: Work| {
-        let keys: BTreeSet<Key> = work.iter().map(|(k, _)| key(*k)).collect();
-        Client {
-            id,
-            coordinator: Coordinator::new(ring, isolation, (SessionId(u64::from(id)), 1), keys),
-            work,
-            asked: Vec::new(),
-            answers: Vec::new(),
-            wakes: None,
-            begun: 0,
-            ended: None,
-            left: None,
-            read: BTreeMap::new(),
-        }
+    let first = Placement::first((0..groups).map(GroupId));
+    let mut client = |id: u8| Client::new(id, isolation, first.clone(), work(&mut rng));
+    let clients = (1..=8).map(&mut client).collect();
+    let groups = (0..GROUPS_MAX).map(|group| (GroupId(group), Group::new(mistake))).collect();
+    let mut mover = |_| {
+        let wish = wish(&mut rng);
+        Moving::new(first.clone(), wish, below(&mut rng, 200_000_000))
     };
-    let clients = (1..=8).map(|id| client(id, isolation, work(&mut rng))).collect();
-    let groups = ring.groups().map(|group| (group, Group::new(mistake))).collect();
-    let mut world = World { groups, clients, now: 1, rng, faults };
+    let movers = (0..if moves { 3 } else { 0 }).map(&mut mover).collect();
+    let mut world = World { groups, clients, movers, late: Vec::new(), now: 1, rng, faults };
     for _ in 0..100_000 {
         if !world.tick() {
             break;
         }
     }
-    // Whoever reads everything settles what the dead left behind.
+    // Whoever reads everything settles what the dead left behind, once somebody has completed what movers left.
     world.faults = false;
+    world.movers.clear();
+    let mut placement = first;
+    if let Some(known) = world.placement() {
+        let wish = wish(&mut world.rng);
+        world.place(known, wish);
+        placement = world.placement().unwrap();
+    }
     let all = (0..KEYS).map(|key| (key as u8, false)).collect();
-    world.clients.push(client(99, Isolation::Serializable, all));
+    world.clients.push(Client::new(99, Isolation::Serializable, placement, all));
     for _ in 0..100_000 {
         if !world.tick() {
             break;
@@ -267,8 +452,8 @@ fn play(
         let (ended, told) = client.ended.unwrap();
         let there = lists.values().any(|list| list.contains(&client.id));
         let committed = there || told == Some(End::Committed);
-        let (id, work, read, begun) = (client.id, client.work, client.read, client.begun);
-        Outcome { id, work, read, begun, ended, committed, told }
+        let Client { id, work, read, begun, tries, .. } = client;
+        Outcome { id, work, read, begun, ended, committed, told, tries }
     });
     Some((lists.clone(), outcomes.collect()))
 }
@@ -347,12 +532,17 @@ fn worst(edges: &BTreeSet<(u8, u8, bool)>) -> u8 {
 }
 
 /// Circles by kind over many runs, as [`worst`] numbers them; with real time among the plain edges if that is promised.
-fn circles(isolation: Isolation, runs: u64, faults: bool, real_time: bool) -> [u64; 4] {
+fn circles(
+    isolation: Isolation,
+    runs: u64,
+    (faults, moves): (bool, bool),
+    real_time: bool,
+) -> [u64; 4] {
     let mut counts = [0; 4];
-    let (mut committed, mut settled) = (0, 0);
+    let (mut committed, mut settled, mut misplaced) = (0, 0, 0);
     for seed in 0..runs {
-        let ring = Ring::new((0..1 + seed as u16 % 3).map(GroupId), 8);
-        let played = play(&ring, isolation, seed, faults, None);
+        let groups = 1 + seed as u16 % GROUPS_MAX;
+        let played = play(Play { isolation, groups, faults, moves, mistake: None }, seed);
         let (lists, outcomes) = played.expect("what is left behind is settled");
         assert_eq!(atomic(&lists, &outcomes), Ok(()), "{isolation:?}, seed {seed}");
         let mut edges = edges(&lists, &outcomes);
@@ -363,39 +553,47 @@ fn circles(isolation: Isolation, runs: u64, faults: bool, real_time: bool) -> [u
         }
         counts[usize::from(worst(&edges))] += 1;
         committed += done().count();
+        misplaced += outcomes.iter().map(|outcome| outcome.tries - 1).sum::<u64>();
         settled += done().filter(|outcome| outcome.told != Some(End::Committed)).count();
     }
     assert!(committed as u64 > 4 * runs, "{isolation:?}: {committed} committed");
     assert!(!faults || settled > 0, "{isolation:?}: nobody's transaction was settled");
+    assert!(!moves || misplaced > runs, "{isolation:?}: {misplaced} keys were not where they were");
     counts
 }
 
 #[test]
 fn serializable_lets_no_circle_happen_not_even_with_real_time() {
-    for faults in [false, true] {
-        let [none, several, one, plain] = circles(Isolation::Serializable, 400, faults, true);
-        assert_eq!((several, one, plain), (0, 0, 0), "of {none}");
+    for trouble in [(false, false), (true, false), (false, true), (true, true)] {
+        let [none, several, one, plain] = circles(Isolation::Serializable, 400, trouble, true);
+        assert_eq!((several, one, plain), (0, 0, 0), "of {none}, {trouble:?}");
     }
 }
 
 #[test]
 fn snapshot_isolation_lets_write_skew_happen_and_nothing_worse() {
-    let [_, several, one, plain] = circles(Isolation::Snapshot, 400, true, true);
-    assert_eq!((one, plain), (0, 0));
-    assert!(several > 5, "{several}");
+    for moves in [false, true] {
+        let [_, several, one, plain] = circles(Isolation::Snapshot, 600, (true, moves), true);
+        assert_eq!((one, plain), (0, 0));
+        assert!(several > 5, "{several}");
+    }
 }
 
 #[test]
 fn read_committed_lets_parts_of_transactions_be_seen_and_nothing_worse() {
-    let [_, several, one, plain] = circles(Isolation::ReadCommitted, 400, true, false);
-    assert_eq!(plain, 0);
-    assert!(several > 2 && one > 5, "{several} {one}");
+    for moves in [false, true] {
+        let level = Isolation::ReadCommitted;
+        let [_, several, one, plain] = circles(level, 800, (true, moves), false);
+        assert_eq!(plain, 0);
+        assert!(several > 2 && one > 5, "{several} {one}");
+    }
 }
 
 /// Whether a run with a mistaken state machine shows it.
-fn caught(mistake: Mutant, seed: u64) -> bool {
-    let ring = Ring::new((0..2).map(GroupId), 8);
-    let played = play(&ring, Isolation::Serializable, seed, true, Some(mistake));
+fn caught(mistake: Mutant, moves: bool, seed: u64) -> bool {
+    let isolation = Isolation::Serializable;
+    let played =
+        play(Play { isolation, groups: 2, faults: true, moves, mistake: Some(mistake) }, seed);
     played.is_none_or(|(lists, outcomes)| {
         atomic(&lists, &outcomes).is_err() || worst(&edges(&lists, &outcomes)) > 0
     })
@@ -403,14 +601,57 @@ fn caught(mistake: Mutant, seed: u64) -> bool {
 
 #[test]
 fn every_mistake_of_a_participant_is_caught() {
-    for mistake in [
-        Mutant::HideHolder,
-        Mutant::HoldPutsOnly,
-        Mutant::LastDecisionWins,
-        Mutant::ForgetPrepared,
-        Mutant::AlwaysYes,
+    for (mistake, moves) in [
+        (Mutant::HideHolder, false),
+        (Mutant::HoldPutsOnly, false),
+        (Mutant::LastDecisionWins, false),
+        (Mutant::ForgetPrepared, false),
+        (Mutant::AlwaysYes, false),
+        (Mutant::ServeLeaving, true),
+        (Mutant::MoveUnderPrepared, true),
     ] {
-        let found = (0..1_000).find(|seed| caught(mistake, *seed));
+        let found = (0..1_000).find(|seed| caught(mistake, moves, *seed));
         assert!(found.is_some(), "{mistake} was not seen in a thousand runs");
     }
+}
+
+#[test]
+fn many_keys_move_page_by_page_and_no_more_than_must() {
+    const KEYS: u32 = 2_000;
+    let groups = (0..GROUPS_MAX).map(|group| (GroupId(group), Group::default())).collect();
+    let (clients, movers, late) = Default::default();
+    let rng = ChaCha8Rng::seed_from_u64(1);
+    let mut world = World { groups, clients, movers, late, now: 1, rng, faults: false };
+    let first = Placement::first([GroupId(0), GroupId(1)]);
+    let ring = first.ring();
+    let value = |key: u32| vec![key as u8; 100];
+    for key in 0..KEYS {
+        let bytes = key.to_string().into_bytes();
+        let group = world.groups.get_mut(&ring.group(&bytes).unwrap()).unwrap();
+        let command = Command::Write { key: bytes, value: value(key) };
+        assert_eq!(group.perform(command), Response::Written);
+    }
+    let check = |world: &mut World, wish: &[u16]| {
+        let wish: BTreeSet<GroupId> = wish.iter().copied().map(GroupId).collect();
+        let known = world.placement().unwrap_or_else(|| first.clone());
+        let moved = world.place(known, wish.clone());
+        assert_eq!(moved.keys, u64::from(KEYS));
+        let share = moved.moved as f64 / moved.ideal();
+        assert!((0.7..1.3).contains(&share), "{moved:?}: {share} of the ideal");
+        let placement = world.placement().unwrap();
+        assert_eq!(placement.groups, wish);
+        for key in 0..KEYS {
+            let read = Command::Read { key: key.to_string().into_bytes() };
+            let answers =
+                world.groups.iter_mut().map(|(id, group)| (*id, group.perform(read.clone())));
+            let found: Vec<_> =
+                answers.filter(|(_, answer)| !matches!(answer, Response::Misplaced(_))).collect();
+            let owner = placement.ring().group(key.to_string().as_bytes()).unwrap();
+            assert_eq!(found, [(owner, Response::Value(Some(value(key))))]);
+        }
+    };
+    check(&mut world, &[0, 1, 2]);
+    check(&mut world, &[0, 2]);
+    check(&mut world, &[2]);
+    check(&mut world, &[0, 1, 2]);
 }

@@ -13,7 +13,10 @@ use std::task::Poll;
 use std::time::Duration;
 
 use keelhaul_history::NodeId;
-use keelhaul_protocol::kv::{Request, Response};
+use keelhaul_protocol::kv::locks::Act;
+use keelhaul_protocol::kv::share::Placing;
+use keelhaul_protocol::kv::txns::Step;
+use keelhaul_protocol::kv::{Command, Request, Response};
 use keelhaul_server::wire::{ReplyFrame, RequestFrame};
 
 use super::errors::{GaveUp, Trouble};
@@ -336,9 +339,6 @@ fn after(nodes: &[NodeId], node: NodeId) -> NodeId {
 
 /// Whether a response answers a request.
 fn fits(request: &Request, response: &Response) -> bool {
-    use keelhaul_protocol::kv::Command;
-    use keelhaul_protocol::kv::locks::Act;
-    use keelhaul_protocol::kv::txns::Step;
     match request {
         Request::Register => matches!(response, Response::Registered(_)),
         Request::Status => matches!(response, Response::Status { .. }),
@@ -347,35 +347,61 @@ fn fits(request: &Request, response: &Response) -> bool {
             matches!(response, Response::Changed | Response::Refused(_))
         }
         Request::Digest => matches!(response, Response::Digest { .. }),
-        Request::Perform { command: Command::Read { .. }, .. } => {
-            matches!(response, Response::Value(_))
+        Request::Perform { command, .. } => fits_command(command, response),
+    }
+}
+
+fn fits_command(command: &Command, response: &Response) -> bool {
+    match command {
+        Command::Read { .. } => matches!(response, Response::Value(_) | Response::Misplaced(_)),
+        Command::Write { .. } => {
+            matches!(response, Response::Written | Response::Blocked(_) | Response::Misplaced(_))
         }
-        Request::Perform { command: Command::Write { .. }, .. } => {
-            matches!(response, Response::Written | Response::Blocked(_))
-        }
-        Request::Perform { command: Command::Cas { .. }, .. } => {
-            matches!(response, Response::Swapped | Response::Mismatch { .. } | Response::Blocked(_))
-        }
-        Request::Perform { command: Command::Append { .. }, .. } => {
-            matches!(response, Response::Appended | Response::Fenced { .. } | Response::Blocked(_))
-        }
-        Request::Perform { command: Command::Lock { act, .. }, .. } => match act {
+        Command::Cas { .. } => matches!(
+            response,
+            Response::Swapped
+                | Response::Mismatch { .. }
+                | Response::Blocked(_)
+                | Response::Misplaced(_)
+        ),
+        Command::Append { .. } => matches!(
+            response,
+            Response::Appended
+                | Response::Fenced { .. }
+                | Response::Blocked(_)
+                | Response::Misplaced(_)
+        ),
+        Command::Lock { act, .. } => match act {
             Act::Acquire { .. } => matches!(response, Response::Acquired(_) | Response::Held(_)),
             Act::Renew(_) => matches!(response, Response::Renewed | Response::NotHeld),
             Act::Release(_) => matches!(response, Response::Released | Response::NotHeld),
         },
-        Request::Perform { command: Command::Txn(step), .. } => match step {
-            Step::Fetch { keys } => {
-                matches!(response, Response::Fetched(held) if held.len() == keys.len())
-            }
-            Step::Commit { .. } => {
-                matches!(response, Response::Committed | Response::Conflict | Response::Blocked(_))
-            }
-            Step::Prepare { .. } => {
-                matches!(response, Response::Prepared | Response::Conflict | Response::Blocked(_))
-            }
-            Step::Decide { .. } => matches!(response, Response::Decided { .. }),
-            Step::Finish { .. } | Step::Forget { .. } => matches!(response, Response::Finished),
+        Command::Txn(step) => fits_step(step, response),
+        Command::Place(Placing::Export { .. }) => {
+            matches!(response, Response::Exported(_) | Response::Placed(_))
+        }
+        Command::Place(_) => matches!(response, Response::Placed(_)),
+    }
+}
+
+fn fits_step(step: &Step, response: &Response) -> bool {
+    match step {
+        Step::Fetch { keys } => match response {
+            Response::Fetched(held) => held.len() == keys.len(),
+            other => matches!(other, Response::Misplaced(_)),
         },
+        Step::Commit { .. } => matches!(
+            response,
+            Response::Committed
+                | Response::Conflict
+                | Response::Blocked(_)
+                | Response::Misplaced(_)
+        ),
+        Step::Prepare { .. } => matches!(
+            response,
+            Response::Prepared | Response::Conflict | Response::Blocked(_) | Response::Misplaced(_)
+        ),
+        Step::Decide { .. } => matches!(response, Response::Decided { .. }),
+        Step::Finish { .. } | Step::Forget { .. } => matches!(response, Response::Finished),
     }
 }

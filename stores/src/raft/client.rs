@@ -78,6 +78,9 @@ impl<N: Net> RaftClient<N> {
         let request = Request::Perform { session: NO_SESSION, sequence: 0, command };
         match self.links.call(self.home, &request).await? {
             Response::Value(value) => Ok(value),
+            Response::Misplaced(_) => {
+                Err(GaveUp { trouble: Trouble::Misplaced, accepted_maybe: false })
+            }
             _ => unreachable!("a call returns only what fits the request"),
         }
     }
@@ -139,6 +142,7 @@ impl<N: Net> RaftClient<N> {
                 let actual = values::decode(actual.as_deref());
                 Outcome::Fail(format!("cas mismatch: found {actual}").into())
             }
+            Ok(Response::Misplaced(_)) => Outcome::Fail(Trouble::Misplaced.to_string().into()),
             Ok(Response::Blocked(_)) => Outcome::Fail("a transaction holds the key".into()),
             Ok(_) => Outcome::Ok(op.value.clone()),
             Err(gave_up) => self.without_answer(&gave_up).await,

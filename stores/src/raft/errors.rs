@@ -10,6 +10,7 @@
 //! | a request not handed over whole | no | a node decodes whole frames only, and this one never became whole |
 //! | `NotLeader`                    | no  | only a leader appends to its log, and this node says that it did not |
 //! | `SessionExpired`               | no  | said when the command is applied: it is committed, and does nothing on every node |
+//! | `Misplaced`                    | no  | said when the command is applied: the group does not serve the key |
 //! | connection lost, no answer     | yes | the node may have taken it before |
 //! | silence                        | yes | the node may have taken it, or may find it in its socket later |
 //! | `Unknown`                      | yes | a leader took it and lost its office |
@@ -55,6 +56,9 @@ pub enum Trouble {
     /// The session is gone.
     #[error("session expired")]
     SessionExpired,
+    /// The key has another group.
+    #[error("the key is not served by this group")]
+    Misplaced,
     /// The connection broke before an answer came.
     #[error("connection to {node} lost before an answer")]
     Lost {
@@ -91,7 +95,8 @@ impl Trouble {
             | Self::LeaderUnknown
             | Self::RedirectedTooOften
             | Self::NoSession
-            | Self::SessionExpired => true,
+            | Self::SessionExpired
+            | Self::Misplaced => true,
             Self::Lost { .. }
             | Self::Deposed { .. }
             | Self::Silence { .. }

@@ -35,6 +35,7 @@ pub mod members;
 mod membership;
 pub mod net;
 pub mod operator;
+mod sharding;
 mod store;
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ use keelhaul_cluster::{Daemon, Node, SELF_EXE};
 use keelhaul_engine::{Client, Connect, LocalFuture};
 use keelhaul_history::{NodeId, Process};
 use keelhaul_protocol::coordinator::Isolation;
-use keelhaul_protocol::placement::{GroupId, POINTS_DEFAULT, Ring};
+use keelhaul_protocol::placement::{GroupId, Placement};
 use keelhaul_protocol::{Mutant, api};
 use keelhaul_server::{CLOCK_FILE_VARIABLE, ProtocolKind, Reads, ServerArgs, Timing};
 
@@ -18,7 +18,7 @@ use super::client::RaftClient;
 use super::lock::{LockClient, Locking};
 use super::members::{self, Member};
 use super::txn::{Transacting, TxnClient};
-use crate::{Family, Leadership, Membership, Store, StoreError, node};
+use crate::{Family, Leadership, Membership, Sharding, Store, StoreError, node};
 
 /// What the nodes' clock is told: in memory, since it is read often.
 const CLOCK_FILE: &str = "/run/keelhaul/node-clock";
@@ -38,6 +38,7 @@ pub struct Own {
     timeout_factor: u32,
     locking: Option<Locking>,
     groups: u16,
+    spare_groups: u16,
     isolation: Option<Isolation>,
     /// Nodes that are not among the first voters, since they joined later.
     joined: RefCell<BTreeSet<NodeId>>,
@@ -56,6 +57,7 @@ impl Own {
             timeout_factor: 1,
             locking: None,
             groups: 1,
+            spare_groups: 0,
             isolation: None,
             joined: RefCell::default(),
         }
@@ -68,8 +70,26 @@ impl Own {
         self
     }
 
-    fn groups(&self) -> impl Iterator<Item = GroupId> + use<> {
-        (0..self.groups).map(GroupId)
+    /// With so many more groups, which have no keys until they are given some.
+    #[must_use]
+    pub fn with_spare_groups(mut self, groups: u16) -> Self {
+        self.spare_groups = groups;
+        self
+    }
+
+    /// All that run.
+    pub(super) fn groups(&self) -> impl Iterator<Item = GroupId> + use<> {
+        (0..self.groups + self.spare_groups).map(GroupId)
+    }
+
+    /// Which groups have the keys at first.
+    pub(super) fn first(&self) -> Placement {
+        Placement::first((0..self.groups).map(GroupId))
+    }
+
+    /// Whether it has several groups, each with files of its own.
+    fn is_sharded(&self) -> bool {
+        self.groups + self.spare_groups > 1
     }
 
     /// With clients that acquire and release locks.
@@ -129,10 +149,10 @@ impl Own {
     fn args(&self, node: &Node, nodes: &[Node], group: GroupId) -> ServerArgs {
         let peer =
             |node: &Node| (api::NodeId(node.id().0), members::peer_address(node.address(), group));
-        let data_dir = match self.groups {
-            1 => PathBuf::from(self.data_dir()),
-            _ => PathBuf::from(self.data_dir()).join(format!("group-{}", group.0)),
-        };
+        let mut data_dir = PathBuf::from(self.data_dir());
+        if self.is_sharded() {
+            data_dir.push(format!("group-{}", group.0));
+        }
         let seed = self.seed.wrapping_add(u64::from(group.0) << 48);
         ServerArgs {
             protocol: self.protocol,
@@ -211,7 +231,7 @@ impl Store for Own {
                     return Err(StoreError::NotReady(reason));
                 }
             }
-            Ok(())
+            if self.is_sharded() { self.complete_moves(nodes).await } else { Ok(()) }
         })
     }
 
@@ -227,15 +247,19 @@ impl Store for Own {
 
     fn membership(&self) -> Option<&dyn Membership> {
         // Several groups would have to agree on their members; the other protocols have a fixed one.
-        let changes = self.protocol == ProtocolKind::Raft && self.groups == 1;
+        let changes = self.protocol == ProtocolKind::Raft && !self.is_sharded();
         changes.then_some(self as &dyn Membership)
+    }
+
+    fn sharding(&self) -> Option<&dyn Sharding> {
+        self.is_sharded().then_some(self as &dyn Sharding)
     }
 
     fn connect(&self, nodes: &[Node]) -> Rc<dyn Connect> {
         let nodes: BTreeMap<_, _> = nodes.iter().map(|node| (node.id(), node.address())).collect();
         if let Some(isolation) = self.isolation {
-            let ring = Rc::new(Ring::new(self.groups(), POINTS_DEFAULT));
-            let transacting = Transacting { ring, isolation };
+            let (groups, placement) = (self.groups().collect(), self.first());
+            let transacting = Transacting { groups, placement, isolation };
             return Rc::new(TxnConnect { nodes, transacting });
         }
         let nodes = members::addresses(&nodes, GroupId(0));

@@ -1,7 +1,8 @@
 //! A client of transactions: the driver of a [`Coordinator`].
 //!
-//! Keys are placed on groups by the ring of `keelhaul_protocol::placement`, and each group is a cluster of its own on the same nodes. A client
-//! has a session in each group, and asks the groups of a transaction at the same time. The coordinator is in the client: when an operation takes
+//! Keys are placed on groups by the ring of `keelhaul_protocol::placement`, and each group is a cluster of its own on the same nodes. Which
+//! groups have keys can change ([`sharding`](super::sharding)); a client learns that from groups that do not serve what it asks them for, and begins anew. It
+//! has a session in each group, also in those without keys, and asks the groups of a transaction at the same time. The coordinator is in the client: when an operation takes
 //! too long and the client is dropped, what it had prepared stays behind, for others to settle. An operation ends when its outcome is decided; the groups
 //! are told while the client rests, and its next operation waits for that.
 //!
@@ -16,8 +17,8 @@ use keelhaul_history::{NodeId, Process, Value};
 use keelhaul_protocol::api::Nanos;
 use keelhaul_protocol::coordinator::{Answer, Coordinator, End, Input, Isolation, Move, Tidy, Why};
 use keelhaul_protocol::kv::txns::{Puts, Step};
-use keelhaul_protocol::kv::{Command, Key};
-use keelhaul_protocol::placement::{GroupId, Ring};
+use keelhaul_protocol::kv::{Command, Key, Response};
+use keelhaul_protocol::placement::{GroupId, Placement, Ring};
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{Duration, Instant, sleep};
 
@@ -29,24 +30,54 @@ use crate::txn::{Done, Txn};
 
 /// Moves of one transaction at most: more than all its attempts can take.
 const MOVES_MAX: usize = 1_000;
+/// How often a transaction is begun anew since keys were not where they were looked for: many times what a change takes.
+const PLACES_MAX: u32 = 1_000;
+/// Pause before that.
+const PLACE_PAUSE: Duration = Duration::from_millis(10);
 
 /// Groups of replicas on the same nodes, and what transactions over them promise.
 #[derive(Clone, Debug)]
 pub struct Transacting {
-    /// Where keys are.
-    pub ring: Rc<Ring>,
+    /// The groups that run.
+    pub groups: Vec<GroupId>,
+    /// Those that had the keys first.
+    pub placement: Placement,
     /// What is promised.
     pub isolation: Isolation,
 }
 
 /// A client of one node, with a session in each group.
 pub(super) struct TxnClient {
-    transacting: Transacting,
+    isolation: Isolation,
+    placement: Placement,
+    ring: Rc<Ring>,
     groups: Groups,
     /// The groups, while they are told of the last transaction's outcome.
     tidying: Option<JoinHandle<Groups>>,
     begun: u64,
-    origin: Instant,
+    clock: Clock,
+}
+
+/// The time since it was made.
+pub(super) struct Clock(Instant);
+
+impl Clock {
+    pub(super) fn new() -> Self {
+        Self(Instant::now())
+    }
+
+    pub(super) fn now(&self) -> Nanos {
+        Nanos(u64::try_from(self.0.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+}
+
+/// What became of a step, as a coordinator is told.
+pub(super) fn answer(end: &Result<Response, GaveUp>) -> Answer {
+    match end {
+        Ok(response) => Answer::Response(response.clone()),
+        Err(GaveUp { accepted_maybe: true, .. }) => Answer::Unknown,
+        Err(_) => Answer::Refused,
+    }
 }
 
 /// A client in each group.
@@ -63,11 +94,13 @@ impl TxnClient {
         transacting: Transacting,
     ) -> Result<Self, Trouble> {
         let mut groups = BTreeMap::new();
-        for group in transacting.ring.groups() {
+        for group in transacting.groups {
             groups.insert(group, RaftClient::open(home, addresses(nodes, group)).await?);
         }
         let groups = Groups(groups);
-        Ok(Self { transacting, groups, tidying: None, begun: 0, origin: Instant::now() })
+        let Transacting { placement, isolation, .. } = transacting;
+        let (ring, clock) = (Rc::new(placement.ring()), Clock::new());
+        Ok(Self { isolation, placement, ring, groups, tidying: None, begun: 0, clock })
     }
 
     async fn perform(&mut self, op: &Invocation) -> Outcome {
@@ -80,6 +113,17 @@ impl TxnClient {
                 );
             }
         };
+        for _ in 0..PLACES_MAX {
+            match self.attempt(&txn).await {
+                Some(outcome) => return outcome,
+                None => sleep(PLACE_PAUSE).await,
+            }
+        }
+        Outcome::Fail(Why::Misplaced.as_str().into())
+    }
+
+    /// None if a key was not served where it was looked for: nothing was done.
+    async fn attempt(&mut self, txn: &Txn) -> Option<Outcome> {
         if let Some(tidying) = &mut self.tidying {
             self.groups = tidying.await.expect("it does not panic, and nobody aborts it");
             self.tidying = None;
@@ -87,24 +131,24 @@ impl TxnClient {
         let first = self.groups.first();
         let session = match first.session().await {
             Ok(session) => session,
-            Err(gave_up) => return first.without_answer(&gave_up).await,
+            Err(gave_up) => return Some(first.without_answer(&gave_up).await),
         };
         self.begun += 1;
-        let keys = keys(&txn, self.transacting.isolation);
-        let ring = Rc::clone(&self.transacting.ring);
+        let keys = keys(txn, self.isolation);
         let name = (session, self.begun);
-        let coordinator = Coordinator::new(&ring, self.transacting.isolation, name, keys);
-        self.drive(&txn, coordinator).await
+        let coordinator = Coordinator::new(Rc::clone(&self.ring), self.isolation, name, keys);
+        self.drive(txn, coordinator).await
     }
 
-    async fn drive(&mut self, txn: &Txn, mut coordinator: Coordinator<'_>) -> Outcome {
+    async fn drive(&mut self, txn: &Txn, mut coordinator: Coordinator) -> Option<Outcome> {
         let (mut input, mut result, mut refusal) = (Input::Begin, Value::Null, "");
         let mut trouble = None;
         for _ in 0..MOVES_MAX {
-            input = match coordinator.step(self.now(), input) {
+            input = match coordinator.step(self.clock.now(), input) {
                 Move::Ask(steps) => {
                     let (answers, last) = self.groups.ask(steps).await;
                     trouble = last.or(trouble);
+                    answers.iter().for_each(|answer| self.learn(answer));
                     Input::Answers(answers)
                 }
                 Move::Compute(holds) => match compute(txn, &holds) {
@@ -122,19 +166,26 @@ impl TxnClient {
                     Input::Woken
                 }
                 Move::Done(end) => {
+                    let misplaced = end == End::Failed(Why::Misplaced);
                     let outcome = self.groups.ended(end, result, refusal, trouble).await;
                     if let Some(left) = coordinator.left() {
                         self.tidy_up(left);
                     }
-                    return outcome;
+                    return (!misplaced).then_some(outcome);
                 }
             };
         }
         unreachable!("a coordinator gives up before")
     }
 
-    fn now(&self) -> Nanos {
-        Nanos(u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    /// Learns which groups have the keys now.
+    fn learn(&mut self, answer: &Answer) {
+        if let Answer::Response(Response::Misplaced(placement)) = answer
+            && placement.epoch > self.placement.epoch
+        {
+            self.placement = placement.clone();
+            self.ring = Rc::new(placement.ring());
+        }
     }
 
     /// Does what is left of a transaction while this client rests.
@@ -161,13 +212,10 @@ impl Groups {
             Some(client.change(command))
         });
         let mut trouble = None;
-        let answers = together(asked).await.into_iter().map(|end| match end {
-            Ok(response) => Answer::Response(response),
-            Err(gave_up) => {
-                let accepted_maybe = gave_up.accepted_maybe;
-                trouble = Some(gave_up);
-                if accepted_maybe { Answer::Unknown } else { Answer::Refused }
-            }
+        let answers = together(asked).await.into_iter().map(|end| {
+            let answer = answer(&end);
+            trouble = end.err().or(trouble.take());
+            answer
         });
         (answers.collect(), trouble)
     }

@@ -146,7 +146,7 @@ fn needs(plan: &Plan) -> BTreeMap<&'static str, String> {
 /// Refuses what the nodes do not have, before anything is started on them, in the words of `keelhaul doctor`.
 async fn refuse(plan: &Plan, cluster: &Cluster) -> Result<(), Failure> {
     let needs = needs(plan);
-    let ports = registry::ports(&plan.store, plan.groups);
+    let ports = registry::ports(&plan.store, plan.groups + plan.spare_groups());
     let looks = together(cluster.nodes().iter().map(|node| node.examine(&ports))).await;
     for (node, found) in cluster.nodes().iter().zip(looks) {
         let found = found.context("failed to look at the nodes");
@@ -215,6 +215,7 @@ fn own(plan: &Plan, protocol: ProtocolKind) -> Result<Rc<dyn Store>, Failure> {
     let own = Own::new(protocol, plan.seed, mutant)
         .with_locking(locking(plan))
         .with_transactions(plan.groups, isolation(plan))
+        .with_spare_groups(plan.spare_groups())
         .with_reads(reads)
         .with_timeout_factor(plan.timeout_factor);
     let often = !plan.schedule.faults.is_empty();

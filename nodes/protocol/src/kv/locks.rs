@@ -104,6 +104,15 @@ impl Locks {
 pub(super) struct Fences(BTreeMap<Key, Token>);
 
 impl Fences {
+    pub(super) fn largest(&self, resource: &Key) -> Option<Token> {
+        self.0.get(resource).copied()
+    }
+
+    /// Forgets the others.
+    pub(super) fn keep(&mut self, mut kept: impl FnMut(&Key) -> bool) {
+        self.0.retain(|resource, _| kept(resource));
+    }
+
     /// Lets a token pass, or says which larger one was there before.
     pub(super) fn pass(&mut self, resource: &Key, token: Token) -> Result<(), Token> {
         match self.0.get(resource) {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::locks::{Fences, Locks, Token};
+use super::share::{Kept, Placing, Share};
 use super::txns::{Step, Txns};
 use super::values::Values;
 use super::{Command, Key, Mutant, Response, SessionId, Value};
@@ -21,7 +22,7 @@ use crate::membership::Membership;
 pub const SESSIONS_MAX: usize = 16_384;
 
 /// The first byte of a snapshot; another format gets another number.
-const FORMAT: u8 = 3;
+const FORMAT: u8 = 4;
 
 /// The bytes are no snapshot of this machine.
 #[derive(Debug, Error)]
@@ -45,13 +46,14 @@ struct Session {
     used: LogIndex,
 }
 
-/// Keys, values, locks, transactions and sessions.
+/// Keys, values, locks, transactions, sessions, and which of the keys are this group's.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
     values: Values,
     locks: Locks,
     fences: Fences,
     txns: Txns,
+    share: Share,
     sessions: BTreeMap<SessionId, Session>,
     /// A hash over all entries ever applied, each with the hash before it.
     digest: u64,
@@ -126,11 +128,15 @@ impl Machine {
     /// If it does not.
     #[must_use]
     pub fn answer(&self, query: &Command) -> Response {
+        if let Some(refusal) = self.share.refuses(query, &self.txns, self.mistake) {
+            return refusal;
+        }
         match query {
             Command::Read { key } => Response::Value(self.values.get(key).cloned()),
             Command::Txn(Step::Fetch { keys }) => {
                 self.txns.fetch_all(keys, &self.values, self.mistake)
             }
+            Command::Place(placing) if placing.only_looks() => self.tell(placing),
             other => panic!("{other:?} is no question"),
         }
     }
@@ -176,6 +182,7 @@ impl Machine {
         };
         let mut machine: Machine = postcard::from_bytes(rest)?;
         machine.txns = machine.txns.restored();
+        machine.share = machine.share.restored();
         machine.by_use = machine.sessions.iter().map(|(id, session)| (session.used, *id)).collect();
         Ok(machine)
     }
@@ -218,6 +225,9 @@ impl Machine {
     }
 
     fn perform(&mut self, index: LogIndex, command: &Command) -> Response {
+        if let Some(refusal) = self.share.refuses(command, &self.txns, self.mistake) {
+            return refusal;
+        }
         if let Some(holder) = changed(command).and_then(|key| self.txns.holder(key)) {
             return Response::Blocked(holder);
         }
@@ -238,7 +248,24 @@ impl Machine {
             Command::Append { key, value, fence } => self.append(index, key, value, *fence),
             Command::Lock { lock, act } => self.locks.perform(lock, *act, self.mistake),
             Command::Txn(step) => self.txns.perform(index, step, &mut self.values, self.mistake),
+            Command::Place(placing) => {
+                let mut kept = Kept { values: &mut self.values, fences: &mut self.fences };
+                self.share.perform(index, placing, &mut kept);
+                self.tell(placing)
+            }
         }
+    }
+
+    /// A page of what leaves, if that is asked for and can be had; else how things stand.
+    fn tell(&self, placing: &Placing) -> Response {
+        let page = match placing {
+            Placing::Export { epoch, after } => {
+                self.share.export(*epoch, after.as_ref(), &self.values, &self.fences)
+            }
+            _ => None,
+        };
+        let standing = || Response::Placed(self.share.standing(&self.txns, self.mistake));
+        page.map_or_else(standing, Response::Exported)
     }
 
     fn append(
@@ -263,7 +290,7 @@ fn changed(command: &Command) -> Option<&Key> {
         Command::Write { key, .. } | Command::Cas { key, .. } | Command::Append { key, .. } => {
             Some(key)
         }
-        Command::Read { .. } | Command::Lock { .. } | Command::Txn(_) => None,
+        Command::Read { .. } | Command::Lock { .. } | Command::Txn(_) | Command::Place(_) => None,
     }
 }
 

@@ -26,6 +26,10 @@ pub enum Mutant {
     ForgetPrepared,
     /// T5.
     AlwaysYes,
+    /// T6.
+    ServeLeaving,
+    /// T7.
+    MoveUnderPrepared,
 }
 
 /// Everything that can be seeded.
@@ -80,6 +84,16 @@ const TABLE: &[Info<Mutant>] = &[
         .met_in("sketches in teaching texts, whose participants have nothing to refuse")
         .shows("lost updates, incompatible orders")
         .reached_by("none", "--workload list-append --groups 2"),
+    Info::mistake(Mutant::ServeLeaving, "move-serve-leaving", "T6", 1)
+        .breaks("a group that is closed for a change of the placement serves keys that leave it; what was copied must stay as it is")
+        .met_in("shards handed over while their old server goes on, the classic of MIT's 6.824, lab 4")
+        .shows("lost appends, incompatible orders")
+        .reached_by("group-join", "--workload list-append --groups 2 --nemesis-interval 2"),
+    Info::mistake(Mutant::MoveUnderPrepared, "move-under-prepared", "T7", 2)
+        .breaks("a change of the placement does not wait for prepared transactions; their keys must not be copied before they are over")
+        .met_in("shards handed over with two-phase commits open")
+        .shows("halves of transactions")
+        .reached_by("group-join", "--workload list-append --groups 2 --nemesis-interval 2"),
 ];
 
 const TABLES: [&[Info<Mutant>]; 1] = [TABLE];

@@ -99,6 +99,27 @@ pub enum Step {
 }
 
 impl Step {
+    /// The keys that the group must have for it.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &Key> {
+        let (fetched, checks, puts) = match self {
+            Self::Fetch { keys } => (&keys[..], &[][..], &[][..]),
+            Self::Commit { checks, puts } | Self::Prepare { checks, puts, .. } => {
+                (&[][..], &checks[..], &puts[..])
+            }
+            Self::Decide { .. } | Self::Finish { .. } | Self::Forget { .. } => Default::default(),
+        };
+        let checked = checks.iter().map(|(key, _)| key);
+        fetched.iter().chain(checked).chain(puts.iter().map(|(key, _)| key))
+    }
+
+    /// The home of the transaction that it makes the group promise.
+    pub(super) const fn home(&self) -> Option<GroupId> {
+        match self {
+            Self::Prepare { txn, .. } => Some(txn.home),
+            _ => None,
+        }
+    }
+
     /// How many bytes of keys and values it carries.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -130,6 +151,13 @@ pub struct Held {
 struct Prepared {
     checks: Vec<Key>,
     puts: Puts,
+}
+
+impl Prepared {
+    /// The keys that it holds.
+    fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.checks.iter().chain(self.puts.iter().map(|(key, _)| key))
+    }
 }
 
 /// A decision, and the entry that made it.
@@ -176,6 +204,15 @@ impl Txns {
     pub(super) fn holder(&self, key: &[u8]) -> Option<TxnId> {
         let grip = self.grips.get(key)?;
         grip.writer.or(grip.readers.first().copied())
+    }
+
+    pub(super) fn has_prepared(&self, txn: TxnId) -> bool {
+        self.prepared.contains_key(&txn)
+    }
+
+    /// Every prepared transaction, with the keys that it holds.
+    pub(super) fn prepared(&self) -> impl Iterator<Item = (TxnId, impl Iterator<Item = &Key>)> {
+        self.prepared.iter().map(|(txn, part)| (*txn, part.keys()))
     }
 
     /// The same without what it has promised (the mutant T4).
@@ -293,7 +330,7 @@ impl Txns {
 
     fn let_go(&mut self, txn: TxnId) -> Option<Prepared> {
         let part = self.prepared.remove(&txn)?;
-        for key in part.checks.iter().chain(part.puts.iter().map(|(key, _)| key)) {
+        for key in part.keys() {
             let Some(grip) = self.grips.get_mut(key) else { continue };
             grip.readers.remove(&txn);
             grip.writer = grip.writer.filter(|writer| *writer != txn);

@@ -1,6 +1,7 @@
 //! Keys with their values, and when each was last set.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +32,17 @@ impl Values {
 
     pub(super) fn version(&self, key: &[u8]) -> Version {
         self.0.get(key).map_or(Version::default(), |cell| cell.version)
+    }
+
+    /// Behind this key, in order.
+    pub(super) fn after(&self, key: Option<&Key>) -> impl Iterator<Item = (&Key, &Value)> {
+        let from = key.map_or(Bound::Unbounded, Bound::Excluded);
+        self.0.range::<Key, _>((from, Bound::Unbounded)).map(|(key, cell)| (key, &cell.value))
+    }
+
+    /// Forgets the others.
+    pub(super) fn keep(&mut self, mut kept: impl FnMut(&Key) -> bool) {
+        self.0.retain(|key, _| kept(key));
     }
 
     pub(super) fn put(&mut self, index: LogIndex, key: Key, value: Value) {
