@@ -64,7 +64,7 @@ pub(crate) enum FaultError {
     NotInEffect(String),
     #[error("not healed: {0}")]
     NotHealed(String),
-    #[error("every node it could strike is struck by another fault already")]
+    #[error("all that it could strike is struck by another fault already")]
     NothingToStrike,
     #[error("there is no node {0}")]
     NoSuchNode(NodeId),

@@ -66,9 +66,15 @@ impl GroupSpec {
 pub(crate) struct Change {
     what: Group,
     group: GroupId,
+    /// Whether it was to be undone, and was not.
+    overdue: bool,
 }
 
 impl Change {
+    const fn new(what: Group, group: GroupId) -> Self {
+        Self { what, group, overdue: false }
+    }
+
     const fn undone(self) -> Self {
         Self { what: self.what.opposite(), ..self }
     }
@@ -115,13 +121,14 @@ pub(crate) async fn inject(
     fault: u64,
     GroupSpec { group: what, pick }: GroupSpec,
 ) -> Result<Injected, FaultError> {
+    undo_rest(env).await?;
     let Groups { all, placed } = groups(env).await?;
     let last = what == Group::GroupLeave && placed.len() < 2;
     let busy: Vec<GroupId> = env.changes.borrow().values().map(|change| change.group).collect();
     let able: Vec<Change> = all
         .into_iter()
         .filter(|group| !last && !busy.contains(group))
-        .map(|group| Change { what, group })
+        .map(|group| Change::new(what, group))
         .filter(|change| !change.is_done(&placed))
         .collect();
     if able.is_empty() {
@@ -152,6 +159,7 @@ pub(crate) async fn verify(env: &Env, fault: u64) -> Result<(), FaultError> {
 /// Undoes it.
 pub(crate) async fn heal(env: &Env, fault: u64) -> Result<(), FaultError> {
     if let Some(change) = change_of(env, fault) {
+        env.changes.borrow_mut().insert(fault, Change { overdue: true, ..change });
         change.undone().perform(env).await?;
     }
     Ok(())
@@ -171,7 +179,8 @@ pub(crate) async fn verify_healed(env: &Env, fault: u64) -> Result<(), FaultErro
 
 /// Undoes what could not be undone when it was time, since too few nodes were well.
 pub(crate) async fn undo_rest(env: &Env) -> Result<(), FaultError> {
-    let faults: Vec<u64> = env.changes.borrow().keys().copied().collect();
+    let overdue = |(fault, change): (&u64, &Change)| change.overdue.then_some(*fault);
+    let faults: Vec<u64> = env.changes.borrow().iter().filter_map(overdue).collect();
     for fault in faults {
         heal(env, fault).await?;
         verify_healed(env, fault).await?;

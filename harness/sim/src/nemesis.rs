@@ -311,7 +311,7 @@ impl<P: Simulated> Sim<'_, P> {
     pub(crate) fn nothing_to_strike(&mut self, fault: &ScheduledFault) {
         self.nemesis.nodes.remove(&fault.id);
         self.done(Outcome::Fail(
-            "every node it could strike is struck by another fault already".into(),
+            "all that it could strike is struck by another fault already".into(),
         ));
     }
 

@@ -91,6 +91,12 @@ fn members_of_our_own() {
 }
 
 #[test]
+fn groups_of_our_own() {
+    let words = "--store paxos --workload bank --groups 2";
+    check(words, &["group-join", "group-leave"], &FAIR);
+}
+
+#[test]
 fn members_of_etcd() {
     if !Path::new("/usr/bin/etcd").exists() {
         skipped("etcd is not installed (apt-get install etcd-server)");

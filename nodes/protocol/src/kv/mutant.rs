@@ -93,7 +93,10 @@ const TABLE: &[Info<Mutant>] = &[
         .breaks("a change of the placement does not wait for prepared transactions; their keys must not be copied before they are over")
         .met_in("shards handed over with two-phase commits open")
         .shows("halves of transactions")
-        .reached_by("group-join", "--workload list-append --groups 2 --nemesis-interval 2"),
+        .reached_by(
+            "group-join,group-leave,kill",
+            "--workload list-append --groups 2 --nemesis-interval 2 --rate 2000 --concurrency 4n",
+        ),
 ];
 
 const TABLES: [&[Info<Mutant>]; 1] = [TABLE];
