@@ -21,19 +21,78 @@ const CALM_MS: u64 = 1_000;
 const OVERLAP_MS: u64 = 5;
 /// How many leaders are deposed without a rest.
 const REIGNS: RangeInclusive<u32> = 2..=6;
-/// How long rivals have: members that are gone do not come back, and quorums of the few that are left meet.
-const RIVALS_MS: u64 = 4_000;
 /// A rest, in which the cluster settles and clients see what has become of their operations.
 const REST_MS: Range<u64> = 600..2_500;
 
-/// What leaders are asked for in a life: one thing again and again, for then quorums of two leaders differ, or anything.
-const ASKS: [&[Ask]; 5] = [
-    &[Ask::Remove],
-    &[Ask::Remove],
-    &[Ask::Transfer],
-    &[Ask::Voters(2), Ask::Voters(3), Ask::Voters(4)],
-    &[Ask::Remove, Ask::Learner, Ask::Promote, Ask::Voters(3), Ask::Transfer],
-];
+const REMOVE: &[Ask] = &[Ask::Remove];
+const TRANSFER: &[Ask] = &[Ask::Transfer];
+const VOTERS: &[Ask] = &[Ask::Voters(2), Ask::Voters(3), Ask::Voters(4)];
+const ANYTHING: &[Ask] = &[Ask::Remove, Ask::Learner, Ask::Promote, Ask::Voters(3), Ask::Transfer];
+
+/// How the leaders of a life go.
+struct Manner {
+    end: fn(&mut ChaCha8Rng) -> Spec,
+    /// Of three ends, so many hold on for as long again as a reign.
+    long: u32,
+    /// What leaders are asked for: one thing again and again, for then quorums of two leaders differ, or anything.
+    asks: &'static [&'static [Ask]],
+    /// How many of the requests come before the end.
+    before: f64,
+    /// Whether requests may be aimed at moments.
+    aimed: bool,
+    /// How many of the lives with requests have four nodes: of an even number of members, one more or fewer is enough for quorums that
+    /// have no common member.
+    four: f64,
+    /// How long a life is, if that is not as usual.
+    time_limit_ms: Option<u64>,
+}
+
+/// Leaders end in any way.
+const DEPOSED: Manner = Manner {
+    end: deposed,
+    long: 1,
+    asks: &[TRANSFER, REMOVE, TRANSFER, VOTERS, ANYTHING],
+    before: 0.5,
+    aimed: true,
+    four: 0.5,
+    time_limit_ms: None,
+};
+
+/// Nothing but the network deposes leaders: each lives on with the members that it was asked for, as long as nobody hears of them. Members
+/// that are gone do not come back, and quorums of the few that are left meet: such a life is short.
+const RIVALS: Manner = Manner {
+    end: cut_off,
+    long: 2,
+    asks: &[REMOVE, REMOVE, REMOVE, VOTERS, ANYTHING],
+    before: 0.25,
+    aimed: false,
+    four: 0.75,
+    time_limit_ms: Some(4_000),
+};
+
+const HALVES: Spec = Spec::Partition { shape: Shape::Halves, direction: Direction::Both };
+
+const fn cut(direction: Direction) -> Spec {
+    Spec::Partition { shape: Shape::Leader, direction }
+}
+
+fn deposed(rng: &mut ChaCha8Rng) -> Spec {
+    let target = Target::Leader;
+    match rng.random_range(0..14) {
+        0 => Spec::Kill { target },
+        1 => Spec::Power { target, torn: None },
+        2 => Spec::Power { target: one_of(&[Target::Majority, Target::All], rng), torn: None },
+        3 => Spec::Pause { target },
+        4 => cut(Direction::Inbound),
+        5 => cut(Direction::Outbound),
+        6..=8 => HALVES,
+        _ => cut(Direction::Both),
+    }
+}
+
+fn cut_off(rng: &mut ChaCha8Rng) -> Spec {
+    if rng.random_range(0..14) < 7 { HALVES } else { cut(Direction::Both) }
+}
 
 /// What the faults of a life have in common.
 struct Style {
@@ -44,8 +103,7 @@ struct Style {
     late: Option<LinkSpec>,
     /// What most leaders are asked for right before or after their end: other members, or another leader.
     asks: Option<&'static [Ask]>,
-    /// Nothing but the network deposes leaders: each lives on with the members that it was asked for, as long as nobody hears of them.
-    rivals: bool,
+    manner: &'static Manner,
 }
 
 impl Style {
@@ -62,6 +120,7 @@ impl Style {
         ];
         let asks = plan.system.has_membership() && rng.random_bool(0.45);
         let rivals = asks && rng.random_bool(0.5);
+        let manner = if rivals { &RIVALS } else { &DEPOSED };
         let (gap_ms, moments) = match rng.random_range(0..4) {
             _ if rivals => (10..200, ELECTED),
             0 => (10..40, EARLY),
@@ -79,33 +138,14 @@ impl Style {
             gap_ms,
             moments,
             late: rng.random_bool(0.6).then_some(late),
-            asks: asks.then(|| one_of(&ASKS, rng)),
-            rivals,
+            asks: asks.then(|| one_of(manner.asks, rng)),
+            manner,
         }
     }
 
     /// Messages are late of or to these, if so.
     fn late_at(&self, shape: Shape) -> Option<Spec> {
         self.late.filter(|late| late.shape == shape).map(Spec::Links)
-    }
-
-    /// How a leader ends.
-    fn end(&self, rng: &mut ChaCha8Rng) -> Spec {
-        let cut = |direction| Spec::Partition { shape: Shape::Leader, direction };
-        let halves = Spec::Partition { shape: Shape::Halves, direction: Direction::Both };
-        let target = Target::Leader;
-        match rng.random_range(0..14) {
-            n if self.rivals && n < 7 => halves,
-            _ if self.rivals => cut(Direction::Both),
-            0 => Spec::Kill { target },
-            1 => Spec::Power { target, torn: None },
-            2 => Spec::Power { target: one_of(&[Target::Majority, Target::All], rng), torn: None },
-            3 => Spec::Pause { target },
-            4 => cut(Direction::Inbound),
-            5 => cut(Direction::Outbound),
-            6..=8 => halves,
-            _ => cut(Direction::Both),
-        }
     }
 }
 
@@ -138,18 +178,19 @@ impl Draft<'_> {
         if let Some(late) = style.late_at(Shape::Leader) {
             self.push(at_ms..next_ms, late, None);
         }
-        let long = self.rng.random_ratio(1 + u32::from(style.rivals), 3);
+        let manner = style.manner;
+        let long = self.rng.random_ratio(manner.long, 3);
         let holds_ms = OVERLAP_MS + if long { gap_ms } else { 0 };
-        let (end, moment) = (style.end(self.rng), one_of(style.moments, self.rng));
+        let (end, moment) = ((manner.end)(self.rng), one_of(style.moments, self.rng));
         // By then messages are late, if they are to be.
         let from_ms = at_ms + self.rng.random_range(0..=gap_ms / 2);
         let mut parts = vec![(from_ms..next_ms + holds_ms, end, moment)];
         for ask in self.requests(style) {
             // Mostly after, if the leader lives on: what it is asked for then stays with it.
-            let before = self.rng.random_bool(if style.rivals { 0.25 } else { 0.5 });
+            let before = self.rng.random_bool(manner.before);
             let place = if before { 0 } else { parts.len() };
             let moments = [None, one_of(style.moments, self.rng)];
-            let moment = one_of(&moments, self.rng).filter(|_| !style.rivals);
+            let moment = one_of(&moments, self.rng).filter(|_| manner.aimed);
             parts.insert(place, (from_ms..next_ms, Spec::Membership { ask }, moment));
         }
         parts.into_iter().for_each(|(held_ms, spec, moment)| self.push(held_ms, spec, moment));
@@ -160,13 +201,11 @@ impl Draft<'_> {
 /// Gives a life such a schedule instead of its own.
 pub(crate) fn compose(plan: &mut SimPlan, rng: &mut ChaCha8Rng) {
     let style = Style::draw(plan, rng);
-    if style.asks.is_some() && rng.random_bool(if style.rivals { 0.75 } else { 0.5 }) {
-        // Of an even number of members, one more or fewer is enough for quorums that have no common member.
+    let Manner { four, time_limit_ms, .. } = style.manner;
+    if style.asks.is_some() && rng.random_bool(*four) {
         plan.nodes = 4;
     }
-    if style.rivals {
-        plan.time_limit_ms = RIVALS_MS;
-    }
+    plan.time_limit_ms = time_limit_ms.unwrap_or(plan.time_limit_ms);
     let end_ms = plan.time_limit_ms.saturating_sub(CALM_MS);
     let mut draft = Draft { faults: Vec::new(), nodes: plan.nodes, rng };
     let mut at_ms = CALM_MS;
