@@ -1,6 +1,6 @@
 //! From events to rows.
 
-use keelhaul_history::{Kind, Process, RawOp, RawValue, RegisterOp, Value};
+use keelhaul_history::{Kind, ListOp, Process, RawOp, RawValue, RegisterOp, Value};
 
 use super::columns::{F, MicroOp, NONE, Outcome, Txn, Txns};
 use super::names::{ListId, Names};
@@ -145,14 +145,9 @@ impl Reading {
         let (read, expected) = match self.shape {
             Shape::Rows if op.f == "init" => (self.initial(op.value, into), INIT),
             Shape::Rows => (self.rows(op.value, committed, into), ROWS),
-            Shape::Lists => (self.micro_ops(op.value, committed, into), LISTS),
+            Shape::Lists => (self.usual_or_any(Self::list_ops, op.value, committed, into), LISTS),
             Shape::Registers => {
-                let from = into.len();
-                let read = self.register_ops(op.value, committed, into).or_else(|| {
-                    into.truncate(from);
-                    self.micro_ops(op.value, committed, into)
-                });
-                (read, REGISTERS)
+                (self.usual_or_any(Self::register_ops, op.value, committed, into), REGISTERS)
             }
         };
         let (index, f) = (op.index, op.f);
@@ -238,7 +233,54 @@ impl Reading {
         fields.next().is_none().then_some(())
     }
 
-    /// As [`Reading::micro_ops`], of what is written as most are, in one step.
+    /// In one step what is written as most transactions are, by `usual`; else piece by piece.
+    fn usual_or_any(
+        &mut self,
+        usual: impl Fn(&mut Self, RawValue<'_>, Option<u32>, &mut Vec<MicroOp>) -> Option<()>,
+        value: RawValue<'_>,
+        committed: Option<u32>,
+        into: &mut Vec<MicroOp>,
+    ) -> Option<()> {
+        let from = into.len();
+        usual(self, value, committed, into).or_else(|| {
+            into.truncate(from);
+            self.micro_ops(value, committed, into)
+        })
+    }
+
+    fn list_ops(
+        &mut self,
+        value: RawValue<'_>,
+        committed: Option<u32>,
+        into: &mut Vec<MicroOp>,
+    ) -> Option<()> {
+        value.list_ops(|op| {
+            into.push(match op {
+                ListOp::Append { key, value } => {
+                    let key = self.names.key_of(Atom::Int(key), &mut self.txns);
+                    let value = self.names.version(key, Atom::Int(value), &mut self.txns);
+                    MicroOp { f: F::Append, key, value }
+                }
+                ListOp::Read { key, list } => {
+                    let key = self.names.key_of(Atom::Int(key), &mut self.txns);
+                    self.list(key, list, committed)?
+                }
+            });
+            Some(())
+        })
+    }
+
+    /// What a read of a list comes to.
+    fn list(&mut self, key: u32, list: RawValue<'_>, committed: Option<u32>) -> Option<MicroOp> {
+        if committed.is_none() {
+            return Some(MicroOp { f: F::Unknown, key, value: NONE });
+        }
+        Some(match self.names.list(key, list, &mut self.txns)? {
+            ListId::Prefix(value) => MicroOp { f: F::List, key, value },
+            ListId::Odd(value) => MicroOp { f: F::Odd, key, value },
+        })
+    }
+
     fn register_ops(
         &mut self,
         value: RawValue<'_>,
@@ -287,11 +329,7 @@ impl Reading {
                 }
                 ("\"r\"" | "\"read\"", Shape::Lists) => {
                     // Of a list that was never appended to, some clients say nothing at all.
-                    let list = value.unwrap_or(RawValue::NULL);
-                    match self.names.list(key, list, &mut self.txns)? {
-                        ListId::Prefix(value) => MicroOp { f: F::List, key, value },
-                        ListId::Odd(value) => MicroOp { f: F::Odd, key, value },
-                    }
+                    self.list(key, value.unwrap_or(RawValue::NULL), committed)?
                 }
                 ("\"r\"" | "\"read\"", Shape::Registers) => {
                     match value.filter(|value| !value.is_null()) {

@@ -27,7 +27,7 @@ mod write;
 pub use error::{Problem, ReadError};
 pub use header::{FORMAT_VERSION, Header, Options};
 pub use op::{F, Kind, NodeId, Op, Process};
-pub use raw::{Invoked, RawOp, RawValue, RegisterOp};
+pub use raw::{Invoked, ListOp, RawOp, RawValue, RegisterOp};
 pub use read::{Ending, LINE_BYTES_MAX, Reader};
 pub use value::Value;
 pub use write::{SealError, Writer};

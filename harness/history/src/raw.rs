@@ -90,6 +90,34 @@ impl<'a> RawValue<'a> {
         literal(scan.at_end())
     }
 
+    /// Calls `each` for every operation of a transaction on lists, if all have whole numbers as keys and appended values, and they are written as
+    /// we do: `[["append",1,2],["r",3,[4,5]],["r",6,null]]`. Nothing if they are not, by when some may have been taken.
+    #[inline]
+    pub fn list_ops(self, mut each: impl FnMut(ListOp<'a>) -> Option<()>) -> Option<()> {
+        let mut scan = Scan::new(self.0);
+        let literal = |found: bool| found.then_some(());
+        literal(scan.take("["))?;
+        loop {
+            let appends = scan.take("[\"append\",");
+            literal(appends || scan.take("[\"r\","))?;
+            let key = scan.int()?;
+            literal(scan.take(","))?;
+            each(if appends {
+                ListOp::Append { key, value: scan.int()? }
+            } else if scan.take("null") {
+                ListOp::Read { key, list: RawValue::NULL }
+            } else {
+                ListOp::Read { key, list: RawValue(scan.accepted_flat_list()?) }
+            })?;
+            literal(scan.take("]"))?;
+            if !scan.take(",") {
+                literal(scan.take("]"))?;
+                break;
+            }
+        }
+        literal(scan.at_end())
+    }
+
     /// Names and values, if it is a map, in their order.
     #[must_use]
     pub fn entries(self) -> Option<impl Iterator<Item = (Cow<'a, str>, RawValue<'a>)>> {
@@ -139,6 +167,25 @@ pub struct RegisterOp {
     pub key: i64,
     /// What was written or read; a read of a register that holds nothing returns nothing.
     pub value: Option<i64>,
+}
+
+/// What a transaction does to a list whose name is a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListOp<'a> {
+    /// It puts a number at its end.
+    Append {
+        /// The list.
+        key: i64,
+        /// The number.
+        value: i64,
+    },
+    /// It reads it.
+    Read {
+        /// The list.
+        key: i64,
+        /// Null, or a list of what is neither a list, a map, nor a string.
+        list: RawValue<'a>,
+    },
 }
 
 /// The invocation that a completion ends.
@@ -429,6 +476,44 @@ mod tests {
             r#"[["w",1,9223372036854775808]]"#,
             r#"[["ts",1,2]]"#,
             r#"[["w",1,2],["append",1,2]]"#,
+        ] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn operations_on_lists_are_read_as_they_are_mostly_written() {
+        let read = |text| {
+            let mut ops = Vec::new();
+            RawValue(text).list_ops(|op| {
+                ops.push(match op {
+                    ListOp::Append { key, value } => (key, value.to_string()),
+                    ListOp::Read { key, list } => (key, list.text().to_owned()),
+                });
+                Some(())
+            })?;
+            Some(ops)
+        };
+        let expected = [(1, "-2"), (30, "null"), (4, "[]"), (-5, "[1, -2,null]")];
+        let expected = expected.map(|(key, text)| (key, text.to_owned()));
+        let text = r#"[["append",1,-2],["r",30,null],["r",4,[]],["r",-5,[1, -2,null]]]"#;
+        assert_eq!(read(text).unwrap(), expected);
+        for text in [
+            "[]",
+            "null",
+            r#"[["append",1,null]]"#,
+            r#"[["append",1,[2]]]"#,
+            r#"[["r",1]]"#,
+            r#"[["r",1,2]]"#,
+            r#"[["r",1,{}]]"#,
+            r#"[["r",1,["2"]]]"#,
+            r#"[["r",1,[[2]]]]"#,
+            r#"[["r",1,[2],7]]"#,
+            r#"[["r","x",[2]]]"#,
+            r#"[["r", 1,[2]]]"#,
+            r#"[["w",1,2]]"#,
+            r#"[["append",1,2.5]]"#,
+            r#"[["append",1,2],["ts",1,2]]"#,
         ] {
             assert_eq!(read(text), None, "{text}");
         }

@@ -187,7 +187,7 @@ impl<'a> Scan<'a> {
         const DIGITS_MAX: usize = 18;
 
         let bytes = &self.text.as_bytes()[self.at..];
-        let mut at = 1;
+        let mut at = 1 + decimal::whole_numbers(&bytes[1..]);
         loop {
             let (_, digits) = decimal::leading(&bytes[at..]);
             if digits == 0 || digits > DIGITS_MAX || (digits > 1 && bytes[at] == b'0') {
@@ -218,6 +218,20 @@ impl<'a> Scan<'a> {
                 self.at += bytes.iter().position(end).unwrap_or(bytes.len());
             }
         }
+        Some(&self.text[from..self.at])
+    }
+
+    /// Steps over a list in a text that was accepted before, which the scan stands on, if nothing in it is a list, a map or a string.
+    #[inline]
+    pub fn accepted_flat_list(&mut self) -> Option<&'a str> {
+        let from = self.at;
+        let bytes = &self.text.as_bytes()[from..];
+        let inside = bytes.strip_prefix(b"[")?;
+        let end = 1 + memchr::memchr3(b'[', b']', b'"', inside)?;
+        if bytes[end] != b']' {
+            return None;
+        }
+        self.at += end + 1;
         Some(&self.text[from..self.at])
     }
 

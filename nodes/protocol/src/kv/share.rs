@@ -24,7 +24,7 @@
 //! *Who has left* goes on to answer for outcomes, and its log goes on. It is sent no more keys, and can be ended when no
 //! client that knew it is left.
 //!
-//! Sources: Adya et al., *Centrifuge* (NSDI 2010), §3, for ownership that is given up before it is given; the controller of Shards in MIT's 6.824, lab 4; Ongaro's
+//! Sources: Adya et al., *Centrifuge* (NSDI 2010), for ownership that is given up before it is given; the controller of Shards in MIT's 6.824, lab 4; Ongaro's
 //! dissertation, §4, for changes one at a time.
 //!
 //! Limits: keys are placed, locks are not; they stay where they were taken.
