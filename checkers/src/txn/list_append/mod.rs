@@ -95,27 +95,44 @@ pub(super) fn find(txns: &Txns, asked: &Asked<'_>) -> Findings {
     let orders = Orders::of_lists(txns, &writers);
     let facts = Facts { txns, writers: &writers, orders: &orders };
     let dependencies = Dependencies { txns, writers: &writers, orders: &orders };
-    findings.add_singles(txns, singles(&facts));
-    find_cycles(&dependencies, asked, &mut findings);
+    let (found, looked) = rayon::join(|| singles(&facts), || Looked::at(&dependencies));
+    findings.add_singles(txns, found);
+    find_cycles(&dependencies, &looked, asked, &mut findings);
     findings.cases.sort_by_key(|case| cycles::rank(&FIRST, case.name));
     findings
+}
+
+/// What the graph of all dependencies comes to, at a first look.
+struct Looked {
+    edges: usize,
+    acyclic: bool,
+}
+
+impl Looked {
+    fn at(dependencies: &Dependencies<'_>) -> Self {
+        let (graph, edges) = dependencies.graph(false);
+        Self { edges, acyclic: acyclic(&graph) }
+    }
 }
 
 /// What those anomalies are called, see [`Dependencies::fractured`].
 const FRACTURED: [&str; 2] = ["fractured-read", "G-monotonic"];
 
-fn find_cycles(dependencies: &Dependencies<'_>, asked: &Asked<'_>, findings: &mut Findings) {
-    let (graph, edges) = dependencies.graph(false);
+fn find_cycles(
+    dependencies: &Dependencies<'_>,
+    &Looked { edges, acyclic }: &Looked,
+    asked: &Asked<'_>,
+    findings: &mut Findings,
+) {
     findings.details.insert("transactions".into(), dependencies.txns.txns.len().into());
     findings.details.insert("dependencies".into(), edges.into());
     if edges == 0 {
         findings.vacuous = Some("no transaction depends on another one".into());
         return;
     }
-    if acyclic(&graph) {
+    if acyclic {
         return;
     }
-    drop(graph);
     let (graph, _) = dependencies.graph(true);
     cycles::add_cycles(&graph, asked.budget, findings, |steps| dependencies.cycle(steps));
     for (name, (count, first)) in FRACTURED.into_iter().zip(dependencies.fractured()) {

@@ -147,11 +147,10 @@ fn find(
         return findings;
     }
     let view = View::new(txns, writers);
-    let mut singles = singles::singles(&view);
+    let (mut singles, order) = rayon::join(|| singles::singles(&view), || Order::new(&view));
     stamps::contradictions(&view, &mut singles);
     findings.add_singles(txns, singles);
     findings.own = stamps::check(&view);
-    let order = Order::new(&view);
     if order.is_none() || timed || asks_more_than_causes(asked) {
         find_cycles(&view, promises, timed, asked, &mut findings);
     } else if (0..view.rows()).all(|row| view.reads(row).is_empty()) {
