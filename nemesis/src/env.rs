@@ -43,6 +43,8 @@ pub struct Env {
     pub(crate) machine_clocks: OnceCell<Result<(), NodeError>>,
     /// The fault that has the clocks.
     pub(crate) clock_fault: Cell<Option<u64>>,
+    /// The boot of a machine before it was reset, until it was looked at.
+    pub(crate) boots: RefCell<BTreeMap<(u64, NodeId), Vec<u8>>>,
     /// What became of which group, until it is undone.
     pub(crate) changes: RefCell<BTreeMap<u64, Change>>,
     struck: RefCell<BTreeMap<u64, Vec<NodeId>>>,
@@ -90,6 +92,7 @@ impl Env {
             shown: RefCell::default(),
             machine_clocks: OnceCell::default(),
             clock_fault: Cell::default(),
+            boots: RefCell::default(),
             changes: RefCell::default(),
             flaps,
             applying,

@@ -19,6 +19,7 @@ mod generator;
 mod group;
 mod kill;
 mod links;
+mod machine;
 mod machine_clock;
 mod member;
 mod membership;
@@ -45,6 +46,7 @@ pub use env::{Env, names};
 pub use generator::{generator, recovery};
 pub use group::{Group, GroupSpec};
 pub use links::{Effect, LinkSpec};
+pub use machine::{Machine, MachineSpec};
 pub use member::{Member, MemberSpec};
 pub use membership::Ask;
 pub use nemesis::{Nemesis, reference};
@@ -107,6 +109,11 @@ pub const KINDS: &[(&str, &str)] = &[
         "power",
         "kills the store on some nodes and takes from their disks what was not synced: contents, and names in directories",
     ),
+    ("machine-stop", "stops some machines as they are, clocks and all, and lets them go on"),
+    (
+        "machine-reset",
+        "presses the reset button of some machines, which lose their memory and boot",
+    ),
     ("disk-slow", "lets every sync on some nodes take longer"),
     ("disk-error", "lets every write, or every sync, on some nodes fail with EIO"),
     ("disk-full", "lets every write on some nodes fail with ENOSPC"),
@@ -146,6 +153,12 @@ pub fn needs_membership(kind: &str) -> bool {
 #[must_use]
 pub fn needs_groups(kind: &str) -> bool {
     kind.starts_with("group-")
+}
+
+/// Whether a kind of fault needs nodes that are machines of their own.
+#[must_use]
+pub fn needs_machines(kind: &str) -> bool {
+    kind.starts_with("machine-")
 }
 
 /// Whether a kind of fault needs nodes whose clocks can differ.

@@ -10,7 +10,9 @@ use tokio::time::Instant;
 use crate::cuts::Manner;
 use crate::env::{Env, FaultError};
 use crate::schedule::{Schedule, ScheduledFault, Spec};
-use crate::{clock, damage, disk, group, kill, links, member, partition, pause, power, process};
+use crate::{
+    clock, damage, disk, group, kill, links, machine, member, partition, pause, power, process,
+};
 
 /// How long the store may take to become well once everything is healed.
 const RECOVERY_LIMIT: Duration = Duration::from_secs(30);
@@ -93,6 +95,7 @@ impl Nemesis {
             Spec::Clock(spec) => clock::inject(env, fault.id, *spec, &order).await,
             Spec::Member(spec) => member::inject(env, fault.id, *spec, &order).await,
             Spec::Group(spec) => group::inject(env, fault.id, *spec).await,
+            Spec::Machine(spec) => machine::inject(env, fault.id, *spec, &order).await,
         };
         match injected {
             Ok(injected) => Outcome::Ok(Value::map([
@@ -129,6 +132,7 @@ impl Nemesis {
             Spec::Clock(spec) => clock::verify(&self.env, fault.id, *spec).await,
             Spec::Member(_) => member::verify(&self.env, fault.id).await,
             Spec::Group(_) => group::verify(&self.env, fault.id).await,
+            Spec::Machine(spec) => machine::verify(&self.env, fault.id, spec.machine).await,
         }
     }
 
@@ -152,6 +156,7 @@ impl Nemesis {
             Spec::Clock(spec) => clock::heal(&self.env, fault.id, *spec).await,
             Spec::Member(_) => member::heal(&self.env, fault.id).await,
             Spec::Group(_) => group::heal(&self.env, fault.id).await,
+            Spec::Machine(spec) => machine::heal(&self.env, fault.id, spec.machine).await,
         }
     }
 
@@ -172,6 +177,7 @@ impl Nemesis {
             Spec::Clock(spec) => clock::verify_healed(&self.env, fault.id, *spec).await,
             Spec::Member(_) => member::verify_healed(&self.env, fault.id).await,
             Spec::Group(_) => group::verify_healed(&self.env, fault.id).await,
+            Spec::Machine(spec) => machine::verify_healed(&self.env, fault.id, spec.machine).await,
         }
     }
 

@@ -60,7 +60,7 @@ pub(crate) async fn inject(
 }
 
 /// Whether the nodes struck are machines of their own; all nodes of an environment are alike.
-fn are_machines(env: &Env, fault: u64) -> Result<bool, FaultError> {
+pub(crate) fn are_machines(env: &Env, fault: u64) -> Result<bool, FaultError> {
     for id in env.struck(fault) {
         if !env.node(id)?.has_power_switch() {
             return Ok(false);
@@ -116,7 +116,7 @@ async fn verify_off(env: &Env, fault: u64) -> Result<(), FaultError> {
 }
 
 /// Lets all machines boot at once, and each do again to packets and to its clock what other faults say.
-async fn switch_on(env: &Env, fault: u64) -> Result<(), FaultError> {
+pub(crate) async fn switch_on(env: &Env, fault: u64) -> Result<(), FaultError> {
     on_all(env, &env.struck(fault), |node| async move { node.power_on().await }).await?;
     env.apply_cuts().await?;
     env.apply_shapes().await?;

@@ -18,6 +18,7 @@ use crate::damage::DamageSpec;
 use crate::disk::{PlightSpec, Trouble};
 use crate::group::GroupSpec;
 use crate::links::LinkSpec;
+use crate::machine::MachineSpec;
 use crate::member::MemberSpec;
 use crate::membership::Ask;
 use crate::named::named;
@@ -146,6 +147,9 @@ pub enum Spec {
     /// Take members out, and let them in again.
     #[serde(untagged)]
     Member(MemberSpec),
+    /// Stop or reset machines.
+    #[serde(untagged)]
+    Machine(MachineSpec),
     /// Move keys from group to group.
     #[serde(untagged)]
     Group(GroupSpec),
@@ -180,6 +184,7 @@ impl Spec {
             Self::Clock(spec) => spec.clock.name(),
             Self::Member(spec) => spec.member.name(),
             Self::Group(spec) => spec.group.name(),
+            Self::Machine(spec) => spec.machine.name(),
         }
     }
 
@@ -200,6 +205,7 @@ impl Spec {
             Self::Process(spec) => Some(&mut spec.target),
             Self::Clock(spec) => Some(&mut spec.target),
             Self::Member(spec) => Some(&mut spec.target),
+            Self::Machine(spec) => Some(&mut spec.target),
         }
     }
 
@@ -245,6 +251,7 @@ impl Spec {
                     .or_else(|| ClockSpec::survivable(kind).map(Self::Clock))
                     .or_else(|| MemberSpec::named(kind, Target::One).map(Self::Member))
                     .or_else(|| GroupSpec::named(kind).map(Self::Group))
+                    .or_else(|| MachineSpec::named(kind, Target::Followers).map(Self::Machine))
                     .or_else(|| LinkSpec::survivable(kind).map(Self::Links));
             }
         })
@@ -277,6 +284,7 @@ impl Spec {
             _ if let Some(spec) = ClockSpec::draw(kind, rng) => Self::Clock(spec),
             _ if let Some(spec) = MemberSpec::draw(kind, rng) => Self::Member(spec),
             _ if let Some(spec) = GroupSpec::draw(kind, rng) => Self::Group(spec),
+            _ if let Some(spec) = MachineSpec::draw(kind, rng) => Self::Machine(spec),
             _ => {
                 let damaged = weighted(&crate::damage::TARGETS, rng);
                 return Self::of_disk(kind, weighted(&Target::WEIGHTED, rng), damaged);

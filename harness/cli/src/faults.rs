@@ -2,7 +2,7 @@
 
 use keelhaul_nemesis::{
     KINDS, asks, harms, is_live, is_of_links, is_simulated, needs_clocks, needs_groups,
-    needs_membership,
+    needs_machines, needs_membership,
 };
 
 use crate::exit::Failure;
@@ -64,6 +64,11 @@ pub fn check(faults: &[String], place: Place<'_>) -> Result<(), Failure> {
                     "{kind} changes the members of one group, and there are several: leave it out of --nemesis, or --groups"
                 )));
             }
+        }
+        if needs_machines(kind) && !matches!(env, "vm" | "sim") {
+            return Err(Failure::usage(format!(
+                "{kind} needs nodes that are machines of ours: leave it out of --nemesis, or choose --env vm"
+            )));
         }
         if needs_groups(kind) {
             spread(kind, store, groups)?;
@@ -152,6 +157,9 @@ fn notes(kind: &str) -> Vec<String> {
     if able.len() < stores.len() {
         notes.push(format!("of the stores: {}", able.join(", ")));
     }
+    if needs_machines(kind) {
+        notes.push("on virtual machines only".into());
+    }
     if needs_groups(kind) {
         notes.push("with workloads of transactions".into());
     }
@@ -182,6 +190,7 @@ mod tests {
                 for env in registry::ENVIRONMENTS.iter().map(|env| env.name) {
                     let in_env = match env {
                         "sim" => notes.contains("in virtual time"),
+                        "local" | "ssh" if notes.contains("on virtual machines only") => false,
                         _ => !notes.contains("in virtual time only"),
                     };
                     let of_store = everywhere || (on_machines && ["vm", "ssh"].contains(&env));
@@ -229,6 +238,13 @@ mod tests {
             Err("clock-drift cannot strike etcd with --env local: etcd is linked"),
         );
         check("disk-flap", "local", 5, Err("disk-flap"));
+        check(
+            "machine-stop",
+            "local",
+            5,
+            Err("machine-stop needs nodes that are machines of ours"),
+        );
+        check("machine-reset", "vm", 3, Ok(&["machine-reset"]));
         check("group-join", "local", 5, Err("there are none on etcd here"));
     }
 

@@ -23,7 +23,19 @@ pub(crate) trait Machine: fmt::Debug + Send + Sync {
     /// Whether it is off, as seen from outside.
     fn is_off(&self) -> Switching<'_, bool>;
 
-    /// Lets it boot, and answers a stream to a fresh agent on it.
+    /// Stops it as it is; done when it is stopped.
+    fn stop(&self) -> Switching<'_, ()>;
+
+    /// Whether it is stopped, as seen from outside.
+    fn is_stopped(&self) -> Switching<'_, bool>;
+
+    /// Lets it go on where it was stopped.
+    fn go_on(&self) -> Switching<'_, ()>;
+
+    /// Lets it lose what is in its memory and boot; done when it has lost it.
+    fn reset(&self) -> Switching<'_, ()>;
+
+    /// Lets it boot, or waits until it has, and answers a stream to a fresh agent on it.
     fn power_on(&self) -> Switching<'_, AgentStream>;
 }
 
@@ -84,6 +96,28 @@ impl Seat {
 
     pub async fn is_off(&self) -> Result<bool, String> {
         self.switch()?.is_off().await
+    }
+
+    pub async fn stop(&self) -> Result<(), String> {
+        let machine = self.switch()?;
+        self.powered.store(false, Ordering::Relaxed);
+        machine.stop().await
+    }
+
+    pub async fn is_stopped(&self) -> Result<bool, String> {
+        self.switch()?.is_stopped().await
+    }
+
+    pub async fn go_on(&self) -> Result<(), String> {
+        self.switch()?.go_on().await?;
+        self.powered.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    pub async fn reset(&self) -> Result<(), String> {
+        let machine = self.switch()?;
+        self.powered.store(false, Ordering::Relaxed);
+        machine.reset().await
     }
 
     pub async fn power_on(&self) -> Result<(), String> {

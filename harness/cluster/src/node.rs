@@ -60,7 +60,7 @@ impl Node {
         self.seat.machine().is_some()
     }
 
-    /// Whether its power is on, as far as we switched it. Nobody reaches a node without.
+    /// Whether it is on and goes, as far as we switched it. Nobody reaches a node that does not.
     #[must_use]
     pub fn is_powered(&self) -> bool {
         self.seat.is_powered()
@@ -75,6 +75,27 @@ impl Node {
     /// Whether the machine is off, looked at from outside: by what runs it and by its silence.
     pub async fn is_off(&self) -> Result<bool, NodeError> {
         self.seat.is_off().await.map_err(|reason| self.lost(reason))
+    }
+
+    /// Stops the machine as it is, its clock too. For nodes with a power switch.
+    pub async fn stop_machine(&self) -> Result<(), NodeError> {
+        self.seat.stop().await.map_err(|reason| self.lost(reason))
+    }
+
+    /// Whether the machine is stopped, looked at from outside: by what runs it and by its silence.
+    pub async fn is_stopped(&self) -> Result<bool, NodeError> {
+        self.seat.is_stopped().await.map_err(|reason| self.lost(reason))
+    }
+
+    /// Lets a machine that was stopped go on where it was; its clock is behind by as long.
+    pub async fn go_on(&self) -> Result<(), NodeError> {
+        self.seat.go_on().await.map_err(|reason| self.lost(reason))
+    }
+
+    /// Presses the machine's reset button: what it held in memory is gone, and it begins to boot; [`Node::power_on`] waits for that. For nodes
+    /// with a power switch.
+    pub async fn reset(&self) -> Result<(), NodeError> {
+        self.seat.reset().await.map_err(|reason| self.lost(reason))
     }
 
     /// Lets the machine boot; answers when its agent does. Disks that were mounted by [`Node::mount_disk`] are mounted again with

@@ -26,6 +26,10 @@ pub struct Host {
     /// The file with the keys of known hosts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub known_hosts: Option<PathBuf>,
+    /// For how many seconds it may be silent before the connection counts as lost, if not as usual: a machine that is stopped says
+    /// nothing, and is there still.
+    #[serde(skip)]
+    pub silence_s: Option<u32>,
 }
 
 /// An inventory that cannot be understood.

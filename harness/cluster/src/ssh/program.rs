@@ -19,6 +19,9 @@ use super::transport::{Opened, Said, Trouble};
 const CONNECT_SECONDS: u32 = 10;
 /// How long a command may take beside connecting; copying the program is the longest.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// How often a silent host is asked for a sign of life, in seconds, and how long it may be silent.
+const SIGN_OF_LIFE_S: u32 = 5;
+const SILENCE_S: u32 = 15;
 /// What `ssh` itself ends with when it could not do its work.
 const FAILED: i32 = 255;
 
@@ -26,7 +29,9 @@ fn command(host: &Host, line: &str) -> Command {
     let mut ssh = Command::new("ssh");
     ssh.args(["-T", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes"]);
     ssh.args(["-o", &format!("ConnectTimeout={CONNECT_SECONDS}")]);
-    ssh.args(["-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3"]);
+    let signs = host.silence_s.unwrap_or(SILENCE_S).div_ceil(SIGN_OF_LIFE_S);
+    ssh.args(["-o", &format!("ServerAliveInterval={SIGN_OF_LIFE_S}")]);
+    ssh.args(["-o", &format!("ServerAliveCountMax={signs}")]);
     ssh.args(["-o", "ControlMaster=no", "-o", "ControlPath=none"]);
     ssh.args(host_arguments(host)).args(["--", &host.host, line]);
     ssh.kill_on_drop(true);

@@ -8,7 +8,8 @@
 //!
 //! Once a machine answers it is a host like others: [`crate::ssh`] brings the agent there. What only a machine has is a power switch
 //! ([`crate::Node::power_off`]): the processor is stopped and everything is reset, so that whatever the guest had not handed to its disk is gone. What it
-//! had handed over stays, synced or not: a disk with a write cache that survives.
+//! had handed over stays, synced or not: a disk with a write cache that survives. The same switch resets a machine while it runs, and stops
+//! it as it is ([`crate::Node::stop_machine`]).
 //!
 //! Limits: x86-64; one processor a machine; machines share this machine's disk and cores; time goes on in the host while a machine is off.
 

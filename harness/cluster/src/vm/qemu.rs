@@ -224,7 +224,7 @@ impl Running {
     }
 }
 
-/// What it takes to switch a machine off and on, from any process that reaches its socket and its address.
+/// What it takes to switch a machine off and on, or to stop it, from any process that reaches its socket and its address.
 #[derive(Clone, Debug)]
 pub(super) struct Switch {
     pub address: Ipv4Addr,
@@ -262,15 +262,40 @@ impl Switch {
         Ok(off && !self.answers().await)
     }
 
-    /// Lets a machine that is off begin to boot.
+    /// Lets a machine that is off begin to boot, and one that is stopped go on; one that runs does so anyway.
     pub async fn on(&self) -> Result<(), MachineError> {
+        self.monitor().await?.execute("cont", json!({})).await?;
+        Ok(())
+    }
+
+    /// Stops its processor, and with it everything in it, at once.
+    pub async fn stop(&self) -> Result<(), MachineError> {
+        self.monitor().await?.execute("stop", json!({})).await?;
+        Ok(())
+    }
+
+    /// Whether it is stopped: QEMU says so, and nobody answers at its address.
+    pub async fn is_stopped(&self) -> Result<bool, MachineError> {
+        let stopped = status(&mut self.monitor().await?).await? == "paused";
+        Ok(stopped && !self.answers().await)
+    }
+
+    /// Lets a machine that was stopped go on where it was.
+    pub async fn go_on(&self) -> Result<(), MachineError> {
         let mut monitor = self.monitor().await?;
         match status(&mut monitor).await? {
-            status if is_off(&status) => {}
-            status => return Err(MachineError::State { wanted: "be off before it boots", status }),
+            status if status == "paused" => {}
+            status => return Err(MachineError::State { wanted: "be stopped", status }),
         }
         monitor.execute("cont", json!({})).await?;
         Ok(())
+    }
+
+    /// Presses its reset button: it loses what is in memory, and begins to boot.
+    pub async fn reset(&self) -> Result<(), MachineError> {
+        let mut monitor = self.monitor().await?;
+        monitor.execute("system_reset", json!({})).await?;
+        Ok(monitor.event("RESET").await?)
     }
 
     /// Whether an SSH server answers there.

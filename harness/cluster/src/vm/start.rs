@@ -28,6 +28,8 @@ pub const MEMORY_MIB_DEFAULT: u32 = 256;
 const OVERHEAD_MIB: u64 = 144;
 /// How long machines may take to boot. By translation, several at once on a busy machine, it is a minute.
 const BOOT_PATIENCE: Duration = Duration::from_secs(300);
+/// How long a machine may be stopped by its switch without losing its connection.
+const STOPPED_MAX_S: u32 = 600;
 /// Pause between two looks at whether one has.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -145,10 +147,8 @@ impl Vm {
         let switches = fleet.switches().into_iter().take(usize::from(count)).collect::<Vec<_>>();
         for (node, switch) in (1..).map(NodeId).zip(&switches) {
             let failed = |error: MachineError| VmError::Machine { node, said: error.to_string() };
-            // A run that was killed may have left it switched off.
-            if switch.is_off().await.map_err(failed)? {
-                switch.on().await.map_err(failed)?;
-            }
+            // A run that was killed may have left it switched off, or stopped.
+            switch.on().await.map_err(failed)?;
             await_answer(switch).await.map_err(|said| VmError::Machine { node, said })?;
         }
         serve(&fleet.image(), switches, Vec::new(), run_dir).await
@@ -261,6 +261,7 @@ pub(super) fn host(image: &Image, switch: &Switch) -> Host {
         user: Some("root".into()),
         key: Some(image.key()),
         known_hosts: Some(image.known_hosts()),
+        silence_s: Some(STOPPED_MAX_S),
         ..Host::default()
     }
 }
@@ -298,6 +299,26 @@ impl Machine for Reached {
         Box::pin(async { self.switch.is_off().await.map_err(|error| error.to_string()) })
     }
 
+    fn stop(&self) -> Switching<'_, ()> {
+        Box::pin(async { self.switch.stop().await.map_err(|error| error.to_string()) })
+    }
+
+    fn is_stopped(&self) -> Switching<'_, bool> {
+        Box::pin(async { self.switch.is_stopped().await.map_err(|error| error.to_string()) })
+    }
+
+    fn go_on(&self) -> Switching<'_, ()> {
+        Box::pin(async { self.switch.go_on().await.map_err(|error| error.to_string()) })
+    }
+
+    fn reset(&self) -> Switching<'_, ()> {
+        Box::pin(async {
+            let reset = self.switch.reset().await.map_err(|error| error.to_string());
+            self.lines.drop_line(self.node);
+            reset
+        })
+    }
+
     fn power_on(&self) -> Switching<'_, AgentStream> {
         Box::pin(async {
             self.switch.on().await.map_err(|error| error.to_string())?;
@@ -327,10 +348,8 @@ impl Environment for Machines {
             if machines.is_empty() {
                 // Others' machines are left as they were found: switched on.
                 for switch in switches {
-                    if switch.is_off().await.unwrap_or(false) {
-                        let on = switch.on().await.map_err(io::Error::other);
-                        on.map_err(failed("a machine that is off"))?;
-                    }
+                    let on = switch.on().await.map_err(io::Error::other);
+                    on.map_err(failed("a machine that is to be left on"))?;
                 }
                 return closed;
             }

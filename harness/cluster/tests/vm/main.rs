@@ -75,7 +75,10 @@ fn runner() -> u8 {
     let status = myself("inside", &dir.path().join("run"), &image).status().unwrap();
     assert!(status.success());
     assert_eq!(machines_in(dir.path()), 0, "no QEMU outlives a run");
-    say(&format!("two machines, booted twice: {} s", begun.elapsed().as_secs()));
+    say(&format!(
+        "two machines, booted twice and one three times: {} s",
+        begun.elapsed().as_secs()
+    ));
     a_killed_control_node_takes_its_machines_along(&dir.path().join("held"), &image);
     0
 }
@@ -138,6 +141,8 @@ fn inside(dir: &Path, image: &Path) -> u8 {
     runtime.block_on(async {
         let cluster = machines(image, 2).start(dir, &mut say).await.unwrap();
         clocks_differ_as_told(&cluster).await;
+        a_machine_that_is_stopped_goes_on_where_it_was(&cluster).await;
+        a_machine_that_is_reset_boots(&cluster).await;
         power_takes_what_was_not_synced(&cluster).await;
         a_machine_that_reboots_by_itself_is_lost(&cluster).await;
         cluster.close().await.unwrap_err();
@@ -194,6 +199,39 @@ async fn clocks_differ_as_told(cluster: &Cluster) {
     tokio::time::sleep(Duration::from_secs(1)).await;
     let to = ahead(cluster).await;
     assert!(near(to.1, from.1, 50) && begun.elapsed() < PATIENCE, "{from:?} {to:?}");
+}
+
+async fn a_machine_that_is_stopped_goes_on_where_it_was(cluster: &Cluster) {
+    const STOPPED: Duration = Duration::from_secs(3);
+    let node = cluster.node(NodeId(2));
+    let argv = ["sleep", "1000"].map(str::to_owned).to_vec();
+    node.start(Daemon { name: "stopped".into(), argv, ..Daemon::default() }).await.unwrap();
+    let before = ahead(cluster).await;
+    node.stop_machine().await.unwrap();
+    let begun = Instant::now();
+    assert!(node.is_stopped().await.unwrap() && !node.is_powered());
+    assert!(!cluster.node(NodeId(1)).is_stopped().await.unwrap(), "the other one goes on");
+    tokio::time::sleep(STOPPED).await;
+    node.go_on().await.unwrap();
+    let stopped_ms = begun.elapsed().as_millis() as i64;
+    assert!(node.is_powered() && !node.is_stopped().await.unwrap());
+    let after = ahead(cluster).await;
+    assert!((before.0 - after.0 - stopped_ms).abs() < 300, "{before:?} {after:?} {stopped_ms}");
+    let state = node.status("stopped").await.unwrap();
+    assert!(matches!(state, DaemonState::Running { .. }), "{state:?}");
+}
+
+async fn a_machine_that_is_reset_boots(cluster: &Cluster) {
+    const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+    let node = cluster.node(NodeId(2));
+    let before = node.read_file(BOOT_ID, 100).await.unwrap();
+    write(node, "/root/unsynced").await;
+    node.reset().await.unwrap();
+    assert!(!node.is_powered());
+    node.power_on().await.unwrap();
+    assert_ne!(node.read_file(BOOT_ID, 100).await.unwrap(), before);
+    assert_eq!(node.status("stopped").await.unwrap(), DaemonState::NotStarted);
+    assert_ne!(node.read_file("/root/unsynced", 100).await.unwrap_or_default(), CONTENT);
 }
 
 async fn power_takes_what_was_not_synced(cluster: &Cluster) {
