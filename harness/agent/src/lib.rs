@@ -13,6 +13,7 @@
 //!
 //! Limits: Linux only; IPv4 only; one control node at a time.
 
+mod capture;
 mod children;
 mod clock;
 mod command;
@@ -37,6 +38,7 @@ mod train;
 mod trial;
 pub mod wire;
 
+pub use capture::{CAPTURE, Capture};
 pub use clock::{ClockReading, ClockWish};
 pub use command::{CommandError, command};
 pub use disk::{

@@ -86,7 +86,7 @@ pub enum Command {
 }
 
 /// Flags that a plan leaves no room for.
-const DECIDED_BY_PLAN: [&str; 19] = [
+const DECIDED_BY_PLAN: [&str; 20] = [
     "store",
     "workload",
     "nemesis",
@@ -101,6 +101,7 @@ const DECIDED_BY_PLAN: [&str; 19] = [
     "groups",
     "isolation",
     "disk",
+    "capture",
     "mutant",
     "seed",
     "test_count",
@@ -170,6 +171,10 @@ pub struct RunArgs {
     /// What the store's data are on, see `list disks`; by default `journaled` if a fault needs a disk that can lose, else `plain`
     #[arg(long, value_name = "KIND")]
     pub disk: Option<String>,
+    /// Write the packets of these ports, as every node sees them, to packets.pcap in its directory: numbers, separated by commas, or
+    /// `store` for those that the store listens on
+    #[arg(long, value_name = "PORTS")]
+    pub capture: Option<String>,
     /// Seed a mistake into our own nodes; see `list mutants`
     #[arg(long, value_name = "NAME")]
     pub mutant: Option<String>,

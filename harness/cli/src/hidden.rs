@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use keelhaul_agent::{CommandError, Hog};
+use keelhaul_agent::{Capture, CommandError, Hog};
 use keelhaul_server::{ProtocolKind, ServerArgs};
 
 use crate::exit::Exit;
@@ -16,6 +16,7 @@ pub fn dispatch(words: &[String]) -> Option<ExitCode> {
         "node-init" => Some(ExitCode::from(keelhaul_cluster::local::node_init(rest))),
         "node" => Some(node(rest)),
         keelhaul_cluster::HOG => Some(hog(rest)),
+        keelhaul_cluster::CAPTURE => Some(capture(rest)),
         pace::WORD => Some(pace::work()),
         vm::HOLD => Some(vm::hold(rest)),
         _ => None,
@@ -41,6 +42,15 @@ fn agent(words: &[String]) -> ExitCode {
 fn hog(words: &[String]) -> ExitCode {
     match Hog::of_words(words).map(Hog::run) {
         None => complain(&format!("no hog takes {words:?}"), Exit::Usage),
+        Some(Err(error)) => complain(&error, Exit::Infrastructure),
+        Some(Ok(())) => ExitCode::SUCCESS,
+    }
+}
+
+/// A process that writes the packets that its node sees.
+fn capture(words: &[String]) -> ExitCode {
+    match Capture::of_words(words).map(|capture| capture.run()) {
+        None => complain(&format!("no capture takes {words:?}"), Exit::Usage),
         Some(Err(error)) => complain(&error, Exit::Infrastructure),
         Some(Ok(())) => ExitCode::SUCCESS,
     }

@@ -14,6 +14,7 @@ use crate::exit::{Exit, Failure};
 use crate::faults::{self, Place};
 use crate::logs;
 use crate::registry::{self, Choice};
+use crate::run::capture;
 use crate::scheduled::{self, For};
 use crate::units;
 
@@ -38,6 +39,9 @@ pub struct Plan {
     /// What the store's data are on.
     #[serde(default = "plain")]
     pub disk: String,
+    /// Ports whose packets every node writes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub capture: Vec<u16>,
     /// The mistake seeded into our own nodes.
     pub mutant: Option<String>,
     /// What the clients do.
@@ -129,7 +133,7 @@ impl Plan {
             )));
         }
         let (groups, isolation) = transactions(args, store, workload)?;
-        let (env, nodes, hosts) = place(args)?;
+        let (env, nodes, hosts) = place(args, None)?;
         let time_limit_ms = millis(units::duration("--time-limit", &args.time_limit)?);
         let place = Place {
             store,
@@ -158,6 +162,7 @@ impl Plan {
             groups,
             isolation: isolation.map(str::to_owned),
             disk: disk(args, env, &faults)?,
+            capture: captured(args, env, &registry::ports(store, groups + spare(&faults)))?,
             mutant: mutant(args, store)?,
             workload: workload.into(),
             model: registry::promise(model, isolation).into(),
@@ -218,7 +223,7 @@ impl Plan {
     pub fn read(file: &Path, args: &RunArgs, moved: bool) -> Result<Self, Failure> {
         let mut plan = Self::open(file)?;
         if moved {
-            let (env, nodes, hosts) = place(args)?;
+            let (env, nodes, hosts) = place(args, Some(plan.nodes))?;
             if nodes != plan.nodes {
                 return Err(Failure::usage(format!(
                     "the plan's faults are made for {} nodes, and {nodes} are named",
@@ -235,6 +240,7 @@ impl Plan {
                 plan.disk = "journaled".into();
             }
             (plan.env, plan.hosts, plan.transport) = (env.into(), hosts, args.transport);
+            (plan.reproducible, plan.not_reproducible) = reproducible(env);
             if plan.sim.is_none() {
                 let (store, workload) = (&plan.store, &plan.workload);
                 plan.sim = simulated(env, store, workload, plan.read.as_deref(), plan.seed)?;
@@ -252,7 +258,7 @@ impl Plan {
 
     /// Groups that run without keys, for faults that give them some.
     pub fn spare_groups(&self) -> u16 {
-        u16::from(self.faults.iter().any(|kind| kind == "group-join"))
+        spare(&self.faults)
     }
 
     /// The nodes as `--nodes` takes them.
@@ -290,6 +296,10 @@ impl Plan {
         words.extend(self.isolation.iter().map(|level| format!("--isolation {level}")));
         words.extend(self.lock.iter().map(|lock| format!("--lock {lock}")));
         words.push(format!("--disk {}", self.disk));
+        if !self.capture.is_empty() {
+            let ports: Vec<String> = self.capture.iter().map(u16::to_string).collect();
+            words.push(format!("--capture {}", ports.join(",")));
+        }
         words.extend(self.mutant.iter().map(|mutant| format!("--mutant {mutant}")));
         words.extend(self.log_pattern.iter().map(|text| format!("--log-pattern {}", quoted(text))));
         words.join(" ")
@@ -310,25 +320,27 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-/// Where the nodes live, how many they are, and on which hosts.
-fn place(args: &RunArgs) -> Result<(&'static str, u16, Vec<Host>), Failure> {
+/// Where the nodes live, how many they are, and on which hosts. Of nodes that are ours to make there are as many as usual, unless somebody says how
+/// many.
+fn place(args: &RunArgs, usual: Option<u16>) -> Result<(&'static str, u16, Vec<Host>), Failure> {
     let words = args.nodes.as_deref();
     // A number is a count; anything else names hosts.
     let count = words.map_or(args.nodes_file.is_none(), |words| words.parse::<i64>().is_ok());
     let env = args.env.as_deref().unwrap_or(if count { "local" } else { "ssh" });
     let env = registry::choose("--env", registry::ENVIRONMENTS, env)?;
-    match (env, count) {
-        ("local" | "sim", true) => {
-            Ok((env, node_count(words.unwrap_or(NODES_DEFAULT))?, Vec::new()))
+    let default = if env == "vm" { MACHINES_DEFAULT } else { NODES_DEFAULT };
+    match (env, count, words, usual) {
+        ("local" | "sim" | "vm", true, None, Some(usual)) => Ok((env, usual, Vec::new())),
+        ("local" | "sim" | "vm", true, ..) => {
+            Ok((env, node_count(words.unwrap_or(default))?, Vec::new()))
         }
-        ("vm", true) => Ok((env, node_count(words.unwrap_or(MACHINES_DEFAULT))?, Vec::new())),
-        ("local" | "vm" | "sim", false) => Err(Failure::usage(format!(
+        ("local" | "vm" | "sim", false, ..) => Err(Failure::usage(format!(
             "the environment {env} makes its nodes itself: give --nodes their number, 1 to 9"
         ))),
-        (_, true) => Err(Failure::usage(format!(
+        (_, true, ..) => Err(Failure::usage(format!(
             "--env {env} needs hosts: name them with --nodes user@name:port,… or --nodes-file"
         ))),
-        (_, false) => {
+        (_, false, ..) => {
             let hosts = inventory(words, args.nodes_file.as_deref())?;
             Ok((env, node_count(&hosts.len().to_string())?, hosts))
         }
@@ -419,6 +431,24 @@ fn read(args: &RunArgs, store: &str) -> Result<Option<String>, Failure> {
     let read = if store == "etcd" && read == "local" { "serializable" } else { read };
     registry::choose("--read", choices, read).map(|read| Some(read.to_owned()))
 }
+
+/// See [`Plan::spare_groups`].
+fn spare(faults: &[String]) -> u16 {
+    u16::from(faults.iter().any(|kind| kind == "group-join"))
+}
+
+/// The ports whose packets are to be written.
+fn captured(args: &RunArgs, env: &str, own: &[u16]) -> Result<Vec<u16>, Failure> {
+    let Some(text) = &args.capture else { return Ok(Vec::new()) };
+    if env == "sim" {
+        return Err(Failure::usage(NO_PACKETS));
+    }
+    capture::ports(text, own)
+}
+
+/// Why no packets are written in virtual time.
+pub const NO_PACKETS: &str =
+    "there are no packets in virtual time: leave --capture out, or choose another --env";
 
 /// Over how many groups transactions go, and what they promise, where the store is ours.
 fn transactions(

@@ -11,7 +11,7 @@ use keelhaul_sim::{Life, Medium, SimPlan, States, System, What, checks, live_as}
 use crate::exit::{Exit, Failure};
 use crate::faults::{self, Place};
 use crate::judge;
-use crate::plan::{Plan, Simulated, reproducible};
+use crate::plan::{NO_PACKETS, Plan, Simulated, reproducible};
 use crate::run::session::{header, write_plan};
 use crate::units;
 
@@ -26,6 +26,9 @@ pub fn life_plan(plan: &Plan) -> Result<SimPlan, Failure> {
         )));
     };
     faults::check(&plan.faults, Place { env: "sim", ..plan.place() })?;
+    if !plan.capture.is_empty() {
+        return Err(Failure::usage(NO_PACKETS));
+    }
     let life = SimPlan {
         nodes: plan.nodes,
         concurrency: plan.concurrency,

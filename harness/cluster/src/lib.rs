@@ -18,8 +18,9 @@ pub mod vm;
 pub use cluster::{CloseError, Cluster, Reachability};
 pub use keelhaul_agent::examine::what;
 pub use keelhaul_agent::{
-    ClockReading, ClockWish, Command, CutRule, Daemon, DaemonState, Damaged, DiskDamage,
-    DiskEffect, DiskFault, DiskOp, DiskReport, Exit, Finding, HOG, Hog, LOG_DIR, LostData,
-    LostName, MILLION, NameLoss, Naming, Output, PowerLoss, SELF_EXE, Shaping, Train, TrainReport,
+    CAPTURE, Capture, ClockReading, ClockWish, Command, CutRule, Daemon, DaemonState, Damaged,
+    DiskDamage, DiskEffect, DiskFault, DiskOp, DiskReport, Exit, Finding, HOG, Hog, LOG_DIR,
+    LostData, LostName, MILLION, NameLoss, Naming, Output, PowerLoss, SELF_EXE, Shaping, Train,
+    TrainReport,
 };
 pub use node::{Node, NodeError};

@@ -24,6 +24,7 @@ use tokio::time::Instant;
 use crate::exit::{Exit, Failure};
 use crate::pace::Pace;
 use crate::plan::Plan;
+use crate::run::capture;
 use crate::{registry, vm};
 
 /// How long a fresh cluster may take to serve requests on every node.
@@ -229,6 +230,7 @@ pub async fn deploy(plan: &Plan, cluster: Cluster) -> Result<Deployed, Failure> 
     let nodes = cluster.nodes();
     let version = store.setup(nodes).await.map_err(|error| failure(error, &plan.store))?;
     mount_disks(plan, &*store, nodes).await?;
+    capture::start(&cluster, &plan.capture).await?;
     for node in nodes {
         store.start(node, nodes).await.map_err(|error| failure(error, &plan.store))?;
     }

@@ -150,7 +150,7 @@ fn moved_plans() {
     };
     check("--workload bank", "--env sim", &["--workload bank", "--env sim"]);
     check("--nemesis disk-flip", "--env sim", &["disk-flip", "virtual time"]);
-    check("--nodes 3", "--env sim", &["3 nodes", "5"]);
+    check("--nodes 3", "--env sim --nodes 5", &["3 nodes", "5"]);
 }
 
 /// Plans in a corpus that are of no use are named.

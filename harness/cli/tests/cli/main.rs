@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what a test's helper cannot do fails the test")]
 
 mod bad_input;
+mod capture;
 mod check;
 mod common;
 mod expect;
