@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+use std::time::Instant;
 
 /// Longest chunk that is read or written at once; well below the longest frame.
 pub const CHUNK_BYTES_MAX: u64 = 1024 * 1024;
@@ -32,6 +33,22 @@ pub(crate) fn read(path: &str, offset: u64, limit: u64) -> io::Result<(Vec<u8>, 
     let mut bytes = Vec::new();
     file.take(limit.min(CHUNK_BYTES_MAX)).read_to_end(&mut bytes)?;
     Ok((bytes, size))
+}
+
+/// How many microseconds it takes to make a small write durable in a directory.
+pub(crate) fn time_sync(dir: &Path) -> io::Result<u64> {
+    /// Hidden: nobody is to take it for a log.
+    const NAME: &str = ".sync";
+
+    fs::create_dir_all(dir)?;
+    let path = dir.join(NAME);
+    let mut file = File::create(&path)?;
+    file.write_all(b"written to be synced")?;
+    let begun = Instant::now();
+    file.sync_data()?;
+    let took = begun.elapsed();
+    fs::remove_file(path)?;
+    Ok(u64::try_from(took.as_micros()).unwrap_or(u64::MAX))
 }
 
 fn absolute(path: &str) -> io::Result<&Path> {

@@ -300,6 +300,8 @@ pub enum Request {
         /// The directory.
         dir: String,
     },
+    /// How long the disk that the node's logs are on takes to make a small write durable; answered by [`Reply::Micros`].
+    TimeSync,
     /// What the machine's clocks say; answered by [`Reply::Clock`].
     ReadClock,
     /// Make the machine's clock so; answered by [`Reply::Done`].
@@ -353,6 +355,8 @@ pub enum Reply {
     Findings(Vec<Finding>),
     /// What the clocks say.
     Clock(ClockReading),
+    /// A time in microseconds.
+    Micros(u64),
     /// It could not be done.
     Failed {
         /// What was tried and what the system said.

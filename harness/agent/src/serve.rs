@@ -159,6 +159,7 @@ fn is_slow(request: &Request) -> bool {
         | Request::MendDisk { .. }
         | Request::PowerCut { .. }
         | Request::DiskState { .. }
+        | Request::TimeSync
         | Request::HealAll => true,
         Request::Status { .. }
         | Request::WriteFile { .. }
@@ -240,13 +241,9 @@ impl Agent {
             Request::Pause { name } => state("pause", &name, self.daemons.pause(&name)),
             Request::Resume { name } => state("resume", &name, self.daemons.resume(&name)),
             Request::Status { name } => Reply::State(self.daemons.status(&name)),
-            Request::WriteFile { path, offset, bytes, mode } => {
-                done(&format!("write {path}"), files::write(&path, offset, &bytes, mode))
+            Request::WriteFile { .. } | Request::ReadFile { .. } | Request::TimeSync => {
+                self.perform_on_files(request)
             }
-            Request::ReadFile { path, offset, limit } => match files::read(&path, offset, limit) {
-                Ok((bytes, size)) => Reply::Bytes { bytes, size },
-                Err(e) => failed(&format!("read {path}"), &e),
-            },
             Request::Cut { from, refuse } => {
                 self.has_cut.store(true, Ordering::Release);
                 cut::replace(&from, &refuse)
@@ -322,6 +319,22 @@ impl Agent {
                 self.probes.echo(to, &train, millis(wait_ms)),
             ),
             other => unreachable!("{other:?} is about no link"),
+        }
+    }
+
+    fn perform_on_files(&self, request: Request) -> Reply {
+        match request {
+            Request::WriteFile { path, offset, bytes, mode } => {
+                done(&format!("write {path}"), files::write(&path, offset, &bytes, mode))
+            }
+            Request::ReadFile { path, offset, limit } => match files::read(&path, offset, limit) {
+                Ok((bytes, size)) => Reply::Bytes { bytes, size },
+                Err(e) => failed(&format!("read {path}"), &e),
+            },
+            Request::TimeSync => {
+                answered("time a sync", Reply::Micros, files::time_sync(&self.log_dir))
+            }
+            other => unreachable!("{other:?} is about no file"),
         }
     }
 

@@ -341,9 +341,13 @@ fn a_sync_takes_the_asked_time(dir: &Path) {
     disk.faults(vec![DiskFault::always(DiskOp::Sync, slow)]);
     let taken = sync_time(&disk);
     assert!(taken >= asked && taken < asked * 2, "{taken:?}");
-    assert_eq!(disk.report().struck, [1]);
+    let (report, asked_us) = (disk.report(), asked.as_micros() as u64);
+    assert_eq!((report.struck, report.syncs), (vec![1], 1));
+    assert!(report.sync_us >= asked_us && report.slowest_sync_us == report.sync_us);
     disk.faults(Vec::new());
     assert!(sync_time(&disk) < asked);
+    let report = disk.report();
+    assert!(report.slowest_sync_us < asked_us && report.sync_us >= asked_us, "{report:?}");
     disk.end();
 }
 

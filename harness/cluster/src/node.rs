@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use keelhaul_agent::{
     CHUNK_BYTES_MAX, ClockReading, ClockWish, Command, CutRule, Daemon, DaemonState, Damaged,
@@ -331,6 +332,14 @@ impl Node {
     pub async fn examine(&self, ports: &[u16]) -> Result<Vec<Finding>, NodeError> {
         match self.ask(Request::Examine { ports: ports.to_vec() }).await? {
             Reply::Findings(found) => Ok(found),
+            other => Err(self.unexpected(&other)),
+        }
+    }
+
+    /// How long the disk that the node's logs are on takes to make a small write durable.
+    pub async fn time_sync(&self) -> Result<Duration, NodeError> {
+        match self.ask(Request::TimeSync).await? {
+            Reply::Micros(micros) => Ok(Duration::from_micros(micros)),
             other => Err(self.unexpected(&other)),
         }
     }

@@ -202,6 +202,10 @@ pub struct DiskReport {
     pub writes: u64,
     /// Syncs of files and directories so far.
     pub syncs: u64,
+    /// What they took together, with what faults added, in microseconds.
+    pub sync_us: u64,
+    /// The slowest that has ended since the last report, in microseconds.
+    pub slowest_sync_us: u64,
     /// Bytes written so far.
     pub bytes_written: u64,
     /// Files with unsynced content now.

@@ -53,6 +53,7 @@ fn nodes_say_how_they_are(metrics: &Path) {
         let number = |name: &str| look[name].as_f64().unwrap();
         assert!(number("clock_ahead_ms").abs() <= number("clock_unsure_ms") + 0.1, "{look}");
         assert!(number("memory_available_kib") > 0.0 && number("load") >= 0.0, "{look}");
+        assert!(number("sync_ms") > 0.0, "{look}");
     }
     let worked = |look: &&serde_json::Value| look["store"]["cpu_ms"].as_u64() > Some(0);
     let store = &looks.iter().rfind(worked).expect("the store has worked")["store"];

@@ -118,7 +118,10 @@ impl Volume {
     }
 
     fn sync_now(&self, ino: Ino, data_only: bool) -> io::Result<()> {
-        self.counters.syncs.fetch_add(1, Ordering::Relaxed);
+        self.counters.sync(|| self.do_sync(ino, data_only))
+    }
+
+    fn do_sync(&self, ino: Ino, data_only: bool) -> io::Result<()> {
         let synced = self.strike(DiskOp::Sync, ino).and_then(|strike| {
             if strike.ignore_sync {
                 return Ok(false);
@@ -141,12 +144,13 @@ impl Volume {
     }
 
     pub fn sync_directory(&self, ino: Ino) -> io::Result<()> {
-        self.counters.syncs.fetch_add(1, Ordering::Relaxed);
-        if self.strike(DiskOp::Sync, ino)?.ignore_sync {
-            return Ok(());
-        }
-        let path = self.backing.at(&self.lock().path(ino)?);
-        File::open(path)?.sync_all()?;
-        self.with_effects(|model| Ok(model.sync_directory(ino)))
+        self.counters.sync(|| {
+            if self.strike(DiskOp::Sync, ino)?.ignore_sync {
+                return Ok(());
+            }
+            let path = self.backing.at(&self.lock().path(ino)?);
+            File::open(path)?.sync_all()?;
+            self.with_effects(|model| Ok(model.sync_directory(ino)))
+        })
     }
 }

@@ -17,6 +17,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use listing::Listings;
 pub(super) use names::{Attributes, Changes, New};
@@ -44,7 +45,22 @@ pub(super) struct Counters {
     reads: AtomicU64,
     writes: AtomicU64,
     syncs: AtomicU64,
+    sync_us: AtomicU64,
+    slowest_sync_us: AtomicU64,
     bytes_written: AtomicU64,
+}
+
+impl Counters {
+    /// Counts a sync, and how long it takes, whatever comes of it.
+    fn sync<T>(&self, sync: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        let begun = Instant::now();
+        let end = sync();
+        let took = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.syncs.fetch_add(1, Ordering::Relaxed);
+        self.sync_us.fetch_add(took, Ordering::Relaxed);
+        self.slowest_sync_us.fetch_max(took, Ordering::Relaxed);
+        end
+    }
 }
 
 #[derive(Debug)]
@@ -111,6 +127,8 @@ impl Volume {
             reads: count(&self.counters.reads),
             writes: count(&self.counters.writes),
             syncs: count(&self.counters.syncs),
+            sync_us: count(&self.counters.sync_us),
+            slowest_sync_us: self.counters.slowest_sync_us.swap(0, Ordering::Relaxed),
             bytes_written: count(&self.counters.bytes_written),
             unsynced_files,
             unsynced_bytes,
