@@ -52,10 +52,11 @@ pub fn check(faults: &[String], place: Place<'_>) -> Result<(), Failure> {
                 "{kind} cannot strike {store} with --env {env}: {why}"
             )));
         }
-        if kind == "clock-bump" && read == Some("lease") {
-            return Err(Failure::usage(
-                "leases are promised for clocks that do not jump: leave clock-bump out of --nemesis, or --read lease",
-            ));
+        // The clock of a machine that is stopped stands still: it takes its lease for good when others lead already.
+        if matches!(kind.as_str(), "clock-bump" | "machine-stop") && read == Some("lease") {
+            return Err(Failure::usage(format!(
+                "leases are promised for clocks that go on and do not jump: leave {kind} out of --nemesis, or --read lease"
+            )));
         }
         if needs_membership(kind) {
             changeable(kind, store)?;
