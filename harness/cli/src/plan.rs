@@ -14,7 +14,6 @@ use crate::exit::{Exit, Failure};
 use crate::faults::{self, Place};
 use crate::logs;
 use crate::registry::{self, Choice};
-use crate::run::capture;
 use crate::scheduled::{self, For};
 use crate::units;
 
@@ -443,7 +442,7 @@ fn captured(args: &RunArgs, env: &str, own: &[u16]) -> Result<Vec<u16>, Failure>
     if env == "sim" {
         return Err(Failure::usage(NO_PACKETS));
     }
-    capture::ports(text, own)
+    units::ports(text, own)
 }
 
 /// Why no packets are written in virtual time.

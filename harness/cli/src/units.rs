@@ -101,6 +101,23 @@ const fn civil(days: u64) -> (u64, u64, u64) {
     (year, month, day)
 }
 
+/// The ports that a user names: numbers, or the store's own.
+pub fn ports(text: &str, own: &[u16]) -> Result<Vec<u16>, Failure> {
+    let port = |word: &str| match word {
+        "store" => Some(own.to_vec()),
+        _ => word.parse().ok().filter(|port| *port > 0).map(|port| vec![port]),
+    };
+    let ports: Option<Vec<Vec<u16>>> = text.split(',').map(|word| port(word.trim())).collect();
+    let mut ports = ports.map(|ports| ports.concat()).ok_or_else(|| {
+        Failure::usage(format!(
+            "--capture takes ports, separated by commas, or `store`, not {text:?}"
+        ))
+    })?;
+    ports.sort_unstable();
+    ports.dedup();
+    Ok(ports)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,5 +153,15 @@ mod tests {
         assert_eq!(civil(0), (1970, 1, 1));
         assert_eq!(civil(19_782), (2024, 2, 29));
         assert_eq!(civil(20_777), (2026, 11, 20));
+    }
+
+    #[test]
+    fn ports_are_numbers_or_the_stores() {
+        let of = |text| ports(text, &[7002, 7001]).map_err(|failure| failure.to_string());
+        assert_eq!(of("store").unwrap(), [7001, 7002]);
+        assert_eq!(of("53, store,7001").unwrap(), [53, 7001, 7002]);
+        for text in ["", "0", "65536", "7001,", "http"] {
+            assert!(of(text).is_err_and(|words| words.contains("--capture takes ports")), "{text}");
+        }
     }
 }

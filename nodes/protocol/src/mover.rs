@@ -207,6 +207,8 @@ impl Mover {
                 parts.pop_first();
                 self.imported();
             }
+            // It has forgotten that it was closed. No group that keeps its promises does; others are not ours to trust.
+            (State::Export(..), _) => self.begin(),
             (state, standing) => unreachable!("{standing:?} is no answer in {state:?}"),
         }
         self.ask()
@@ -253,4 +255,28 @@ impl Mover {
 fn union(from: &Placement, to: &Placement) -> Vec<GroupId> {
     let joining = to.groups.difference(&from.groups);
     from.groups.iter().chain(joining).copied().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A store that lies must not end whoever tests it.
+    #[test]
+    fn a_group_that_forgets_that_it_is_closed_is_closed_again() {
+        let only = |group| BTreeSet::from([GroupId(group)]);
+        let placement = Placement::first(only(0));
+        let mut mover = Mover::new(placement.clone(), only(1));
+        let told = |to| {
+            let (placement, held_by) = (Some(placement.clone()), None);
+            let standing = Standing { placement, to, held_by };
+            Input::Answer(Answer::Response(Response::Placed(standing)))
+        };
+        let first = mover.step(Nanos(0), Input::Begin);
+        assert!(matches!(first, Move::Ask(GroupId(0), Command::Place(Placing::Close { .. }))));
+        mover.step(Nanos(0), told(Some(only(1))));
+        let next = mover.step(Nanos(0), told(Some(only(1))));
+        assert!(matches!(next, Move::Ask(GroupId(0), Command::Place(Placing::Export { .. }))));
+        assert_eq!(mover.step(Nanos(0), told(None)), first);
+    }
 }

@@ -20,23 +20,6 @@ const BYTES_MAX: u64 = 60 << 20;
 const START_LIMIT: Duration = Duration::from_secs(20);
 const START_POLL: Duration = Duration::from_millis(50);
 
-/// The ports that a user names: numbers, or the store's own.
-pub fn ports(text: &str, own: &[u16]) -> Result<Vec<u16>, Failure> {
-    let port = |word: &str| match word {
-        "store" => Some(own.to_vec()),
-        _ => word.parse().ok().filter(|port| *port > 0).map(|port| vec![port]),
-    };
-    let ports: Option<Vec<Vec<u16>>> = text.split(',').map(|word| port(word.trim())).collect();
-    let mut ports = ports.map(|ports| ports.concat()).ok_or_else(|| {
-        Failure::usage(format!(
-            "--capture takes ports, separated by commas, or `store`, not {text:?}"
-        ))
-    })?;
-    ports.sort_unstable();
-    ports.dedup();
-    Ok(ports)
-}
-
 /// Lets every node write packets of these ports, until it is closed.
 pub async fn start(cluster: &Cluster, ports: &[u16]) -> Result<(), Failure> {
     if ports.is_empty() {
@@ -74,19 +57,4 @@ async fn last_words(node: &Node) -> Result<String, NodeError> {
     let log = String::from_utf8_lossy(&log);
     let last = log.lines().rfind(|line| !line.trim().is_empty());
     Ok(last.unwrap_or("it does not begin").trim_start_matches("error: ").to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ports_are_numbers_or_the_stores() {
-        let of = |text| ports(text, &[7002, 7001]).map_err(|failure| failure.to_string());
-        assert_eq!(of("store").unwrap(), [7001, 7002]);
-        assert_eq!(of("53, store,7001").unwrap(), [53, 7001, 7002]);
-        for text in ["", "0", "65536", "7001,", "http"] {
-            assert!(of(text).is_err_and(|words| words.contains("--capture takes ports")), "{text}");
-        }
-    }
 }

@@ -1,6 +1,6 @@
 //! `keelhaul run`: deploy, drive, break, record; then judge and report.
 
-pub mod capture;
+mod capture;
 mod deploy;
 mod keep;
 mod metrics;

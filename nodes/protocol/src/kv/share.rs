@@ -21,8 +21,7 @@
 //! *Clients* hold a ring that may be old. A group that does not serve a key says so and names its placement ([`Response::Misplaced`]); nothing was
 //! done. A newer one tells the client where to go, another that it is to wait. What counts is who keeps the key, not which epoch a client knows.
 //!
-//! *Who has left* goes on to answer for outcomes, and its log goes on. It is sent no more keys, and can be ended when no
-//! client that knew it is left.
+//! *Who has left* goes on to answer for outcomes, and its log goes on; it is sent no more keys.
 //!
 //! Sources: Adya et al., *Centrifuge* (NSDI 2010), for ownership that is given up before it is given; the controller of Shards in MIT's 6.824, lab 4; Ongaro's
 //! dissertation, §4, for changes one at a time.

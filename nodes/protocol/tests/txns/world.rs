@@ -1,11 +1,4 @@
-//! Coordinators against groups, with steps in any order, answers that get lost and coordinators that die: what commits is all there, what
-//! fails is not, and each level of isolation lets happen what it is there to let happen, and nothing else. Also while keys move from
-//! group to group, by movers that want different things and die as well.
-//!
-//! Transactions append to lists and read them, so that the lists tell the order of all versions. The judge is the definition: edges
-//! between all pairs of transactions, and paths found by trying.
-
-#![expect(clippy::unwrap_used, reason = "helpers of tests may panic, as tests do")]
+//! Groups, clients and movers, and the order in which things happen to them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -21,13 +14,13 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 /// A number below `n`.
-fn below(rng: &mut ChaCha8Rng, n: u64) -> u64 {
+pub fn below(rng: &mut ChaCha8Rng, n: u64) -> u64 {
     rng.next_u64() % n
 }
 
 /// A group of replicas that agree.
 #[derive(Default)]
-struct Group {
+pub struct Group {
     machine: Machine,
     index: u64,
     sequence: u64,
@@ -46,7 +39,7 @@ impl Group {
         self.machine.apply(&entry).unwrap()
     }
 
-    fn perform(&mut self, command: Command) -> Response {
+    pub fn perform(&mut self, command: Command) -> Response {
         if self.sequence == 0 {
             self.apply(Payload::Register);
         }
@@ -68,10 +61,10 @@ impl Group {
 }
 
 /// What a transaction does, in order: append to a key, or read it.
-type Work = Vec<(u8, bool)>;
+pub type Work = Vec<(u8, bool)>;
 
 /// A transaction with its client.
-struct Client {
+pub struct Client {
     id: u8,
     work: Work,
     isolation: Isolation,
@@ -144,7 +137,7 @@ impl Client {
     }
 }
 
-fn coordinator(
+pub fn coordinator(
     id: u8,
     number: u64,
     isolation: Isolation,
@@ -157,7 +150,7 @@ fn coordinator(
 }
 
 /// Who wants other groups to keep the keys.
-struct Moving {
+pub struct Moving {
     mover: Mover,
     asked: Option<(GroupId, Command)>,
     wakes: u64,
@@ -178,15 +171,15 @@ impl Moving {
     }
 }
 
-struct World {
-    groups: BTreeMap<GroupId, Group>,
-    clients: Vec<Client>,
-    movers: Vec<Moving>,
+pub struct World {
+    pub groups: BTreeMap<GroupId, Group>,
+    pub clients: Vec<Client>,
+    pub movers: Vec<Moving>,
     /// What dead movers asked and the network has not delivered yet.
-    late: Vec<(GroupId, Command)>,
-    now: u64,
-    rng: ChaCha8Rng,
-    faults: bool,
+    pub late: Vec<(GroupId, Command)>,
+    pub now: u64,
+    pub rng: ChaCha8Rng,
+    pub faults: bool,
 }
 
 impl World {
@@ -298,13 +291,13 @@ impl World {
     }
 
     /// The latest placement that any group was told of.
-    fn placement(&mut self) -> Option<Placement> {
+    pub fn placement(&mut self) -> Option<Placement> {
         let told = self.groups.values_mut().filter_map(|group| group.standing().placement);
         told.max_by_key(|placement| placement.epoch)
     }
 
     /// Lets these groups keep the keys, whatever was left halfway.
-    fn place(&mut self, known: Placement, wish: BTreeSet<GroupId>) -> Moved {
+    pub fn place(&mut self, known: Placement, wish: BTreeSet<GroupId>) -> Moved {
         let mut moving = Moving::new(known, wish, self.now);
         moving.next(self.now, mover::Input::Begin);
         for _ in 0..10_000 {
@@ -362,54 +355,54 @@ impl World {
 
 /// What became of a transaction.
 #[derive(Debug)]
-struct Outcome {
-    id: u8,
-    work: Work,
-    read: BTreeMap<u8, Vec<u8>>,
-    begun: u64,
-    ended: u64,
+pub struct Outcome {
+    pub id: u8,
+    pub work: Work,
+    pub read: BTreeMap<u8, Vec<u8>>,
+    pub begun: u64,
+    pub ended: u64,
     /// Whether it took effect.
-    committed: bool,
-    told: Option<End>,
-    tries: u64,
+    pub committed: bool,
+    pub told: Option<End>,
+    pub tries: u64,
 }
 
-const KEYS: u64 = 4;
+pub const KEYS: u64 = 4;
 
-fn work(rng: &mut ChaCha8Rng) -> Work {
+pub fn work(rng: &mut ChaCha8Rng) -> Work {
     let length = 1 + below(rng, 4);
     (0..length).map(|_| (below(rng, KEYS) as u8, below(rng, 2) == 0)).collect()
 }
 
-fn key(key: u8) -> Key {
+pub fn key(key: u8) -> Key {
     vec![key]
 }
 
 /// The lists at the end, and what became of each transaction.
-type Played = (BTreeMap<u8, Vec<u8>>, Vec<Outcome>);
+pub type Played = (BTreeMap<u8, Vec<u8>>, Vec<Outcome>);
 
 /// What is played.
 #[derive(Clone, Copy)]
-struct Play {
-    isolation: Isolation,
+pub struct Play {
+    pub isolation: Isolation,
     /// Groups that keep the keys at first.
-    groups: u16,
-    faults: bool,
+    pub groups: u16,
+    pub faults: bool,
     /// Whether other groups are to keep them meanwhile.
-    moves: bool,
-    mistake: Option<Mutant>,
+    pub moves: bool,
+    pub mistake: Option<Mutant>,
 }
 
 /// Some of the groups that there can be.
-fn wish(rng: &mut ChaCha8Rng) -> BTreeSet<GroupId> {
+pub fn wish(rng: &mut ChaCha8Rng) -> BTreeSet<GroupId> {
     let chosen = 1 + below(rng, (1 << GROUPS_MAX) - 1);
     (0..GROUPS_MAX).filter(|group| chosen & (1 << group) != 0).map(GroupId).collect()
 }
 
-const GROUPS_MAX: u16 = 3;
+pub const GROUPS_MAX: u16 = 3;
 
 /// Plays transactions to their end.
-fn play(play: Play, seed: u64) -> Option<Played> {
+pub fn play(play: Play, seed: u64) -> Option<Played> {
     let Play { isolation, groups, faults, moves, mistake } = play;
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let first = Placement::first((0..groups).map(GroupId));
@@ -456,202 +449,4 @@ fn play(play: Play, seed: u64) -> Option<Played> {
         Outcome { id, work, read, begun, ended, committed, told, tries }
     });
     Some((lists.clone(), outcomes.collect()))
-}
-
-/// All of it or nothing, as its client was told.
-fn atomic(lists: &BTreeMap<u8, Vec<u8>>, outcomes: &[Outcome]) -> Result<(), String> {
-    for outcome in outcomes {
-        let mut appended: BTreeMap<u8, usize> = BTreeMap::new();
-        for (key, _) in outcome.work.iter().filter(|(_, appends)| *appends) {
-            *appended.entry(*key).or_default() += 1;
-        }
-        for (key, times) in appended {
-            let there = lists[&key].iter().filter(|id| **id == outcome.id).count();
-            let expected = if outcome.committed { times } else { 0 };
-            if there != expected {
-                return Err(format!("key {key} of {outcome:?}\n{lists:?}"));
-            }
-        }
-        if outcome.committed && matches!(outcome.told, Some(End::Failed(_))) {
-            return Err(format!("{outcome:?}"));
-        }
-    }
-    Ok(())
-}
-
-/// Dependencies between committed transactions: who comes before whom, and whether by an anti-dependency.
-fn edges(lists: &BTreeMap<u8, Vec<u8>>, outcomes: &[Outcome]) -> BTreeSet<(u8, u8, bool)> {
-    let mut edges = BTreeSet::new();
-    let mut add = |from: u8, to: u8, anti| {
-        if from != to {
-            edges.insert((from, to, anti));
-        }
-    };
-    for list in lists.values() {
-        list.windows(2).for_each(|pair| add(pair[0], pair[1], false));
-    }
-    for reader in outcomes.iter().filter(|outcome| outcome.committed) {
-        for (key, seen) in &reader.read {
-            // Its own appends are no part of what others did before.
-            let seen: Vec<u8> = seen.iter().copied().filter(|id| *id != reader.id).collect();
-            let others = || lists[key].iter().copied().filter(|id| *id != reader.id);
-            if let Some(last) = seen.last() {
-                add(*last, reader.id, false);
-            }
-            let behind = others().find(|id| !seen.contains(id));
-            behind.into_iter().for_each(|next| add(reader.id, next, true));
-        }
-    }
-    edges
-}
-
-/// Whether one reaches the other by these edges.
-fn path(edges: &BTreeSet<(u8, u8)>, from: u8, to: u8) -> bool {
-    let (mut seen, mut front) = (BTreeSet::from([from]), vec![from]);
-    while let Some(at) = front.pop() {
-        if at == to {
-            return true;
-        }
-        let next = edges.iter().filter(|(a, _)| *a == at).map(|(_, b)| *b);
-        front.extend(next.filter(|b| seen.insert(*b)));
-    }
-    false
-}
-
-/// The worst circle: 0 of none at all, 3 of no anti-dependency, 2 of one, 1 of several.
-fn worst(edges: &BTreeSet<(u8, u8, bool)>) -> u8 {
-    let plain: BTreeSet<(u8, u8)> = edges.iter().filter(|e| !e.2).map(|e| (e.0, e.1)).collect();
-    let all: BTreeSet<(u8, u8)> = edges.iter().map(|e| (e.0, e.1)).collect();
-    if plain.iter().any(|(a, b)| path(&plain, *b, *a)) {
-        3
-    } else if edges.iter().any(|(a, b, anti)| *anti && path(&plain, *b, *a)) {
-        2
-    } else {
-        u8::from(all.iter().any(|(a, b)| path(&all, *b, *a)))
-    }
-}
-
-/// Circles by kind over many runs, as [`worst`] numbers them; with real time among the plain edges if that is promised.
-fn circles(
-    isolation: Isolation,
-    runs: u64,
-    (faults, moves): (bool, bool),
-    real_time: bool,
-) -> [u64; 4] {
-    let mut counts = [0; 4];
-    let (mut committed, mut settled, mut misplaced) = (0, 0, 0);
-    for seed in 0..runs {
-        let groups = 1 + seed as u16 % GROUPS_MAX;
-        let played = play(Play { isolation, groups, faults, moves, mistake: None }, seed);
-        let (lists, outcomes) = played.expect("what is left behind is settled");
-        assert_eq!(atomic(&lists, &outcomes), Ok(()), "{isolation:?}, seed {seed}");
-        let mut edges = edges(&lists, &outcomes);
-        let done = || outcomes.iter().filter(|outcome| outcome.committed);
-        for before in done().filter(|outcome| real_time && outcome.told == Some(End::Committed)) {
-            let later = done().filter(|outcome| before.ended < outcome.begun);
-            edges.extend(later.map(|outcome| (before.id, outcome.id, false)));
-        }
-        counts[usize::from(worst(&edges))] += 1;
-        committed += done().count();
-        misplaced += outcomes.iter().map(|outcome| outcome.tries - 1).sum::<u64>();
-        settled += done().filter(|outcome| outcome.told != Some(End::Committed)).count();
-    }
-    assert!(committed as u64 > 4 * runs, "{isolation:?}: {committed} committed");
-    assert!(!faults || settled > 0, "{isolation:?}: nobody's transaction was settled");
-    assert!(!moves || misplaced > runs, "{isolation:?}: {misplaced} keys were not where they were");
-    counts
-}
-
-#[test]
-fn serializable_lets_no_circle_happen_not_even_with_real_time() {
-    for trouble in [(false, false), (true, false), (false, true), (true, true)] {
-        let [none, several, one, plain] = circles(Isolation::Serializable, 400, trouble, true);
-        assert_eq!((several, one, plain), (0, 0, 0), "of {none}, {trouble:?}");
-    }
-}
-
-#[test]
-fn snapshot_isolation_lets_write_skew_happen_and_nothing_worse() {
-    for moves in [false, true] {
-        let [_, several, one, plain] = circles(Isolation::Snapshot, 600, (true, moves), true);
-        assert_eq!((one, plain), (0, 0));
-        assert!(several > 5, "{several}");
-    }
-}
-
-#[test]
-fn read_committed_lets_parts_of_transactions_be_seen_and_nothing_worse() {
-    for moves in [false, true] {
-        let level = Isolation::ReadCommitted;
-        let [_, several, one, plain] = circles(level, 800, (true, moves), false);
-        assert_eq!(plain, 0);
-        assert!(several > 2 && one > 5, "{several} {one}");
-    }
-}
-
-/// Whether a run with a mistaken state machine shows it.
-fn caught(mistake: Mutant, moves: bool, seed: u64) -> bool {
-    let isolation = Isolation::Serializable;
-    let played =
-        play(Play { isolation, groups: 2, faults: true, moves, mistake: Some(mistake) }, seed);
-    played.is_none_or(|(lists, outcomes)| {
-        atomic(&lists, &outcomes).is_err() || worst(&edges(&lists, &outcomes)) > 0
-    })
-}
-
-#[test]
-fn every_mistake_of_a_participant_is_caught() {
-    for (mistake, moves) in [
-        (Mutant::HideHolder, false),
-        (Mutant::HoldPutsOnly, false),
-        (Mutant::LastDecisionWins, false),
-        (Mutant::ForgetPrepared, false),
-        (Mutant::AlwaysYes, false),
-        (Mutant::ServeLeaving, true),
-        (Mutant::MoveUnderPrepared, true),
-    ] {
-        let found = (0..1_000).find(|seed| caught(mistake, moves, *seed));
-        assert!(found.is_some(), "{mistake} was not seen in a thousand runs");
-    }
-}
-
-#[test]
-fn many_keys_move_page_by_page_and_no_more_than_must() {
-    const KEYS: u32 = 2_000;
-    let groups = (0..GROUPS_MAX).map(|group| (GroupId(group), Group::default())).collect();
-    let (clients, movers, late) = Default::default();
-    let rng = ChaCha8Rng::seed_from_u64(1);
-    let mut world = World { groups, clients, movers, late, now: 1, rng, faults: false };
-    let first = Placement::first([GroupId(0), GroupId(1)]);
-    let ring = first.ring();
-    let value = |key: u32| vec![key as u8; 100];
-    for key in 0..KEYS {
-        let bytes = key.to_string().into_bytes();
-        let group = world.groups.get_mut(&ring.group(&bytes).unwrap()).unwrap();
-        let command = Command::Write { key: bytes, value: value(key) };
-        assert_eq!(group.perform(command), Response::Written);
-    }
-    let check = |world: &mut World, wish: &[u16]| {
-        let wish: BTreeSet<GroupId> = wish.iter().copied().map(GroupId).collect();
-        let known = world.placement().unwrap_or_else(|| first.clone());
-        let moved = world.place(known, wish.clone());
-        assert_eq!(moved.keys, u64::from(KEYS));
-        let share = moved.moved as f64 / moved.ideal();
-        assert!((0.7..1.3).contains(&share), "{moved:?}: {share} of the ideal");
-        let placement = world.placement().unwrap();
-        assert_eq!(placement.groups, wish);
-        for key in 0..KEYS {
-            let read = Command::Read { key: key.to_string().into_bytes() };
-            let answers =
-                world.groups.iter_mut().map(|(id, group)| (*id, group.perform(read.clone())));
-            let found: Vec<_> =
-                answers.filter(|(_, answer)| !matches!(answer, Response::Misplaced(_))).collect();
-            let owner = placement.ring().group(key.to_string().as_bytes()).unwrap();
-            assert_eq!(found, [(owner, Response::Value(Some(value(key))))]);
-        }
-    };
-    check(&mut world, &[0, 1, 2]);
-    check(&mut world, &[0, 2]);
-    check(&mut world, &[2]);
-    check(&mut world, &[0, 1, 2]);
 }
