@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::examine::examine_idle;
 use crate::host::{self, HostArgs};
+use crate::program_clock;
 use crate::serve::{ServeError, serve};
 
 /// Why the command did not end well.
@@ -19,10 +20,13 @@ pub enum CommandError {
     /// A host could not be taken or given back.
     #[error("keep the host clean")]
     Host(#[source] io::Error),
+    /// A program's clock could be neither told nor asked.
+    #[error("{0}")]
+    ProgramClock(io::Error),
 }
 
 /// Performs the words after `agent`: none to serve in a node of one's own, `host LEASE_MS [PROGRAM…]` to serve on a host,
-/// `clean` to undo what an agent left there, `examine PORT…` to look at what a run would meet. Says what it did on standard output, where that is no stream of frames.
+/// `clean` to undo what an agent left there, `examine PORT…` to look at what a run would meet, `clock …` to tell or to ask the clocks of running programs. Says what it did on standard output, where that is no stream of frames.
 ///
 /// # Errors
 /// As the variants say.
@@ -47,6 +51,10 @@ pub fn command(words: &[String]) -> Result<(), CommandError> {
                 println!("{}", finding.to_line());
             }
             Ok(())
+        }
+        (program_clock::WORD, words) => {
+            let done = program_clock::perform(words).ok_or_else(usage)?;
+            done.map_err(CommandError::ProgramClock)
         }
         _ => Err(usage()),
     }

@@ -17,6 +17,7 @@ use nix::unistd::Pid;
 
 use crate::children::{Children, pid_of};
 use crate::procfs::{self, MARKER};
+use crate::program_clock::{self, ProgramClock, ProgramWish};
 use crate::request::{Daemon, DaemonState, Exit};
 
 /// How long a signal may take to show. SIGKILL and SIGSTOP wait only for system calls that cannot be interrupted, such as
@@ -32,13 +33,16 @@ pub(crate) struct Daemons {
     log_dir: PathBuf,
     /// First process of the latest start of each.
     leaders: Mutex<BTreeMap<String, i32>>,
+    /// What the clocks of each were told last.
+    clocks: Mutex<BTreeMap<String, ProgramWish>>,
     /// Held while starting, so that two requests cannot start one daemon twice.
     starting: Mutex<()>,
 }
 
 impl Daemons {
     pub fn new(children: Arc<Children>, log_dir: PathBuf) -> Self {
-        Self { children, log_dir, leaders: Mutex::default(), starting: Mutex::default() }
+        let (leaders, clocks, starting) = Default::default();
+        Self { children, log_dir, leaders, clocks, starting }
     }
 
     /// Starts a daemon. What an earlier start of the same name left running is ended first; a living one is an error.
@@ -64,7 +68,39 @@ impl Daemons {
         if let Some(before) = self.lock().insert(name.to_owned(), pid_of(&child)) {
             self.children.forget(before);
         }
+        let told = self.told().get(name).copied().unwrap_or_default();
+        if told != ProgramWish::default() {
+            program_clock::tell(&self.children, &procfs::members(name, pid_of(&child)), told)?;
+        }
         Ok(child.id())
+    }
+
+    /// Lets the clocks of a daemon's processes be so, and those of its later starts.
+    pub fn tell_clock(&self, name: &str, wish: ProgramWish) -> io::Result<()> {
+        let _nobody_starts = self.starting.lock().unwrap_or_else(PoisonError::into_inner);
+        self.told().insert(name.to_owned(), wish);
+        match self.living(name) {
+            Some(leader) => {
+                program_clock::tell(&self.children, &procfs::members(name, leader), wish)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// What the clocks of a daemon's first process show.
+    pub fn ask_clock(&self, name: &str) -> io::Result<ProgramClock> {
+        let leader = self.living(name).ok_or_else(|| io::Error::other("it does not run"))?;
+        program_clock::read(&self.children, leader)
+    }
+
+    /// Lets all clocks be the machine's; the first error is told after trying all.
+    pub fn right_clocks(&self) -> io::Result<()> {
+        let names: Vec<String> = self.told().keys().cloned().collect();
+        let right = |name: &String| {
+            let steady = self.told().get(name).is_some_and(|told| told.steady);
+            self.tell_clock(name, ProgramWish { steady, ..ProgramWish::default() })
+        };
+        names.iter().map(right).fold(Ok(()), Result::and)
     }
 
     /// What the kernel says of a daemon now.
@@ -171,6 +207,15 @@ impl Daemons {
             left.is_empty()
         });
         if gone { Ok(()) } else { Err(still_there("killed", &procfs::own_descendants())) }
+    }
+
+    /// The first process of a daemon, if it lives.
+    fn living(&self, name: &str) -> Option<i32> {
+        self.leader(name).filter(|leader| self.children.exit(*leader).is_none())
+    }
+
+    fn told(&self) -> MutexGuard<'_, BTreeMap<String, ProgramWish>> {
+        self.clocks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn leader(&self, name: &str) -> Option<i32> {

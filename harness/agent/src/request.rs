@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::{ClockReading, ClockWish};
 use crate::disk::{Damaged, DiskDamage, DiskFault, DiskReport, Naming, PowerLoss};
 use crate::finding::Finding;
+use crate::program_clock::{ProgramClock, ProgramWish};
 use crate::shape::Shaping;
 use crate::train::{Train, TrainReport};
 
@@ -306,6 +307,18 @@ pub enum Request {
     ReadClock,
     /// Make the machine's clock so; answered by [`Reply::Done`].
     SetClock(ClockWish),
+    /// Let the clocks of a daemon's processes, and of those of its later starts, be so; answered by [`Reply::Done`].
+    TellClock {
+        /// Which daemon.
+        name: String,
+        /// How.
+        wish: ProgramWish,
+    },
+    /// What the clocks of a daemon's first process show; answered by [`Reply::ProgramClock`].
+    AskClock {
+        /// Which daemon.
+        name: String,
+    },
     /// Look for what faults and a store that listens on these ports need; answered by [`Reply::Findings`].
     Examine {
         /// The ports.
@@ -355,6 +368,8 @@ pub enum Reply {
     Findings(Vec<Finding>),
     /// What the clocks say.
     Clock(ClockReading),
+    /// What a program's clocks show.
+    ProgramClock(ProgramClock),
     /// A time in microseconds.
     Micros(u64),
     /// It could not be done.

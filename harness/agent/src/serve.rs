@@ -160,6 +160,8 @@ fn is_slow(request: &Request) -> bool {
         | Request::PowerCut { .. }
         | Request::DiskState { .. }
         | Request::TimeSync
+        | Request::TellClock { .. }
+        | Request::AskClock { .. }
         | Request::HealAll => true,
         Request::Status { .. }
         | Request::WriteFile { .. }
@@ -268,9 +270,11 @@ impl Agent {
                 }
             }
             Request::HealAll => done("heal", self.heal()),
-            Request::ReadClock | Request::SetClock(_) | Request::TryClock => {
-                self.perform_on_clock(request)
-            }
+            Request::ReadClock
+            | Request::SetClock(_)
+            | Request::TryClock
+            | Request::TellClock { .. }
+            | Request::AskClock { .. } => self.perform_on_clock(request),
             Request::Shape { .. }
             | Request::TrainListen { .. }
             | Request::TrainSend { .. }
@@ -294,6 +298,14 @@ impl Agent {
                 done("set the machine's clock", clock::set(wish))
             }
             Request::TryClock => done("set the machine's clock", clock::try_it()),
+            Request::TellClock { name, wish } => {
+                done(&format!("tell the clock of {name}"), self.daemons.tell_clock(&name, wish))
+            }
+            Request::AskClock { name } => answered(
+                &format!("ask the clock of {name}"),
+                Reply::ProgramClock,
+                self.daemons.ask_clock(&name),
+            ),
             other => unreachable!("{other:?} is about no clock"),
         }
     }
@@ -386,7 +398,7 @@ impl Agent {
         let resumed = self.daemons.resume_all();
         let unshaped = self.shapes.clear();
         let uncut = uncut();
-        let right = clock::restore();
+        let right = clock::restore().and(self.daemons.right_clocks());
         let healed = self.disks.heal_all();
         resumed.and(unshaped).and(uncut).and(right).and(healed)
     }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::request::{Reply, Request};
 
 /// Version of the frames and of everything in them; an agent of another version refuses to serve.
-pub const PROTOCOL_VERSION: u32 = 5;
+pub const PROTOCOL_VERSION: u32 = 6;
 /// Longest frame: room for a file chunk or two captured outputs. More is a broken stream.
 pub const FRAME_BYTES_MAX: u32 = 8 * 1024 * 1024;
 const MAGIC: &[u8; 8] = b"keelhaul";

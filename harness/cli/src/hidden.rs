@@ -30,7 +30,7 @@ fn agent(words: &[String]) -> ExitCode {
         Err(error) => {
             let exit = match error {
                 CommandError::Usage(_) => Exit::Usage,
-                CommandError::Serve(_) => Exit::Infrastructure,
+                CommandError::Serve(_) | CommandError::ProgramClock(_) => Exit::Infrastructure,
                 CommandError::Host(_) => Exit::CleanupIncomplete,
             };
             complain(&format!("failed to {:#}", anyhow::Error::new(error)), exit)
