@@ -1,10 +1,9 @@
 //! Lets the clocks of nodes differ: by a jump, by their pace, or by a pace that changes all the time.
 //!
-//! A node that is a machine of its own has a clock of its own, which its agent sets ([`machine_clock`]); that is so for every store. Local nodes
-//! share one kernel and so one clock. Our own nodes look at a file that tells their clock what to do; that is seen in effect by
-//! what the clock shows beside the machine's, both taken at one moment. A program that asks the kernel by itself cannot be told
-//! anything there: etcd is linked statically and written in Go, so no library comes between the two. Nor does the kernel's monotonic clock, by which our own
-//! nodes go, ever jump: their jumps are told by the file, wherever they are.
+//! A node that is a machine of its own has a clock of its own, which its agent sets ([`machine_clock`]). Nodes that share a kernel share its
+//! clock, and so do those whose clock is not ours to set. There the programs of the store alone are told another time ([`program_clock`]). Our own nodes look at a
+//! file that tells their clock what to do; nor does the kernel's monotonic clock, by which they go, ever jump: their jumps are told by the file, wherever
+//! they are. What a program or a node of ours is told is seen in effect by what its clock shows beside the machine's, both taken at one moment.
 //!
 //! The pace stays within what leases allow for: a tenth, between the fastest clock and the slowest. Jumps are beyond that; a store that
 //! asks a quorum for every read does not mind.
@@ -12,6 +11,7 @@
 use std::time::Duration;
 
 use keelhaul_history::NodeId;
+use keelhaul_stores::StoreClock;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::env::{Env, FaultError, Injected, names};
 use crate::machine_clock::{self, Sight};
 use crate::named::named;
+use crate::program_clock;
 use crate::target::{Target, weighted};
 
 /// What clocks do.
@@ -55,6 +56,9 @@ const STROBE_TURNS: u32 = 16;
 /// How long a clock is watched to see its pace, and how often it may be found not to run as told.
 const WATCH: Duration = Duration::from_millis(150);
 const WATCH_TURNS: u32 = 12;
+/// How far apart two clocks may seem that are looked at one after the other, and how wrong a pace of a watched one.
+const AT_ONCE_NS: i128 = 5_000_000;
+const PACE_PPM: i128 = 100;
 
 impl Clock {
     /// Its name.
@@ -96,24 +100,22 @@ pub(crate) struct Told {
 /// Whose clocks they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Whose {
-    /// Those of the store's own nodes, which look at this file.
-    Store(&'static str),
+    /// Those of our own nodes, which look at this file.
+    Own(&'static str),
+    /// Those of the store's programs; the monotonic ones, too, if they bear it.
+    Program { steady: bool },
     /// Those of the machines.
     Machine,
 }
 
 /// Whose clocks do this here. The answer is the same for a whole run.
-async fn whose(env: &Env, clock: Clock) -> Result<Whose, FaultError> {
-    let file = env.store.clock_file();
-    match file {
-        Ok(file) if clock == Clock::ClockBump => return Ok(Whose::Store(file)),
-        _ => {}
-    }
-    let tried = env.machine_clocks.get_or_init(async || env.cluster.try_clocks().await).await;
-    match (tried, file) {
-        (Ok(()), _) => Ok(Whose::Machine),
-        (Err(_), Ok(file)) => Ok(Whose::Store(file)),
-        (Err(error), Err(_)) => Err(error.clone().into()),
+async fn whose(env: &Env, clock: Clock) -> Whose {
+    let has_machines = async || env.cluster.try_clocks().await.is_ok();
+    match env.store.clock() {
+        StoreClock::File(file) if clock == Clock::ClockBump => Whose::Own(file),
+        _ if *env.machine_clocks.get_or_init(has_machines).await => Whose::Machine,
+        StoreClock::File(file) => Whose::Own(file),
+        StoreClock::Program { steady } => Whose::Program { steady },
     }
 }
 
@@ -131,7 +133,7 @@ pub(crate) async fn inject(
     }
     let nodes = env.strike(fault, target, order).await?;
     env.clock_fault.set(Some(fault));
-    let whose = whose(env, clock).await?;
+    let whose = whose(env, clock).await;
     let pace = i64::from(by);
     match clock {
         Clock::ClockBump => {
@@ -168,7 +170,7 @@ pub(crate) async fn inject(
 
 /// What each clock shows must be what it was told, beside the machine's own, or ours.
 pub(crate) async fn verify(env: &Env, fault: u64, spec: ClockSpec) -> Result<(), FaultError> {
-    let whose = whose(env, spec.clock).await?;
+    let whose = whose(env, spec.clock).await;
     for id in env.struck(fault) {
         let as_told = match spec.clock {
             Clock::ClockBump => jumped(env, fault, id, whose, spec.by).await?,
@@ -184,7 +186,7 @@ pub(crate) async fn verify(env: &Env, fault: u64, spec: ClockSpec) -> Result<(),
 /// All clocks run as the machine's. What a machine's has jumped is taken back; what our own nodes' have stays, since these never go back.
 pub(crate) async fn heal(env: &Env, fault: u64, spec: ClockSpec) -> Result<(), FaultError> {
     env.clock_fault.set(None);
-    let whose = whose(env, spec.clock).await?;
+    let whose = whose(env, spec.clock).await;
     let struck = env.struck(fault);
     let all = env.cluster.nodes().iter().map(keelhaul_cluster::Node::id);
     let told: Vec<NodeId> = match spec.clock {
@@ -194,8 +196,8 @@ pub(crate) async fn heal(env: &Env, fault: u64, spec: ClockSpec) -> Result<(), F
     for id in told {
         let before = env.clock_of(id);
         let right = match (spec.clock, whose) {
-            (Clock::ClockBump, Whose::Store(_)) => continue,
-            (Clock::ClockBump, Whose::Machine) => {
+            (Clock::ClockBump, Whose::Own(_)) => continue,
+            (Clock::ClockBump, Whose::Machine | Whose::Program { .. }) => {
                 Told { jumped_ms: before.jumped_ms.saturating_sub(spec.by.into()), ..before }
             }
             _ => Told { ppm: 0, ..before },
@@ -211,10 +213,12 @@ pub(crate) async fn verify_healed(
     fault: u64,
     spec: ClockSpec,
 ) -> Result<(), FaultError> {
-    let whose = whose(env, spec.clock).await?;
+    let whose = whose(env, spec.clock).await;
     for id in env.struck(fault) {
         let right = match (spec.clock, whose) {
-            (Clock::ClockBump, Whose::Machine) => jumped(env, fault, id, whose, 0).await?,
+            (Clock::ClockBump, Whose::Machine | Whose::Program { .. }) => {
+                jumped(env, fault, id, whose, 0).await?
+            }
             _ => runs_at(env, id, whose, 0, spec.by).await?,
         };
         env.shown.borrow_mut().remove(&(fault, id));
@@ -234,7 +238,8 @@ async fn tell(env: &Env, id: NodeId, whose: Whose, told: Told) -> Result<(), Fau
     }
     match whose {
         Whose::Machine => machine_clock::tell(env, id, told).await,
-        Whose::Store(file) => {
+        Whose::Program { steady } => program_clock::tell(env, id, told, steady).await,
+        Whose::Own(file) => {
             let text = format!("{} {}\n", told.ppm, told.jumped_ms);
             Ok(node.write_file(file, text.as_bytes(), 0o600).await?)
         }
@@ -249,13 +254,13 @@ pub(crate) async fn tell_again(env: &Env, id: NodeId) -> Result<(), FaultError> 
     }
     // A pace is whose it would be; jumps of the two kinds of clocks do not occur in one run.
     let clock = if told.ppm == 0 { Clock::ClockBump } else { Clock::ClockDrift };
-    tell(env, id, whose(env, clock).await?, told).await
+    tell(env, id, whose(env, clock).await, told).await
 }
 
 /// What was seen of a clock.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Shown {
-    /// What it shows, and the machine's, in nanoseconds since the process began; nothing if it was never told anything.
+    /// What it shows to the store, and the machine's, in nanoseconds since one moment; nothing if it does not say.
     Store(Option<(u64, u64)>),
     /// The machine's, by ours.
     Machine(Sight),
@@ -263,12 +268,16 @@ pub(crate) enum Shown {
 
 async fn sight(env: &Env, id: NodeId, whose: Whose) -> Result<Shown, FaultError> {
     Ok(match whose {
-        Whose::Store(file) => Shown::Store(seen(env, id, file).await?),
+        Whose::Own(_) | Whose::Program { .. } => Shown::Store(seen(env, id, whose).await?),
         Whose::Machine => Shown::Machine(machine_clock::look(env, id).await?),
     })
 }
 
-async fn seen(env: &Env, id: NodeId, file: &str) -> Result<Option<(u64, u64)>, FaultError> {
+async fn seen(env: &Env, id: NodeId, whose: Whose) -> Result<Option<(u64, u64)>, FaultError> {
+    let file = match whose {
+        Whose::Own(file) => file,
+        _ => return program_clock::seen(env, id).await,
+    };
     let path = format!("{file}.seen");
     let Ok(bytes) = env.node(id)?.read_file(&path, 100).await else { return Ok(None) };
     let text = String::from_utf8_lossy(&bytes).into_owned();
@@ -285,19 +294,19 @@ async fn jumped(
     by_ms: u32,
 ) -> Result<bool, FaultError> {
     let before = env.shown.borrow().get(&(fault, id)).copied();
-    let (file, before) = match (whose, before) {
-        (Whose::Machine, Some(Shown::Machine(before))) => {
+    let before = match before {
+        Some(Shown::Machine(before)) => {
             return machine_clock::has_jumped(env, id, before, by_ms).await;
         }
-        (Whose::Store(file), Some(Shown::Store(before))) => (file, before),
-        _ => return Err(FaultError::NotInEffect(format!("the clock of {id} was never told"))),
+        Some(Shown::Store(before)) => before,
+        None => return Err(FaultError::NotInEffect(format!("the clock of {id} was never told"))),
     };
     let ahead = |shown: Option<(u64, u64)>| {
         shown.map_or(0, |(shown, real)| i128::from(shown) - i128::from(real))
     };
     for _ in 0..WATCH_TURNS {
-        let now = ahead(seen(env, id, file).await?);
-        if is_near(now - ahead(before), i128::from(by_ms) * 1_000_000) {
+        let now = ahead(seen(env, id, whose).await?);
+        if is_near(now - ahead(before), i128::from(by_ms) * 1_000_000, AT_ONCE_NS) {
             return Ok(true);
         }
         tokio::time::sleep(WATCH).await;
@@ -313,19 +322,20 @@ async fn runs_at(
     ppm: i64,
     by: u32,
 ) -> Result<bool, FaultError> {
-    let file = match whose {
+    match whose {
         Whose::Machine => return machine_clock::runs_at(env, id, ppm, by).await,
-        Whose::Store(file) => file,
-    };
-    let mut before = seen(env, id, file).await?;
+        Whose::Program { .. } => return program_clock::runs_at(env, id, ppm, by).await,
+        Whose::Own(_) => {}
+    }
+    let mut before = seen(env, id, whose).await?;
     for _ in 0..WATCH_TURNS {
         tokio::time::sleep(WATCH).await;
-        let after = seen(env, id, file).await?;
+        let after = seen(env, id, whose).await?;
         if let (Some(from), Some(to)) = (before, after)
             && to.1 > from.1
         {
             let (shown, real) = (i128::from(to.0) - i128::from(from.0), i128::from(to.1 - from.1));
-            if is_near(shown * 1_000_000 / real - 1_000_000, i128::from(ppm)) {
+            if is_near(shown * 1_000_000 / real - 1_000_000, i128::from(ppm), PACE_PPM) {
                 return Ok(true);
             }
         }
@@ -334,9 +344,9 @@ async fn runs_at(
     Ok(false)
 }
 
-/// Within a hundredth, or a hundred units.
-fn is_near(found: i128, wanted: i128) -> bool {
-    (found - wanted).abs() <= (wanted.abs() / 100).max(100)
+/// Within a hundredth, or so much.
+fn is_near(found: i128, wanted: i128, within: i128) -> bool {
+    (found - wanted).abs() <= (wanted.abs() / 100).max(within)
 }
 
 #[cfg(test)]
@@ -349,7 +359,9 @@ mod tests {
             let ratio = f64::from(1_000_000 + ppm) / f64::from(1_000_000 - ppm);
             assert!(ratio < 1.0 / 0.9, "{ppm}: {ratio}");
         }
-        assert!(is_near(2_010_000_000, 2_000_000_000) && !is_near(2_030_000_000, 2_000_000_000));
-        assert!(is_near(-45_080, -45_000) && is_near(90, 0) && !is_near(45_000, -45_000));
+        let jumped = |found| is_near(found, 2_000_000_000, AT_ONCE_NS);
+        assert!(jumped(2_010_000_000) && !jumped(2_030_000_000));
+        let runs = |found, wanted| is_near(found, wanted, PACE_PPM);
+        assert!(runs(-45_080, -45_000) && runs(90, 0) && !runs(45_000, -45_000));
     }
 }

@@ -40,7 +40,7 @@ pub struct Env {
     /// What clocks showed before they jumped, until it was looked at.
     pub(crate) shown: RefCell<BTreeMap<(u64, NodeId), Shown>>,
     /// Whether every node has a clock of its own that can be set, once somebody has tried.
-    pub(crate) machine_clocks: OnceCell<Result<(), NodeError>>,
+    pub(crate) machine_clocks: OnceCell<bool>,
     /// The fault that has the clocks.
     pub(crate) clock_fault: Cell<Option<u64>>,
     /// The boot of a machine before it was reset, until it was looked at.

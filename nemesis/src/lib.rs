@@ -30,6 +30,7 @@ mod pause;
 mod power;
 mod pressure;
 mod process;
+mod program_clock;
 mod restart;
 mod schedule;
 pub mod sequence;

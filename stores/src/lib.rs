@@ -14,4 +14,4 @@ pub mod zookeeper;
 
 pub use membership::Membership;
 pub use sharding::Sharding;
-pub use store::{Family, Leadership, Store, StoreError};
+pub use store::{Family, Leadership, Store, StoreClock, StoreError};

@@ -29,6 +29,19 @@ pub struct Leadership {
     pub term: u64,
 }
 
+/// Where a store's daemon has the time from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreClock {
+    /// From a clock of its own, which obeys this file on its node (see the crate of our own nodes).
+    File(&'static str),
+    /// From the machine, as every program.
+    Program {
+        /// Whether its monotonic clock may run at another pace than the kernel's timers do: whoever says how long it waits does not mind, whoever
+        /// says until when does.
+        steady: bool,
+    },
+}
+
 /// Why a store could not be brought up or looked at.
 #[derive(Debug, Error)]
 pub enum StoreError {
@@ -97,10 +110,9 @@ pub trait Store {
     /// Who leads now; answers within about a second whatever state the nodes are in.
     fn leadership<'a>(&'a self, nodes: &'a [Node]) -> LocalFuture<'a, Leadership>;
 
-    /// The file on a node that tells the clock of its daemon what to show (see the crate of our own nodes); an error says why there is
-    /// none.
-    fn clock_file(&self) -> Result<&'static str, &'static str> {
-        Err("no clock of its own that could be told anything")
+    /// Where its daemon has the time from.
+    fn clock(&self) -> StoreClock {
+        StoreClock::Program { steady: false }
     }
 
     /// How its members are changed, where they can be.

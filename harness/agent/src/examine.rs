@@ -11,7 +11,7 @@ use nix::sys::statvfs::statvfs;
 
 use crate::finding::Finding;
 use crate::probe::PROBE_PORT;
-use crate::{clock, cut, host, shape, trial};
+use crate::{clock, cut, host, program_clock, shape, trial};
 
 /// What a run needs at least for a store's data and logs.
 const DISK_BYTES_MIN: u64 = 512 << 20;
@@ -34,6 +34,8 @@ pub mod what {
     pub const PORTS: &str = "free ports";
     /// A clock that is ours to set, and that nobody else sets.
     pub const CLOCK: &str = "clock";
+    /// The clocks of programs, which those are told that share a machine.
+    pub const PROGRAM_CLOCK: &str = "clocks of programs";
     /// By how much the clock differs from that of whoever asks.
     pub const OFFSET: &str = "clock offset";
     /// Nothing of an earlier run, and no other run.
@@ -41,7 +43,8 @@ pub mod what {
 }
 
 /// What faults and stores need. `ports` are those that a store listens on.
-pub(crate) fn examine(ports: &[u16]) -> Vec<Finding> {
+/// `program_clock` says whether the clocks of programs can be told anything.
+pub(crate) fn examine(ports: &[u16], program_clock: io::Result<()>) -> Vec<Finding> {
     vec![
         module(what::CUTS, trial::in_own_network(cut::try_it), "nf_tables", "CONFIG_NF_TABLES"),
         module(what::REFUSALS, cut::try_refusing(), "nft_reject_inet", "CONFIG_NFT_REJECT_INET"),
@@ -55,13 +58,23 @@ pub(crate) fn examine(ports: &[u16]) -> Vec<Finding> {
         space(),
         free_ports(ports),
         clock(),
+        Finding::new(
+            what::PROGRAM_CLOCK,
+            program_clock.map(|()| String::new()).map_err(|error| {
+                (
+                    error,
+                    "on x86-64, let us trace processes (ptrace), or leave out faults of clocks"
+                        .into(),
+                )
+            }),
+        ),
     ]
 }
 
 /// The same on a machine that no agent serves, with all else that a run meets there.
 pub(crate) fn examine_idle(ports: &[u16]) -> Vec<Finding> {
     let mut found = vec![kernel(), user()];
-    found.extend(examine(ports));
+    found.extend(examine(ports, program_clock::try_here()));
     found.extend([cgroups(), probes(), leftovers()]);
     found
 }
@@ -142,7 +155,7 @@ fn probes() -> Finding {
 }
 
 fn clock() -> Finding {
-    let remedy = "give the store machines of its own, as root and without a service that sets the clock (systemctl stop), or leave its clock alone";
+    let remedy = "for faults of the machine's clock, be root there and stop the service that sets it (systemctl stop); otherwise the store's programs alone are told another time";
     let result = clock::try_it().map(|()| "can be set, and nobody else sets it".into());
     Finding::new(what::CLOCK, result.map_err(|error| (error, remedy.into())))
 }

@@ -19,7 +19,7 @@ use crate::shape::{self, Shapes};
 use crate::wire::{
     Answer, Call, WireError, check_hello, decode, encode, hello, read_frame, write_frame,
 };
-use crate::{clock, cut, files, memory, run};
+use crate::{clock, cut, files, memory, program_clock, run};
 
 /// Where daemons' logs go.
 pub const LOG_DIR: &str = "/var/log/keelhaul";
@@ -252,7 +252,9 @@ impl Agent {
                     .map_or_else(|e| failed("replace the table of cuts", &e), |()| cuts())
             }
             Request::CutState => cuts(),
-            Request::Examine { ports } => Reply::Findings(examine(&ports)),
+            Request::Examine { ports } => {
+                Reply::Findings(examine(&ports, program_clock::try_it(&self.children)))
+            }
             Request::ProbeRefused { to, wait_ms } => {
                 Reply::Seen(probe::is_refused(to, Duration::from_millis(wait_ms)))
             }

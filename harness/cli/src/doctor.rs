@@ -11,7 +11,7 @@ use crate::registry;
 use crate::run::runtime;
 
 /// Without these a run can leave out what needs them.
-const NOT_NEEDED: [&str; 3] = [what::CLOCK, what::FUSE, what::OFFSET];
+const NOT_NEEDED: [&str; 4] = [what::CLOCK, what::PROGRAM_CLOCK, what::FUSE, what::OFFSET];
 
 /// Prints what the local environment needs, or what hosts have, and how to mend what is missing.
 pub fn doctor(args: &HostsArgs) -> Result<Exit, Failure> {

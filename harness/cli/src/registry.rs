@@ -134,16 +134,6 @@ pub fn has_membership(store: &str) -> bool {
     matches!(store, "raft" | "etcd")
 }
 
-/// Why its clock can be told nothing where it lives, if so. Machines have clocks of their own, whatever runs on them.
-pub fn no_clock(store: &str, env: &str) -> Option<&'static str> {
-    match (store, env) {
-        (own, _) if is_own(own) => None,
-        (_, "vm" | "ssh") => None,
-        ("etcd", _) => Some(etcd::NO_CLOCK),
-        _ => Some("nothing is known of how it reads the time"),
-    }
-}
-
 /// Where a store listens on its nodes.
 pub fn ports(store: &str, groups: u16) -> Vec<u16> {
     match store {
@@ -192,10 +182,7 @@ pub fn not_testable(env: &str, disk: &str, faults: &[String]) -> Vec<String> {
     let reason = match env {
         "sim" => Some("sockets, threads and the kernel: their places are taken by a simulation"),
         _ if faults.iter().any(|kind| needs_clocks(kind)) => None,
-        "local" => Some("clock faults: the nodes share this machine's clock"),
-        "vm" => Some("clock faults: the machines' clocks were left alone"),
-        "ssh" => Some("clock faults: the hosts' clocks were left alone"),
-        _ => None,
+        _ => Some("clock faults: all clocks were left alone"),
     };
     let power = (disk == "plain" && env != "vm").then_some(
         "power loss: what a killed process wrote survives in the system's cache, synced or not",

@@ -20,7 +20,7 @@ pub use keelhaul_agent::examine::what;
 pub use keelhaul_agent::{
     CAPTURE, Capture, ClockReading, ClockWish, Command, CutRule, Daemon, DaemonState, Damaged,
     DiskDamage, DiskEffect, DiskFault, DiskOp, DiskReport, Exit, Finding, HOG, Hog, LOG_DIR,
-    LostData, LostName, MILLION, NameLoss, Naming, Output, PowerLoss, SELF_EXE, Shaping, Train,
-    TrainReport,
+    LostData, LostName, MILLION, NameLoss, Naming, Output, PowerLoss, ProgramClock, ProgramWish,
+    SELF_EXE, Shaping, Train, TrainReport,
 };
 pub use node::{Node, NodeError};

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use keelhaul_agent::{
     CHUNK_BYTES_MAX, ClockReading, ClockWish, Command, CutRule, Daemon, DaemonState, Damaged,
-    DiskDamage, DiskFault, DiskReport, Finding, Naming, Output, PowerLoss, Reply, Request,
+    DiskDamage, DiskFault, DiskReport, Finding, Naming, Output, PowerLoss, ProgramClock,
+    ProgramWish, Reply, Request,
 };
 use keelhaul_history::NodeId;
 
@@ -360,6 +361,19 @@ impl Node {
     /// Whether the machine's clock is ours to change, and nobody else sets it; an error if not.
     pub async fn try_clock(&self) -> Result<(), NodeError> {
         self.ask_done(Request::TryClock).await
+    }
+
+    /// Lets the clocks of a daemon's processes be so, and those of its later starts, whatever the machine's show.
+    pub async fn tell_clock(&self, name: &str, wish: ProgramWish) -> Result<(), NodeError> {
+        self.ask_done(Request::TellClock { name: name.into(), wish }).await
+    }
+
+    /// What a daemon's clocks show, and the machine's.
+    pub async fn ask_clock(&self, name: &str) -> Result<ProgramClock, NodeError> {
+        match self.ask(Request::AskClock { name: name.into() }).await? {
+            Reply::ProgramClock(clock) => Ok(clock),
+            other => Err(self.unexpected(&other)),
+        }
     }
 
     /// Which boot of which kernel this is: nodes that share a clock have the same.

@@ -62,8 +62,5 @@ pub mod txn;
 pub use deploy::UNSAFE_NO_FSYNC;
 pub use store::{Etcd, Reads};
 
-/// Why nothing can be told to its clock.
-pub const NO_CLOCK: &str = "etcd is linked statically and asks the kernel for the time by itself, so no library can come in between";
-
 /// What it can serve.
 pub const FAMILIES: &[crate::Family] = &[crate::Family::Register, crate::Family::Txn];

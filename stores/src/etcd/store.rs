@@ -16,7 +16,7 @@ use super::deploy::{
     version,
 };
 use super::members::{self, Member};
-use crate::{Family, Leadership, Membership, Store, StoreError, node};
+use crate::{Family, Leadership, Membership, Store, StoreClock, StoreError, node};
 
 /// The daemon's name on a node.
 const DAEMON: &str = "etcd";
@@ -196,8 +196,9 @@ impl Store for Etcd {
         })
     }
 
-    fn clock_file(&self) -> Result<&'static str, &'static str> {
-        Err(super::NO_CLOCK)
+    fn clock(&self) -> StoreClock {
+        // Go's runtime tells the kernel how long it waits.
+        StoreClock::Program { steady: true }
     }
 
     fn membership(&self) -> Option<&dyn Membership> {

@@ -18,7 +18,7 @@ use super::client::RaftClient;
 use super::lock::{LockClient, Locking};
 use super::members::{self, Member};
 use super::txn::{Transacting, TxnClient};
-use crate::{Family, Leadership, Membership, Sharding, Store, StoreError, node};
+use crate::{Family, Leadership, Membership, Sharding, Store, StoreClock, StoreError, node};
 
 /// What the nodes' clock is told: in memory, since it is read often.
 const CLOCK_FILE: &str = "/run/keelhaul/node-clock";
@@ -241,8 +241,8 @@ impl Store for Own {
         Box::pin(async move { members::leadership(&members::status(&members).await) })
     }
 
-    fn clock_file(&self) -> Result<&'static str, &'static str> {
-        Ok(CLOCK_FILE)
+    fn clock(&self) -> StoreClock {
+        StoreClock::File(CLOCK_FILE)
     }
 
     fn membership(&self) -> Option<&dyn Membership> {

@@ -204,7 +204,9 @@ impl Drop for Tracee {
             let mut signals = signals.iter().copied();
             // One that was killed meanwhile needs no letting go.
             let _ = ptrace::detach(Pid::from_raw(thread), signals.next());
-            signals.for_each(|signal| drop(kill(Pid::from_raw(thread), signal)));
+            for signal in signals {
+                let _ = kill(Pid::from_raw(thread), signal);
+            }
         }
     }
 }

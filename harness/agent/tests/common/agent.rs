@@ -7,13 +7,23 @@ use std::process::{Child, ChildStdin, ChildStdout, Command as Process, Stdio};
 use keelhaul_agent::wire::{Answer, Call, decode, encode, frame, hello};
 use keelhaul_agent::{Reply, Request};
 
-/// When this process was started as an agent: its exit code, after serving.
+/// When this process was started as an agent, or by one: its exit code, after serving.
 pub fn as_agent() -> Option<i32> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let [word, log_dir] = args.as_slice() else { return None };
+    let (word, rest) = args.split_first()?;
     if word != "agent" {
         return None;
     }
+    let [log_dir] = rest else {
+        let done = keelhaul_agent::command(rest);
+        return Some(done.map_or_else(
+            |error| {
+                eprintln!("{error}");
+                1
+            },
+            |()| 0,
+        ));
+    };
     let served =
         keelhaul_agent::serve_in(log_dir.as_ref(), std::io::stdin().lock(), std::io::stdout());
     Some(i32::from(served.is_err()))

@@ -120,14 +120,14 @@ fn store(plan: &Plan) -> Result<Rc<dyn Store>, Failure> {
 /// What a plan needs of its nodes: what it is called there, and what needs it.
 fn needs(plan: &Plan) -> BTreeMap<&'static str, String> {
     let kinds: BTreeSet<&str> = plan.schedule.faults.iter().map(|f| f.spec.kind()).collect();
-    let own_clocks = registry::no_clock(&plan.store, "local").is_none();
+    let own_clocks = registry::is_own(&plan.store);
     let of_kind = |kind: &&str| {
         let need = match *kind {
             "partition" | "flap" => what::CUTS,
             "reject" => what::REFUSALS,
             kind if shapes_links(kind) => what::QUEUES,
-            // A store without clocks of its own needs those of the machines.
-            kind if needs_clocks(kind) && !own_clocks => what::CLOCK,
+            // Machines' clocks are set where they are ours; where not, this must do.
+            kind if needs_clocks(kind) && !own_clocks => what::PROGRAM_CLOCK,
             _ => return None,
         };
         Some((need, format!("the fault {kind}")))
@@ -159,12 +159,6 @@ async fn refuse(plan: &Plan, cluster: &Cluster) -> Result<(), Failure> {
                 return Err(Failure::new(Exit::Infrastructure, anyhow::anyhow!(sentence)));
             }
         }
-    }
-    if let Some(who) = needs.get(what::CLOCK) {
-        cluster.try_clocks().await.map_err(|error| {
-            let context = format!("failed to prepare {who}");
-            Failure::new(Exit::Infrastructure, anyhow::Error::from(error).context(context))
-        })?;
     }
     Ok(())
 }
