@@ -60,13 +60,9 @@ pub(crate) fn examine(ports: &[u16], program_clock: io::Result<()>) -> Vec<Findi
         clock(),
         Finding::new(
             what::PROGRAM_CLOCK,
-            program_clock.map(|()| String::new()).map_err(|error| {
-                (
-                    error,
-                    "on x86-64, let us trace processes (ptrace), or leave out faults of clocks"
-                        .into(),
-                )
-            }),
+            program_clock
+                .map(|()| String::new())
+                .map_err(|error| (error, program_clock::REMEDY.into())),
         ),
     ]
 }

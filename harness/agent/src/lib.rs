@@ -30,7 +30,7 @@ mod memory;
 pub mod netlink;
 mod probe;
 mod procfs;
-mod program_clock;
+pub mod program_clock;
 mod request;
 mod run;
 mod serve;

@@ -9,8 +9,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 pub use keelhaul_agent::Finding;
-use keelhaul_agent::cut;
+use keelhaul_agent::examine::what;
 use keelhaul_agent::netlink::{Socket, route};
+use keelhaul_agent::{cut, program_clock};
 use nix::fcntl::OFlag;
 use nix::mount::{MsFlags, mount};
 use nix::sched::CloneFlags;
@@ -159,6 +160,11 @@ pub(crate) fn try_inside() {
             what: "nf_tables",
             run: cut::try_it,
             remedy: |_| kernel_option("CONFIG_NF_TABLES_INET", "nf_tables"),
+        },
+        Trial {
+            what: what::PROGRAM_CLOCK,
+            run: program_clock::try_here,
+            remedy: |_| program_clock::REMEDY.into(),
         },
     ];
     for trial in trials {

@@ -74,8 +74,12 @@ pub(crate) fn try_it(children: &Children) -> io::Result<()> {
     ask(children, "try", []).map(drop)
 }
 
-/// [`try_it`] in a process that is no agent.
-pub(crate) fn try_here() -> io::Result<()> {
+/// What to do where it cannot be done.
+pub const REMEDY: &str =
+    "on x86-64, let us trace processes (ptrace), or leave out faults of clocks";
+
+/// The same in a process that is no agent, and to which `/proc` belongs.
+pub fn try_here() -> io::Result<()> {
     let mut sleeper = std::process::Command::new("sleep").arg("60").spawn()?;
     let tried = try_on(sleeper.id().cast_signed());
     sleeper.kill().and(sleeper.wait())?;

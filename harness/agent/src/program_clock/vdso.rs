@@ -88,7 +88,7 @@ impl Vdso {
         if let Some(ours) = self.ours() {
             return Ok(Patch {
                 writes: vec![(at(ours), course.to_bytes().to_vec())],
-                forbidden: vec![at(ours)..at(ours + length)],
+                forbidden: std::iter::once(at(ours)..at(ours + length)).collect(),
             });
         }
         let room = self.room(length)?;

@@ -97,10 +97,11 @@ fn groups_of_our_own() {
 }
 
 #[test]
-fn members_of_etcd() {
+fn members_and_clocks_of_etcd() {
     if !Path::new("/usr/bin/etcd").exists() {
         skipped("etcd is not installed (apt-get install etcd-server)");
         return;
     }
-    check("--store etcd", &["member-remove", "member-replace"], &FAIR);
+    let kinds = ["member-remove", "member-replace", "clock-bump", "clock-drift", "clock-strobe"];
+    check("--store etcd", &kinds, &FAIR);
 }
