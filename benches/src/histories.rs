@@ -302,7 +302,7 @@ impl<W: Write> Simulation<'_, W> {
 /// If the history cannot be read, or `out` cannot be written.
 pub fn write_kv_log<W: Write>(mut history: impl OpSource, mut out: W) -> io::Result<W> {
     while let Some(op) = history.next_op().map_err(io::Error::other)? {
-        let value = if op.value.is_null() { "nil" } else { op.value.text() };
+        let value = if op.value.is_null() { "nil" } else { op.value.json().text() };
         let key = op.key.map_or_else(String::new, |key| key.text().into());
         let (process, kind, f) = (op.process, op.kind.as_str(), op.f);
         writeln!(

@@ -415,14 +415,14 @@ pub(crate) fn observe_register(
         Kind::Invoke => {
             let call = match op.f {
                 "read" => Call::Read,
-                "write" => Call::Write(atom(op.value)),
-                "cas" => cas(op.value).ok_or(ColumnError::CasValue { index })?,
+                "write" => Call::Write(atom(op.value.json())),
+                "cas" => cas(op.value.json()).ok_or(ColumnError::CasValue { index })?,
                 f => return Err(ColumnError::Function { index, f: f.into() }),
             };
             registers.invoke(index, time_ns, process, op.key.map(atom), call)
         }
         Kind::Ok => {
-            let result = if op.f == "read" { atom(op.value) } else { Atom::Int(0) };
+            let result = if op.f == "read" { atom(op.value.json()) } else { Atom::Int(0) };
             registers.complete(index, time_ns, process, Outcome::Ok(result))
         }
         Kind::Fail => {

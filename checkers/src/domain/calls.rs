@@ -98,7 +98,7 @@ impl<C: Checker> Keyed<C> {
         let object = self.object(op.key);
         let checker = &mut self.objects[object as usize].1;
         self.in_flight.try_begin((op.index, op.time_ns, process), |span| {
-            let call = checker.invoke(&span, op.f, op.value);
+            let call = checker.invoke(&span, op.f, op.value.json());
             Ok((object, call.map_err(|misfit| explain::<C>(op, misfit))?, span))
         })
     }
@@ -113,7 +113,7 @@ impl<C: Checker> Subject for Keyed<C> {
         let Process::Client(process) = op.process else { return Ok(()) };
         let end = match op.kind {
             Kind::Invoke => return self.invoke(op, process),
-            Kind::Ok => End::Ok(op.value),
+            Kind::Ok => End::Ok(op.value.json()),
             Kind::Fail => End::Fail,
             Kind::Info => End::Info,
         };

@@ -89,7 +89,7 @@ impl Subject for CausalReverse {
             (Some(value), Kind::Fail) => key.wrote(value, Write { span, failed: true }),
             (Some(value), _) => key.wrote(value, Write { span, failed: false }),
             (None, Kind::Ok) => {
-                let saw = key.values_of(op.value).ok_or_else(|| ColumnError::Value {
+                let saw = key.values_of(op.value.json()).ok_or_else(|| ColumnError::Value {
                     index: op.index,
                     f: op.f.into(),
                     expected: "the list of all values of the key",
@@ -128,7 +128,7 @@ impl CausalReverse {
         }
         let Key { ids, values, .. } = &mut self.keys[key as usize];
         let write = match op.f {
-            "write" => Some(ids.intern_raw(op.value, values)),
+            "write" => Some(ids.intern_raw(op.value.json(), values)),
             "read" => None,
             f => {
                 let known = "causal-reverse has read and write";

@@ -107,7 +107,7 @@ impl Subject for LongFork {
             (Begun::Write(write), _) => self.writes.push(write),
             (Begun::Read(span), Kind::Ok) => {
                 let misfit = || misfit(op, READ);
-                let micro = self.micro_ops(op.value).ok_or_else(misfit)?;
+                let micro = self.micro_ops(op.value.json()).ok_or_else(misfit)?;
                 if micro.iter().any(|(write, ..)| *write) {
                     return Err(misfit());
                 }
@@ -147,7 +147,7 @@ impl LongFork {
             let known = "long-fork has read, write and txn";
             return Err(ColumnError::OtherFunction { index: op.index, f: op.f.into(), known });
         }
-        let micro = self.micro_ops(op.value).ok_or_else(|| misfit(op, WRITE))?;
+        let micro = self.micro_ops(op.value.json()).ok_or_else(|| misfit(op, WRITE))?;
         let who = (op.index, op.time_ns, process);
         match micro[..] {
             [(true, key, value)] => self

@@ -107,9 +107,9 @@ impl Reading {
         rebalanced.clear();
         let Some(what) = what.filter(|_| !op.value.is_null()) else { return Ok(()) };
         let (parsed, expected) = match what {
-            What::Txn => (self.micro_ops(op.value), MICRO_OPS),
+            What::Txn => (self.micro_ops(op.value.json()), MICRO_OPS),
             What::Assign | What::Subscribe => {
-                (keys_of(op.value, &mut self.names, &mut self.log, keys), KEYS)
+                (keys_of(op.value.json(), &mut self.names, &mut self.log, keys), KEYS)
             }
         };
         parsed.ok_or_else(|| ColumnError::Value { index: op.index, f: op.f.into(), expected })

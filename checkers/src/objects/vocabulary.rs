@@ -139,7 +139,7 @@ impl<V: Vocabulary> ObjectsBuilder<V> {
         let operation = &mut ops[row as usize];
         match op.kind {
             Kind::Ok => {
-                let known = vocabulary.complete(operation.op.clone(), op.value);
+                let known = vocabulary.complete(operation.op.clone(), op.value.json());
                 operation.op = known.map_err(|misfit| explain::<V>(op, misfit))?;
                 operation.ret = position;
                 operation.end_ns = op.time_ns;
@@ -154,7 +154,7 @@ impl<V: Vocabulary> ObjectsBuilder<V> {
         let object = self.object(op.key);
         let Unfinished { vocabulary, ops, .. } = &mut self.objects[object as usize];
         let invoked =
-            vocabulary.invoke(op.f, op.value).map_err(|misfit| explain::<V>(op, misfit))?;
+            vocabulary.invoke(op.f, op.value.json()).map_err(|misfit| explain::<V>(op, misfit))?;
         let row = u32::try_from(ops.len()).expect("fewer rows than events");
         if self.in_flight.insert(process, (object, row)).is_some() {
             return Err(ColumnError::DoubleInvoke { index: op.index, process });

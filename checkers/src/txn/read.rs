@@ -1,6 +1,6 @@
 //! From events to rows.
 
-use keelhaul_history::{Kind, ListOp, Process, RawOp, RawValue, RegisterOp, Value};
+use keelhaul_history::{Kind, ListOp, OpValue, Process, RawOp, RawValue, RegisterOp, Value};
 
 use super::columns::{F, MicroOp, NONE, Outcome, Txn, Txns};
 use super::names::{ListId, Names};
@@ -143,8 +143,8 @@ impl Reading {
             return Ok(());
         }
         let (read, expected) = match self.shape {
-            Shape::Rows if op.f == "init" => (self.initial(op.value, into), INIT),
-            Shape::Rows => (self.rows(op.value, committed, into), ROWS),
+            Shape::Rows if op.f == "init" => (self.initial(op.value.json(), into), INIT),
+            Shape::Rows => (self.rows(op.value.json(), committed, into), ROWS),
             Shape::Lists => (self.usual_or_any(Self::list_ops, op.value, committed, into), LISTS),
             Shape::Registers => {
                 (self.usual_or_any(Self::register_ops, op.value, committed, into), REGISTERS)
@@ -236,25 +236,25 @@ impl Reading {
     /// In one step what is written as most transactions are, by `usual`; else piece by piece.
     fn usual_or_any(
         &mut self,
-        usual: impl Fn(&mut Self, RawValue<'_>, Option<u32>, &mut Vec<MicroOp>) -> Option<()>,
-        value: RawValue<'_>,
+        usual: impl Fn(&mut Self, OpValue<'_>, Option<u32>, &mut Vec<MicroOp>) -> Option<()>,
+        value: OpValue<'_>,
         committed: Option<u32>,
         into: &mut Vec<MicroOp>,
     ) -> Option<()> {
         let from = into.len();
         usual(self, value, committed, into).or_else(|| {
             into.truncate(from);
-            self.micro_ops(value, committed, into)
+            self.micro_ops(value.json(), committed, into)
         })
     }
 
     fn list_ops(
         &mut self,
-        value: RawValue<'_>,
+        value: OpValue<'_>,
         committed: Option<u32>,
         into: &mut Vec<MicroOp>,
     ) -> Option<()> {
-        value.list_ops(|op| {
+        value.json().list_ops(|op| {
             into.push(match op {
                 ListOp::Append { key, value } => {
                     let key = self.names.key_of(Atom::Int(key), &mut self.txns);
@@ -283,7 +283,7 @@ impl Reading {
 
     fn register_ops(
         &mut self,
-        value: RawValue<'_>,
+        value: OpValue<'_>,
         committed: Option<u32>,
         into: &mut Vec<MicroOp>,
     ) -> Option<()> {

@@ -4,16 +4,18 @@
 //! anywhere; [`Batches`] hands the same ops out again. Both are pure: who runs them, and on which threads, is the caller's.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 
 use crate::import::OpSource;
 use crate::raw::{Invoked, RawOp, RawValue};
+use crate::registers::{OpValue, RegisterOp, Registers};
 use crate::{Ending, Header, Kind, NodeId, Process, ReadError};
 
-/// A batch is full when it has this many ops, or [`TEXT_BYTES`] of their text: both stay in a processor's cache.
+/// A batch is full when it has this many ops, or [`BYTES`] of their text and numbers: both stay in a processor's cache.
 const OPS: usize = 1024;
 
 /// See [`OPS`]. One op more may be in it, which may be large.
-const TEXT_BYTES: usize = 64 * 1024;
+const BYTES: usize = 64 * 1024;
 
 /// Marks a text that an op does not have.
 const ABSENT: u32 = u32::MAX;
@@ -29,6 +31,16 @@ struct Slot {
     node: Option<NodeId>,
     /// Where its function, key, value and error end in the batch's text, each of which begins where the one before ends.
     ends: [u32; 4],
+    /// Where its value ends in the batch's operations, if it is some of these; then it has no text until somebody asks for it.
+    ops_end: u32,
+    json: OnceCell<Box<str>>,
+}
+
+/// Where something is in a batch's text, and in its operations.
+#[derive(Clone, Copy, Default)]
+struct Place {
+    text: usize,
+    ops: usize,
 }
 
 /// How a source came to its end.
@@ -41,6 +53,7 @@ struct End {
 #[derive(Default)]
 pub struct Batch {
     text: String,
+    ops: Vec<RegisterOp>,
     slots: Vec<Slot>,
     /// Set on the last batch.
     end: Option<End>,
@@ -49,29 +62,47 @@ pub struct Batch {
 impl Batch {
     /// Takes an op, whose line it does not say.
     fn push(&mut self, op: &RawOp<'_>) {
-        let texts =
-            [Some(op.f), op.key.map(RawValue::text), Some(op.value.text()), op.error.as_deref()];
+        let (value, ops_end) = match op.value {
+            OpValue::Json(json) => (Some(json.text()), ABSENT),
+            OpValue::Registers(registers) => {
+                self.ops.extend_from_slice(registers.ops);
+                (None, position(self.ops.len()))
+            }
+        };
+        let texts = [Some(op.f), op.key.map(RawValue::text), value, op.error.as_deref()];
         let ends = texts.map(|text| {
             let Some(text) = text else { return ABSENT };
             self.text.push_str(text);
-            u32::try_from(self.text.len()).expect("no line is that long")
+            position(self.text.len())
         });
         let RawOp { index, time_ns, process, kind, node, invoked, .. } = *op;
-        self.slots.push(Slot { index, time_ns, invoked, line: 0, process, kind, node, ends });
+        let (line, json) = (0, OnceCell::new());
+        let slot = Slot { index, time_ns, invoked, line, process, kind, node, ends, ops_end, json };
+        self.slots.push(slot);
     }
 
     fn is_full(&self) -> bool {
-        self.slots.len() >= OPS || self.text.len() >= TEXT_BYTES
+        let bytes = self.text.len() + self.ops.len() * size_of::<RegisterOp>();
+        self.slots.len() >= OPS || bytes >= BYTES
     }
 
-    /// The op at a place whose texts begin at `from`, and where they end.
-    fn op(&self, at: usize, from: usize) -> (RawOp<'_>, usize) {
+    /// The op at a place whose texts and operations begin there, and where they end.
+    fn op(&self, at: usize, from: Place) -> (RawOp<'_>, Place) {
         let slot = &self.slots[at];
-        let mut begin = from;
+        let mut begin = from.text;
+        let mut ops_end = from.ops;
         let [f, key, value, error] = slot.ends.map(|end| {
             let end = Some(end).filter(|end| *end != ABSENT)? as usize;
             Some(&self.text[std::mem::replace(&mut begin, end)..end])
         });
+        let value = match value {
+            Some(text) => OpValue::Json(RawValue(text)),
+            None => {
+                ops_end = slot.ops_end as usize;
+                let ops = &self.ops[from.ops..ops_end];
+                OpValue::Registers(Registers { ops, json: &slot.json })
+            }
+        };
         let Slot { index, time_ns, process, kind, node, invoked, .. } = *slot;
         let op = RawOp {
             index,
@@ -80,13 +111,17 @@ impl Batch {
             kind,
             f: f.unwrap_or_default(),
             key: key.map(RawValue),
-            value: value.map_or(RawValue::NULL, RawValue),
+            value,
             node,
             error: error.map(Cow::Borrowed),
             invoked,
         };
-        (op, begin)
+        (op, Place { text: begin, ops: ops_end })
     }
+}
+
+fn position(length: usize) -> u32 {
+    u32::try_from(length).expect("no line is that long")
 }
 
 /// Makes batches of a source, the last of which says how it ended.
@@ -135,8 +170,8 @@ pub struct Batches<I> {
     rest: I,
     batch: Batch,
     at: usize,
-    /// Where the next op's texts begin.
-    from: usize,
+    /// Where what belongs to the next op begins.
+    from: Place,
     ending: Option<Ending>,
     notes: Vec<String>,
 }
@@ -145,7 +180,7 @@ impl<I: Iterator<Item = Batch>> Batches<I> {
     /// The ops of all `batches` of one [`Batcher`], in their order, of a history with that header.
     pub fn new(header: Header, batches: I) -> Self {
         let (batch, notes) = (Batch::default(), Vec::new());
-        Self { header, rest: batches, batch, at: 0, from: 0, ending: None, notes }
+        Self { header, rest: batches, batch, at: 0, from: Place::default(), ending: None, notes }
     }
 }
 
@@ -162,7 +197,7 @@ impl<I: Iterator<Item = Batch>> OpSource for Batches<I> {
                 return Ok(None);
             }
             let Some(batch) = self.rest.next() else { return Ok(None) };
-            (self.batch, self.at, self.from) = (batch, 0, 0);
+            (self.batch, self.at, self.from) = (batch, 0, Place::default());
         }
         let (op, end) = self.batch.op(self.at, self.from);
         (self.at, self.from) = (self.at + 1, end);
@@ -243,11 +278,14 @@ mod tests {
         check(
             "{:process 0, :type :invoke, :f :read}\n\n{:process 0, :type :ok, :f :read, :value 1}\n",
         );
+        // Values that are numbers, and none.
+        let lines = |n: u64| format!("w(1,{n},0,{n})\nr(2,0,0,{n})\nw(3,{n},7,-1)\n");
+        check(&(1..2 * OPS as u64).map(lines).collect::<String>());
     }
 
     #[test]
     fn a_large_text_is_in_one_batch() {
-        let large = format!("\"{}\"", "x".repeat(4 * TEXT_BYTES));
+        let large = format!("\"{}\"", "x".repeat(4 * BYTES));
         check(&format!("{{:process 0, :type :invoke, :f :write, :value {large}}}\n"));
     }
 }

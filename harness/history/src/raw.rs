@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::error::Problem;
+use crate::registers::{OpValue, RegisterOp};
 use crate::scan::{Numbers, RawStr, Scan};
 use crate::{F, Kind, NodeId, Op, Process, Value};
 
@@ -158,17 +159,6 @@ fn next_value<'a>(scan: &mut Scan<'a>) -> Option<RawValue<'a>> {
     scan.accepted().map(RawValue)
 }
 
-/// What a transaction does to a register whose name is a number, and which holds one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RegisterOp {
-    /// Whether it writes; otherwise it reads.
-    pub writes: bool,
-    /// The register.
-    pub key: i64,
-    /// What was written or read; a read of a register that holds nothing returns nothing.
-    pub value: Option<i64>,
-}
-
 /// What a transaction does to a list whose name is a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListOp<'a> {
@@ -213,7 +203,7 @@ pub struct RawOp<'a> {
     /// The object it is performed on.
     pub key: Option<RawValue<'a>>,
     /// Argument or result.
-    pub value: RawValue<'a>,
+    pub value: OpValue<'a>,
     /// The node that the client spoke to.
     pub node: Option<NodeId>,
     /// Why it failed, or why nobody knows.
@@ -233,7 +223,7 @@ impl RawOp<'_> {
             kind: self.kind,
             f: F::from(self.f),
             key: self.key.map(RawValue::to_value),
-            value: self.value.to_value(),
+            value: self.value.json().to_value(),
             node: self.node,
             error: self.error.as_deref().map(Into::into),
         }
@@ -275,7 +265,7 @@ fn parse_own_order(line: &str) -> Option<RawOp<'_>> {
     let f = scan.string().ok().filter(|f| !f.escaped)?.text;
     let key = if scan.take(",\"key\":") { Some(value(&mut scan)?) } else { None };
     literal(scan.take(",\"value\":"))?;
-    let value = value(&mut scan)?;
+    let value = OpValue::Json(value(&mut scan)?);
     let mut node = None;
     let mut error = None;
     if !scan.take("}") {
@@ -382,7 +372,7 @@ impl<'a> Fields<'a> {
                 }
             },
             key: self.key,
-            value: self.value.unwrap_or(RawValue::NULL),
+            value: self.value.map_or(OpValue::NULL, OpValue::Json),
             node: self.node,
             error: self.error.map(RawStr::unescape),
             invoked: None,

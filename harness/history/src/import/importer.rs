@@ -13,6 +13,7 @@ use super::window::Window;
 use super::{json, log};
 use crate::error::{Problem, ReadError};
 use crate::raw::{Invoked, RawOp, RawValue};
+use crate::registers::OpValue;
 use crate::{Header, Kind, LINE_BYTES_MAX, Process, Value};
 
 /// The error of a failed cas that promises that the store held another value than it expected.
@@ -209,7 +210,7 @@ impl<R: Read> Importer<R> {
             kind: accepted.kind,
             f: &record.json[accepted.f],
             key: record.range(Field::Key).map(|range| RawValue(&record.json[range])),
-            value: record.value(),
+            value: OpValue::Json(record.value()),
             node: record.node(),
             error,
             invoked: accepted.invoked,

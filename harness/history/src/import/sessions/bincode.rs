@@ -8,7 +8,7 @@
 use std::io::Read;
 
 use super::Txn;
-use super::ops::{Does, Operation};
+use super::ops::Does;
 use super::pull::Pull;
 use crate::error::{Problem, ReadError};
 use crate::import::pairs::Who;
@@ -133,8 +133,7 @@ impl<R: Read> Bincode<R> {
         }
         let does = if write { Does::Write } else { Does::Read };
         // Larger ones are none that anybody chose; as negative numbers they are as different as they were.
-        let (key, value) = (key.cast_signed().to_string(), value.cast_signed().to_string());
-        let pushed = into.ops.push_from_zero(Operation { does, key: &key, value: &value });
+        let pushed = into.ops.push_from_zero(does, key.cast_signed(), value.cast_signed());
         pushed.map_err(|problem| self.input.malformed(problem))
     }
 }

@@ -14,7 +14,7 @@
 use std::io::Read;
 
 use super::Txn;
-use super::ops::{Does, Operation};
+use super::ops::Does;
 use super::pull::Pull;
 use crate::Kind;
 use crate::error::{Problem, ReadError};
@@ -143,9 +143,8 @@ impl<R: Read> Cobra<R> {
         };
         let write = u64::from_be_bytes(write);
         let unwritten = does == Does::Read && NOT_WRITTEN.contains(&write);
-        let value = if unwritten { "null".into() } else { write.cast_signed().to_string() };
-        let key = i64::from_be_bytes(key).to_string();
-        let pushed = into.ops.push(Operation { does, key: &key, value: &value });
+        let value = (!unwritten).then_some(write.cast_signed());
+        let pushed = into.ops.push(does, i64::from_be_bytes(key), value);
         pushed.map_err(|problem| self.input.malformed(problem))
     }
 }

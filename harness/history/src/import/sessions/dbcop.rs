@@ -9,7 +9,7 @@ use std::io::Read;
 use std::ops::Range;
 
 use super::Txn;
-use super::ops::{Does, Operation};
+use super::ops::Does;
 use crate::error::{Problem, ReadError};
 use crate::import::pairs::Who;
 use crate::import::record::Fault;
@@ -241,7 +241,7 @@ fn txn(json: RawValue<'_>, into: &mut Txn) -> Result<(), Problem> {
     into.outcome = committed.ok_or_else(|| not(TXN))?;
     for found in events.ok_or_else(|| not(TXN))? {
         if let Some((does, key, value)) = event(found).ok_or_else(|| not(EVENT))? {
-            into.ops.push(Operation { does, key: key.text(), value: value.text() })?;
+            into.ops.push_json(does, key.text(), value.text())?;
         }
     }
     into.ops.close();

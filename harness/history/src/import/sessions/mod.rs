@@ -29,7 +29,8 @@ use super::format::Format;
 use super::importer::{OPTION_FORMAT, OPTION_UNTIMED};
 use super::window::Window;
 use crate::error::ReadError;
-use crate::raw::{Invoked, RawOp, RawValue};
+use crate::raw::{Invoked, RawOp};
+use crate::registers::OpValue;
 use crate::{Header, Kind, Process, Value};
 
 /// What the operations mean.
@@ -154,7 +155,7 @@ impl<R: Read> Sessions<R> {
             kind: if self.open { Kind::Invoke } else { self.txn.outcome },
             f: "txn",
             key: None,
-            value: if told { RawValue(self.txn.ops.json()) } else { RawValue::NULL },
+            value: if told { self.txn.ops.value() } else { OpValue::NULL },
             node: None,
             error: None,
             invoked: (!self.open).then_some(Invoked { index: index.wrapping_sub(1), time_ns: 0 }),

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::io::Read;
 
 use super::Txn;
-use super::ops::{Does, Operation};
+use super::ops::Does;
 use crate::decimal;
 use crate::error::{Problem, ReadError};
 use crate::import::pairs::Who;
@@ -21,6 +21,8 @@ const ROLLED_BACK: i64 = -1;
 
 /// Who did it: session and transaction.
 type Name = (i64, i64);
+/// What was done: to which key, with which value.
+type Operation = (Does, i64, i64);
 
 /// Whether the first line is an operation.
 pub(super) fn looks_right(head: &[u8]) -> bool {
@@ -30,7 +32,7 @@ pub(super) fn looks_right(head: &[u8]) -> bool {
 }
 
 /// Reads a whole line, and says where its operation ends; or at which byte something else should stand.
-fn parse_line(line: &str) -> Result<(Operation<'_>, usize, Name), usize> {
+fn parse_line(line: &str) -> Result<(Operation, usize, Name), usize> {
     let (operation, at) = operation(line)?;
     let (name, end) = name(line, at)?;
     if end == line.len() { Ok((operation, at, name)) } else { Err(end - 1) }
@@ -38,28 +40,28 @@ fn parse_line(line: &str) -> Result<(Operation<'_>, usize, Name), usize> {
 
 /// Reads the operation that a text begins with, and says where it ends; or at which byte something else should stand.
 #[inline]
-fn operation(text: &str) -> Result<(Operation<'_>, usize), usize> {
+fn operation(text: &str) -> Result<(Operation, usize), usize> {
     let does = match text.as_bytes().first() {
         Some(b'r') => Does::Read,
         Some(b'w') => Does::Write,
         _ => return Err(0),
     };
-    let (key, _, at) = number(text, 1, b'(')?;
-    let (value, _, at) = number(text, at, b',')?;
-    Ok((Operation { does, key, value }, at))
+    let (key, at) = number(text, 1, b'(')?;
+    let (value, at) = number(text, at, b',')?;
+    Ok(((does, key, value), at))
 }
 
 /// Reads whose operation it is, from `at` to the end of the line, likewise.
 #[inline]
 fn name(text: &str, at: usize) -> Result<(Name, usize), usize> {
-    let (_, session, at) = number(text, at, b',')?;
-    let (_, txn, at) = number(text, at, b',')?;
+    let (session, at) = number(text, at, b',')?;
+    let (txn, at) = number(text, at, b',')?;
     if text.as_bytes().get(at) == Some(&b')') { Ok(((session, txn), at + 1)) } else { Err(at) }
 }
 
 /// Reads what stands before a number at `at`, and the number, likewise.
 #[inline]
-fn number(text: &str, mut at: usize, before: u8) -> Result<(&str, i64, usize), usize> {
+fn number(text: &str, mut at: usize, before: u8) -> Result<(i64, usize), usize> {
     /// So many fit, whatever they are.
     const DIGITS: usize = 18;
 
@@ -77,9 +79,8 @@ fn number(text: &str, mut at: usize, before: u8) -> Result<(&str, i64, usize), u
     let zeros = at + digits - from > 1 && bytes[at] == b'0';
     let whole = if at == from { whole.cast_signed() } else { whole.cast_signed().wrapping_neg() };
     at += digits;
-    let number = &text[from..at];
-    let fits = (1..=DIGITS).contains(&digits) || number.parse::<i64>().is_ok();
-    if fits && !zeros { Ok((number, whole, at)) } else { Err(from) }
+    let fits = (1..=DIGITS).contains(&digits) || text[from..at].parse::<i64>().is_ok();
+    if fits && !zeros { Ok((whole, at)) } else { Err(from) }
 }
 
 /// Numbers of the transactions of a session that are over.
@@ -149,7 +150,8 @@ impl<R: Read> Plume<R> {
         } else if *current != Some(name) {
             return Ok(false);
         }
-        into.ops.push_from_zero(operation).map_err(|problem| fault(0, problem))?;
+        let (does, key, value) = operation;
+        into.ops.push_from_zero(does, key, value).map_err(|problem| fault(0, problem))?;
         self.window.consume(next);
         Ok(true)
     }
@@ -158,13 +160,13 @@ impl<R: Read> Plume<R> {
     #[inline]
     fn like_the_first(&mut self, into: &mut Txn) -> Result<bool, ReadError> {
         let (tail, unread) = (self.tail.as_str(), self.window.unread());
-        let Ok((operation, at)) = operation(unread) else { return Ok(false) };
+        let Ok(((does, key, value), at)) = operation(unread) else { return Ok(false) };
         let len = at + tail.len();
         let alike = tail.ends_with('\n') && unread.as_bytes()[at..].starts_with(tail.as_bytes());
         if !alike || len > LINE_BYTES_MAX {
             return Ok(false);
         }
-        let pushed = into.ops.push_from_zero(operation);
+        let pushed = into.ops.push_from_zero(does, key, value);
         pushed.map_err(|problem| self.window.error(Fault::new(self.window.start, problem)))?;
         self.window.consume_line(self.window.start + len);
         Ok(true)
