@@ -14,6 +14,10 @@ pub fn asks(kind: &str) -> Option<&'static str> {
         "disk-truncate" | "disk-rewind" => {
             "a way to notice that it forgot what it had synced, such as the log's end kept elsewhere"
         }
+        "upgrade" => {
+            "two releases that work together, the first of which starts with what the other one has written"
+        }
+        "rolling-upgrade" => "two releases that work together",
         "wipe" => "a way to tell a node that lost its disk from one that was never there",
         _ => return None,
     })
@@ -23,5 +27,5 @@ pub fn asks(kind: &str) -> Option<&'static str> {
 /// acknowledged: no store survives the same damage everywhere.
 #[must_use]
 pub fn harms(kind: &str) -> bool {
-    asks(kind).is_some()
+    asks(kind).is_some() && !crate::needs_release(kind)
 }

@@ -37,6 +37,7 @@ pub mod sequence;
 mod shapes;
 mod shaping;
 mod target;
+mod upgrade;
 
 pub use asks::{asks, harms};
 pub use clock::{Clock, ClockSpec};
@@ -80,6 +81,11 @@ pub const KINDS: &[(&str, &str)] = &[
         "staggered-restart",
         "kills the store on most nodes at once, and starts it on one after the other",
     ),
+    (
+        "upgrade",
+        "starts another release of the store on a minority, one node after the other, and then the first one again",
+    ),
+    ("rolling-upgrade", "starts another release of the store on all nodes, one after the other"),
     (
         "member-remove",
         "takes a node out of the cluster while it works, and lets it in again with an empty disk",
@@ -150,6 +156,12 @@ pub fn needs_membership(kind: &str) -> bool {
     kind.starts_with("member-")
 }
 
+/// Whether a kind of fault needs another release of the store.
+#[must_use]
+pub fn needs_release(kind: &str) -> bool {
+    matches!(kind, "upgrade" | "rolling-upgrade")
+}
+
 /// Whether a kind of fault needs a store whose keys are spread over groups of replicas.
 #[must_use]
 pub fn needs_groups(kind: &str) -> bool {
@@ -197,6 +209,17 @@ pub fn is_simulated(kind: &str) -> bool {
             | "member-replace"
             | "membership"
     )
+}
+
+/// Whether a kind of fault is all in its injection, and little is left of it afterwards.
+#[must_use]
+pub fn is_gradual(kind: &str) -> bool {
+    matches!(kind, "rolling-restart" | "restart-storm" | "rolling-upgrade" | "clock-strobe")
+}
+
+/// Whether a kind of fault can strike once in a run.
+fn is_final(kind: &str) -> bool {
+    kind == "rolling-upgrade"
 }
 
 /// Whether a kind of fault is one of links between nodes, of which there must be two.

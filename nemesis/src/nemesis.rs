@@ -11,7 +11,8 @@ use crate::cuts::Manner;
 use crate::env::{Env, FaultError};
 use crate::schedule::{Schedule, ScheduledFault, Spec};
 use crate::{
-    clock, damage, disk, group, kill, links, machine, member, partition, pause, power, process,
+    clock, damage, disk, group, is_gradual, kill, links, machine, member, partition, pause, power,
+    process,
 };
 
 /// How long the store may take to become well once everything is healed.
@@ -98,15 +99,16 @@ impl Nemesis {
             Spec::Machine(spec) => machine::inject(env, fault.id, *spec, &order).await,
         };
         match injected {
-            Ok(injected) => Outcome::Ok(Value::map([
-                ("fault", Value::Int(fault.id.cast_signed())),
-                ("kind", fault.spec.kind().into()),
-                ("label", injected.label.into()),
-                (
-                    "nodes",
-                    injected.nodes.iter().map(ToString::to_string).collect::<Vec<_>>().into(),
-                ),
-            ])),
+            Ok(injected) => {
+                let nodes: Vec<_> = injected.nodes.iter().map(ToString::to_string).collect();
+                Outcome::Ok(Value::map([
+                    ("fault", Value::Int(fault.id.cast_signed())),
+                    ("kind", fault.spec.kind().into()),
+                    ("label", injected.label.into()),
+                    ("nodes", nodes.into()),
+                    ("gradual", is_gradual(fault.spec.kind()).into()),
+                ]))
+            }
             Err(error @ FaultError::NothingToStrike) => Outcome::Fail(error.to_string().into()),
             Err(error) => Outcome::Info(error.to_string().into()),
         }

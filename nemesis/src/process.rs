@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::env::{Env, FaultError, Injected};
 use crate::named::named;
 use crate::target::{Target, weighted};
-use crate::{pressure, restart};
+use crate::{pressure, restart, upgrade};
 
 /// What happens to processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +21,10 @@ pub enum Process {
     RestartStorm,
     /// Killed all at once, and started one after the other.
     StaggeredRestart,
+    /// Started with another release of the program on a minority, one node after the other, and then with the first one again.
+    Upgrade,
+    /// Started with another release on all nodes, one after the other, for good.
+    RollingUpgrade,
     /// Too little processor time.
     Cpu,
     /// Too little memory.
@@ -47,10 +51,16 @@ impl Process {
             Self::RollingRestart => "rolling-restart",
             Self::RestartStorm => "restart-storm",
             Self::StaggeredRestart => "staggered-restart",
+            Self::Upgrade => "upgrade",
+            Self::RollingUpgrade => "rolling-upgrade",
             Self::Cpu => "cpu",
             Self::Memory => "memory",
             Self::Stutter => "stutter",
         }
+    }
+
+    const fn is_upgrade(self) -> bool {
+        matches!(self, Self::Upgrade | Self::RollingUpgrade)
     }
 
     const fn is_restart(self) -> bool {
@@ -71,7 +81,8 @@ impl ProcessSpec {
     pub(crate) fn survivable(kind: &str) -> Option<Self> {
         let found = Self::named(kind, Target::Followers)?;
         match found.process {
-            Process::RollingRestart => Self::named(kind, Target::All),
+            Process::RollingRestart | Process::RollingUpgrade => Self::named(kind, Target::All),
+            Process::Upgrade => Self::named(kind, Target::One),
             _ => Some(found),
         }
     }
@@ -79,7 +90,8 @@ impl ProcessSpec {
     /// The fault with this name, on a target as suits it.
     pub(crate) fn draw(kind: &str, rng: &mut ChaCha8Rng) -> Option<Self> {
         let target = match Self::named(kind, Target::All)?.process {
-            Process::RollingRestart => Target::All,
+            Process::RollingRestart | Process::RollingUpgrade => Target::All,
+            Process::Upgrade => weighted(&[(Target::One, 1), (Target::Some, 1)], rng),
             Process::StaggeredRestart => weighted(&[(Target::Majority, 2), (Target::All, 3)], rng),
             _ => weighted(&Target::WEIGHTED, rng),
         };
@@ -95,7 +107,9 @@ pub(crate) async fn inject(
     order: &[NodeId],
 ) -> Result<Injected, FaultError> {
     let ProcessSpec { process, target } = spec;
-    if process.is_restart() {
+    if process.is_upgrade() {
+        upgrade::inject(env, fault, process, target, order).await
+    } else if process.is_restart() {
         restart::inject(env, fault, process, target, order).await
     } else {
         pressure::inject(env, fault, process, target, order).await
@@ -104,7 +118,9 @@ pub(crate) async fn inject(
 
 /// It must be seen.
 pub(crate) async fn verify(env: &Env, fault: u64, spec: ProcessSpec) -> Result<(), FaultError> {
-    if spec.process.is_restart() {
+    if spec.process.is_upgrade() {
+        upgrade::verify(env, fault).await
+    } else if spec.process.is_restart() {
         restart::verify(env, fault, spec.process).await
     } else {
         pressure::verify(env, fault, spec.process).await
@@ -113,7 +129,9 @@ pub(crate) async fn verify(env: &Env, fault: u64, spec: ProcessSpec) -> Result<(
 
 /// Ends it.
 pub(crate) async fn heal(env: &Env, fault: u64, spec: ProcessSpec) -> Result<(), FaultError> {
-    if spec.process.is_restart() {
+    if spec.process.is_upgrade() {
+        upgrade::heal(env, fault, spec.process).await
+    } else if spec.process.is_restart() {
         restart::heal(env, fault, spec.process).await
     } else {
         pressure::heal(env, fault).await
@@ -126,7 +144,9 @@ pub(crate) async fn verify_healed(
     fault: u64,
     spec: ProcessSpec,
 ) -> Result<(), FaultError> {
-    if spec.process.is_restart() {
+    if spec.process.is_upgrade() {
+        upgrade::verify_healed(env, fault, spec.process).await
+    } else if spec.process.is_restart() {
         restart::verify_healed(env, fault).await
     } else {
         pressure::verify_healed(env, fault).await

@@ -103,13 +103,13 @@ pub(crate) async fn verify_healed(env: &Env, fault: u64) -> Result<(), FaultErro
     kill::verify_healed(env, fault).await
 }
 
-async fn stop(env: &Env, id: NodeId) -> Result<(), FaultError> {
+pub(crate) async fn stop(env: &Env, id: NodeId) -> Result<(), FaultError> {
     env.node(id)?.stop(env.store.daemon(), GRACE_MS).await?;
     Ok(())
 }
 
 /// The first process of the daemon, while it lives.
-async fn pid_of(env: &Env, id: NodeId) -> Result<Option<u32>, FaultError> {
+pub(crate) async fn pid_of(env: &Env, id: NodeId) -> Result<Option<u32>, FaultError> {
     Ok(match env.node(id)?.status(env.store.daemon()).await? {
         DaemonState::Running { pid } | DaemonState::Paused { pid } => Some(pid),
         DaemonState::NotStarted | DaemonState::Exited { .. } => None,

@@ -7,11 +7,13 @@ pub mod etcd;
 mod membership;
 mod node;
 pub mod raft;
+mod releases;
 pub mod sharding;
 mod store;
 pub mod txn;
 pub mod zookeeper;
 
 pub use membership::Membership;
+pub use releases::Releases;
 pub use sharding::Sharding;
 pub use store::{Family, Leadership, Store, StoreClock, StoreError};

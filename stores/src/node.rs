@@ -3,7 +3,7 @@
 use keelhaul_cluster::{Command, Daemon, DaemonState, LOG_DIR, Node, NodeError, Output};
 use keelhaul_history::NodeId;
 
-use crate::StoreError;
+use crate::{Releases, StoreError};
 
 /// The node itself could not be spoken to.
 pub(crate) fn unreachable(node: &Node, source: NodeError) -> StoreError {
@@ -61,16 +61,33 @@ pub(crate) async fn none_ended(
     Ok(())
 }
 
-/// What is installed, in one line. Every node is asked, and so before any is changed.
+/// What is installed, and what it may be upgraded to, in one line. Every node is asked, and so before any is changed.
 pub(crate) async fn releases(
     nodes: &[Node],
-    installed: impl AsyncFn(&Node) -> Result<String, StoreError>,
+    releases: &Releases,
+    installed: impl AsyncFn(&Node, Option<&str>) -> Result<String, StoreError>,
 ) -> Result<String, StoreError> {
-    let mut versions = Vec::new();
+    let (mut versions, mut others) = (Vec::new(), Vec::new());
     for node in nodes {
-        versions.push((node.id(), installed(node).await?));
+        versions.push((node.id(), installed(node, None).await?));
+        if let Some(other) = releases.other() {
+            others.push((node.id(), installed(node, Some(other)).await?));
+        }
     }
-    Ok(in_one_line(&versions))
+    let upgraded = if others.is_empty() {
+        String::new()
+    } else {
+        format!("; upgraded: {}", in_one_line(&others))
+    };
+    Ok(in_one_line(&versions) + &upgraded)
+}
+
+/// There is no release of the store where another one should be.
+pub(crate) fn no_release(node: &Node, at: &str) -> StoreError {
+    StoreError::NotInstalled {
+        what: format!("another release, {at}, on {}", node.id()),
+        remedy: "put it there, or name another path with --upgrade-to".into(),
+    }
 }
 
 /// One version when all nodes have the same, else each node's.

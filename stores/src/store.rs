@@ -7,7 +7,7 @@ use keelhaul_engine::{Connect, LocalFuture};
 use keelhaul_history::NodeId;
 use thiserror::Error;
 
-use crate::{Membership, Sharding};
+use crate::{Membership, Releases, Sharding};
 
 /// A group of operations that a store can serve; a workload runs on every store that has its family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -114,6 +114,9 @@ pub trait Store {
     fn clock(&self) -> StoreClock {
         StoreClock::Program { steady: false }
     }
+
+    /// Which release of its program runs on which node.
+    fn releases(&self) -> &Releases;
 
     /// How its members are changed, where they can be.
     fn membership(&self) -> Option<&dyn Membership> {

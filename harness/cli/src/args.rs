@@ -86,7 +86,7 @@ pub enum Command {
 }
 
 /// Flags that a plan leaves no room for.
-const DECIDED_BY_PLAN: [&str; 20] = [
+const DECIDED_BY_PLAN: [&str; 21] = [
     "store",
     "workload",
     "nemesis",
@@ -102,6 +102,7 @@ const DECIDED_BY_PLAN: [&str; 20] = [
     "isolation",
     "disk",
     "capture",
+    "upgrade_to",
     "mutant",
     "seed",
     "test_count",
@@ -175,6 +176,10 @@ pub struct RunArgs {
     /// `store` for those that the store listens on
     #[arg(long, value_name = "PORTS")]
     pub capture: Option<String>,
+    /// Another release of the store, for the faults `upgrade` and `rolling-upgrade`: where its program is on every node, or of zookeeper
+    /// its class path
+    #[arg(long, value_name = "PATH")]
+    pub upgrade_to: Option<String>,
     /// Seed a mistake into our own nodes; see `list mutants`
     #[arg(long, value_name = "NAME")]
     pub mutant: Option<String>,

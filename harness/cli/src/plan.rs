@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use keelhaul_cluster::ssh::{Host, Transport};
-use keelhaul_nemesis::{Schedule, ScheduleOptions, needs_disk};
+use keelhaul_nemesis::{Schedule, ScheduleOptions, needs_disk, needs_release};
 use keelhaul_sim::{Evidence, Weather, Work};
 use keelhaul_stores::Family;
 use serde::{Deserialize, Serialize};
@@ -41,6 +41,9 @@ pub struct Plan {
     /// Ports whose packets every node writes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub capture: Vec<u16>,
+    /// Where another release of the store is on every node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upgrade_to: Option<String>,
     /// The mistake seeded into our own nodes.
     pub mutant: Option<String>,
     /// What the clients do.
@@ -162,6 +165,7 @@ impl Plan {
             isolation: isolation.map(str::to_owned),
             disk: disk(args, env, &faults)?,
             capture: captured(args, env, &registry::ports(store, groups + spare(&faults)))?,
+            upgrade_to: upgrade_to(args, &faults)?,
             mutant: mutant(args, store)?,
             workload: workload.into(),
             model: registry::promise(model, isolation).into(),
@@ -299,6 +303,7 @@ impl Plan {
             let ports: Vec<String> = self.capture.iter().map(u16::to_string).collect();
             words.push(format!("--capture {}", ports.join(",")));
         }
+        words.extend(self.upgrade_to.iter().map(|at| format!("--upgrade-to {}", quoted(at))));
         words.extend(self.mutant.iter().map(|mutant| format!("--mutant {mutant}")));
         words.extend(self.log_pattern.iter().map(|text| format!("--log-pattern {}", quoted(text))));
         words.join(" ")
@@ -443,6 +448,26 @@ fn captured(args: &RunArgs, env: &str, own: &[u16]) -> Result<Vec<u16>, Failure>
         return Err(Failure::usage(NO_PACKETS));
     }
     units::ports(text, own)
+}
+
+/// Where another release is, which some faults need and the others have no use for.
+fn upgrade_to(args: &RunArgs, faults: &[String]) -> Result<Option<String>, Failure> {
+    let mut kinds = faults.iter().filter(|kind| needs_release(kind));
+    let kind = kinds.next();
+    if kinds.next().is_some() {
+        return Err(Failure::usage(
+            "after a rolling-upgrade no node goes back, so there is no upgrade beside it: leave one of them out of --nemesis",
+        ));
+    }
+    match (kind, &args.upgrade_to) {
+        (Some(kind), None) => Err(Failure::usage(format!(
+            "{kind} starts another release of the store: say with --upgrade-to where it is on the nodes"
+        ))),
+        (None, Some(_)) => Err(Failure::usage(
+            "--upgrade-to is for the faults upgrade and rolling-upgrade: name one of them with --nemesis",
+        )),
+        (_, at) => Ok(at.clone()),
+    }
 }
 
 /// Why no packets are written in virtual time.

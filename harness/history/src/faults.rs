@@ -9,7 +9,8 @@
 //! there is none.
 //!
 //! A window runs from the completion of inject to the invocation of heal: inside it the fault was fully there. What
-//! happens while it is being injected or healed belongs to no window.
+//! happens while it is being injected or healed belongs to no window. A fault that is all in its injection, such as nodes that are restarted one after
+//! the other, says `"gradual":true` on inject's completion: its window begins with inject's invocation.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +25,7 @@ pub struct FaultWindow {
     pub kind: String,
     /// What it did, for people, e.g. `partition: n1 n2 | n3 n4 n5`.
     pub label: String,
-    /// When its injection completed; its invocation where that never did.
+    /// When its injection completed; when that was invoked where it never did, or was all of the fault.
     pub injected_ns: u64,
     /// Whether it was verified to be in effect. Only such a fault counts as tested.
     pub effective: bool,
@@ -128,7 +129,8 @@ impl Collector {
             });
         }
         let window = &mut self.windows[at];
-        if op.kind != Kind::Invoke {
+        let gradual = op.value.get("gradual") == Some(&Value::Bool(true));
+        if op.kind != Kind::Invoke && !gradual {
             window.injected_ns = op.time_ns;
         }
         if let Some(error) = &op.error {

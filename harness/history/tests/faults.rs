@@ -61,6 +61,16 @@ fn a_whole_fault() {
 }
 
 #[test]
+fn a_fault_that_is_all_in_its_injection() {
+    let gradual = INJECT.replace("[\"n2\"]", "[\"n2\"],\"gradual\":true");
+    let all = format!("{}\n{}", gradual.trim(), VERIFY.trim());
+    let found = fault_windows(&ops(&all));
+    let wanted =
+        FaultWindow { injected_ns: 10, healed_ns: None, healed_verified: false, ..window(4) };
+    assert_eq!(found, [wanted]);
+}
+
+#[test]
 fn a_run_that_was_killed() {
     let all = format!("{}\n{}", INJECT.trim(), VERIFY.trim());
     let expected = FaultWindow { healed_ns: None, healed_verified: false, ..window(4) };

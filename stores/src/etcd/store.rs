@@ -16,7 +16,7 @@ use super::deploy::{
     version,
 };
 use super::members::{self, Member};
-use crate::{Family, Leadership, Membership, Store, StoreClock, StoreError, node};
+use crate::{Family, Leadership, Membership, Releases, Store, StoreClock, StoreError, node};
 
 /// The daemon's name on a node.
 const DAEMON: &str = "etcd";
@@ -67,6 +67,7 @@ pub struct Etcd {
     timeout_factor: Option<u32>,
     unsafe_no_fsync: bool,
     frequent_snapshots: bool,
+    releases: Releases,
     /// Members that joined later, each with those that were there then.
     joined: RefCell<BTreeMap<NodeId, BTreeSet<NodeId>>>,
 }
@@ -108,6 +109,13 @@ impl Etcd {
         self
     }
 
+    /// With another release of its program, at a path of the nodes.
+    #[must_use]
+    pub fn with_releases(mut self, releases: Releases) -> Self {
+        self.releases = releases;
+        self
+    }
+
     pub(super) fn factor(&self) -> u32 {
         self.timeout_factor.unwrap_or(1)
     }
@@ -131,6 +139,9 @@ impl Etcd {
         argv.extend(
             self.frequent_snapshots.then(|| format!("--snapshot-count={SNAPSHOT_ENTRIES}")),
         );
+        if let Some(other) = self.releases.of(node.id()) {
+            other.clone_into(&mut argv[0]);
+        }
         argv.extend(self.unsafe_no_fsync.then(|| format!("--{UNSAFE_NO_FSYNC}")));
         argv
     }
@@ -155,7 +166,7 @@ impl Store for Etcd {
 
     fn setup<'a>(&'a self, nodes: &'a [Node]) -> LocalFuture<'a, Result<String, StoreError>> {
         Box::pin(async move {
-            let releases = node::releases(nodes, installed).await?;
+            let releases = node::releases(nodes, &self.releases, installed).await?;
             for node in nodes {
                 node::fresh_data_dir(node, DATA_DIR).await?;
             }
@@ -199,6 +210,10 @@ impl Store for Etcd {
     fn clock(&self) -> StoreClock {
         // Go's runtime tells the kernel how long it waits.
         StoreClock::Program { steady: true }
+    }
+
+    fn releases(&self) -> &Releases {
+        &self.releases
     }
 
     fn membership(&self) -> Option<&dyn Membership> {
@@ -245,11 +260,14 @@ pub(super) fn members_of(nodes: &[Node]) -> Vec<Member> {
     nodes.iter().map(member).collect()
 }
 
-/// The release that is installed on `node`.
-async fn installed(node: &Node) -> Result<String, StoreError> {
-    let output = match node.run(Command::new([PROGRAM, "--version"])).await {
+/// The release that is installed on `node`, or that is elsewhere there.
+async fn installed(node: &Node, other: Option<&str>) -> Result<String, StoreError> {
+    let program = other.unwrap_or(PROGRAM);
+    let output = match node.run(Command::new([program, "--version"])).await {
         Ok(output) => output,
-        Err(NodeError::Failed { errno: Some(ENOENT), .. }) => return Err(missing(node.id())),
+        Err(NodeError::Failed { errno: Some(ENOENT), .. }) => {
+            return Err(other.map_or_else(|| missing(node.id()), |at| node::no_release(node, at)));
+        }
         Err(source) => return Err(node::unreachable(node, source)),
     };
     let printed = String::from_utf8_lossy(&output.stdout);
@@ -258,7 +276,7 @@ async fn installed(node: &Node) -> Result<String, StoreError> {
         _ => Err(StoreError::Unhealthy {
             node: node.id(),
             detail: format!(
-                "`{PROGRAM} --version` ended with {:?} and did not name a version",
+                "`{program} --version` ended with {:?} and did not name a version",
                 output.status
             ),
         }),

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use keelhaul_cluster::{Daemon, Node, SELF_EXE};
+use keelhaul_cluster::{Command, Daemon, Node, SELF_EXE};
 use keelhaul_engine::{Client, Connect, LocalFuture};
 use keelhaul_history::{NodeId, Process};
 use keelhaul_protocol::coordinator::Isolation;
@@ -18,7 +18,9 @@ use super::client::RaftClient;
 use super::lock::{LockClient, Locking};
 use super::members::{self, Member};
 use super::txn::{Transacting, TxnClient};
-use crate::{Family, Leadership, Membership, Sharding, Store, StoreClock, StoreError, node};
+use crate::{
+    Family, Leadership, Membership, Releases, Sharding, Store, StoreClock, StoreError, node,
+};
 
 /// What the nodes' clock is told: in memory, since it is read often.
 const CLOCK_FILE: &str = "/run/keelhaul/node-clock";
@@ -40,6 +42,7 @@ pub struct Own {
     groups: u16,
     spare_groups: u16,
     isolation: Option<Isolation>,
+    releases: Releases,
     /// Nodes that are not among the first voters, since they joined later.
     joined: RefCell<BTreeSet<NodeId>>,
 }
@@ -59,6 +62,7 @@ impl Own {
             groups: 1,
             spare_groups: 0,
             isolation: None,
+            releases: Releases::default(),
             joined: RefCell::default(),
         }
     }
@@ -96,6 +100,13 @@ impl Own {
     #[must_use]
     pub fn with_locking(mut self, locking: Option<Locking>) -> Self {
         self.locking = locking;
+        self
+    }
+
+    /// With another build of this program, at a path of the nodes.
+    #[must_use]
+    pub fn with_releases(mut self, releases: Releases) -> Self {
+        self.releases = releases;
         self
     }
 
@@ -203,7 +214,12 @@ impl Store for Own {
             }
             let mutant =
                 self.mutant.map_or(String::new(), |mutant| format!(" with mutant {mutant}"));
-            Ok(format!("{}{mutant}", env!("CARGO_PKG_VERSION")))
+            let this = env!("CARGO_PKG_VERSION");
+            let releases = node::releases(nodes, &self.releases, async |node, other| match other {
+                Some(other) => other_build(node, other).await,
+                None => Ok(this.to_owned()),
+            });
+            Ok(format!("{}{mutant}", releases.await?))
         })
     }
 
@@ -213,7 +229,8 @@ impl Store for Own {
         nodes: &'a [Node],
     ) -> LocalFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
-            let program = [SELF_EXE, "node", self.protocol.as_str()].map(str::to_owned);
+            let program = self.releases.of(node.id()).unwrap_or(SELF_EXE);
+            let program = [program, "node", self.protocol.as_str()].map(str::to_owned);
             let groups = self.groups().map(|group| self.args(node, nodes, group).to_flags());
             let flags: Vec<Vec<String>> = groups.collect();
             let argv = program.into_iter().chain(flags.join(&"--".to_owned())).collect();
@@ -243,6 +260,10 @@ impl Store for Own {
 
     fn clock(&self) -> StoreClock {
         StoreClock::File(CLOCK_FILE)
+    }
+
+    fn releases(&self) -> &Releases {
+        &self.releases
     }
 
     fn membership(&self) -> Option<&dyn Membership> {
@@ -318,6 +339,15 @@ impl Connect for TxnConnect {
             Ok(Box::new(client) as Box<dyn Client>)
         })
     }
+}
+
+/// The version of another build of this program.
+async fn other_build(node: &Node, at: &str) -> Result<String, StoreError> {
+    let output = node.run(Command::new([at, "--version"])).await;
+    let output = output.map_err(|_| node::no_release(node, at))?;
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let version = printed.trim().strip_prefix("keelhaul ").map(str::to_owned);
+    version.ok_or_else(|| node::no_release(node, at))
 }
 
 pub(super) fn members_of(nodes: &[Node], group: GroupId) -> Vec<Member> {

@@ -34,10 +34,10 @@ const SESSION_MS_MAX: u32 = 60_000;
 /// What a server's heap takes at most: five of them are to fit a small machine.
 const HEAP_MAX: &str = "-Xmx256m";
 
-/// What prints the release.
+/// What prints the release, of another class path if there is one.
 #[must_use]
-pub fn version_argv() -> [&'static str; 4] {
-    [PROGRAM, "-cp", CLASS_PATH, VERSION_CLASS]
+pub fn version_argv(other: Option<&str>) -> [&str; 4] {
+    [PROGRAM, "-cp", other.unwrap_or(CLASS_PATH), VERSION_CLASS]
 }
 
 /// The release in what that prints.
@@ -53,16 +53,16 @@ pub fn config_path() -> String {
     format!("{DATA_DIR}/zoo.cfg")
 }
 
-/// The command line of a server.
+/// The command line of a server, of another class path if it is to run that.
 #[must_use]
-pub fn argv() -> Vec<String> {
+pub fn argv(other: Option<&str>) -> Vec<String> {
     let flags = [
         PROGRAM,
         HEAP_MAX,
         // Else every server notes its figures in a file that the others see.
         "-XX:-UsePerfData",
         "-cp",
-        CLASS_PATH,
+        other.unwrap_or(CLASS_PATH),
         SERVER_CLASS,
     ];
     flags.into_iter().map(str::to_owned).chain([config_path()]).collect()

@@ -11,7 +11,7 @@ use keelhaul_history::{NodeId, Process};
 use super::client::{Known, ZooKeeperClient};
 use super::deploy::{self, CLIENT_PORT, DATA_DIR, argv, config, last_words};
 use super::words::{self, Standing};
-use crate::{Family, Leadership, Store, StoreError, node};
+use crate::{Family, Leadership, Releases, Store, StoreError, node};
 
 /// The daemon's name on a node.
 const DAEMON: &str = "zookeeper";
@@ -33,6 +33,7 @@ pub enum Reads {
 pub struct ZooKeeper {
     reads: Reads,
     timeout_factor: u32,
+    releases: Releases,
     /// Who led when that was last known: only a leader says that it leads, and it may be paused.
     led: Cell<Leadership>,
 }
@@ -41,7 +42,14 @@ impl ZooKeeper {
     /// ZooKeeper with reads of this kind; on nodes that are slow everything may take so many times as long.
     #[must_use]
     pub fn new(reads: Reads, timeout_factor: u32) -> Self {
-        Self { reads, timeout_factor, led: Cell::default() }
+        Self { reads, timeout_factor, releases: Releases::default(), led: Cell::default() }
+    }
+
+    /// With another release, in a class path of the nodes.
+    #[must_use]
+    pub fn with_releases(mut self, releases: Releases) -> Self {
+        self.releases = releases;
+        self
     }
 }
 
@@ -64,7 +72,7 @@ impl Store for ZooKeeper {
 
     fn setup<'a>(&'a self, nodes: &'a [Node]) -> LocalFuture<'a, Result<String, StoreError>> {
         Box::pin(async move {
-            let releases = node::releases(nodes, installed).await?;
+            let releases = node::releases(nodes, &self.releases, installed).await?;
             let ensemble: Vec<_> = nodes.iter().map(|node| (node.id(), node.address())).collect();
             let config = config(&ensemble, self.timeout_factor);
             for node in nodes {
@@ -82,7 +90,8 @@ impl Store for ZooKeeper {
         _nodes: &'a [Node],
     ) -> LocalFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
-            let daemon = Daemon { name: DAEMON.into(), argv: argv(), env: Vec::new(), cwd: None };
+            let argv = argv(self.releases.of(node.id()));
+            let daemon = Daemon { name: DAEMON.into(), argv, env: Vec::new(), cwd: None };
             node::start(node, daemon).await
         })
     }
@@ -116,6 +125,10 @@ impl Store for ZooKeeper {
             }
             self.led.get()
         })
+    }
+
+    fn releases(&self) -> &Releases {
+        &self.releases
     }
 
     fn connect(&self, nodes: &[Node]) -> Rc<dyn Connect> {
@@ -155,9 +168,9 @@ async fn write(node: &Node, path: &str, text: &str) -> Result<(), StoreError> {
     written.map_err(|source| node::unreachable(node, source))
 }
 
-/// The release that is installed on `node`.
-async fn installed(node: &Node) -> Result<String, StoreError> {
-    let output = match node.run(Command::new(deploy::version_argv())).await {
+/// The release that is installed on `node`, or that is in another class path there.
+async fn installed(node: &Node, other: Option<&str>) -> Result<String, StoreError> {
+    let output = match node.run(Command::new(deploy::version_argv(other))).await {
         Ok(output) => output,
         Err(NodeError::Failed { errno: Some(ENOENT), .. }) => {
             return Err(missing(node.id(), "the program java", "default-jre-headless"));
@@ -166,7 +179,10 @@ async fn installed(node: &Node) -> Result<String, StoreError> {
     };
     let printed = String::from_utf8_lossy(&output.stdout);
     let version = deploy::version(&printed).map(str::to_owned);
-    version.ok_or_else(|| missing(node.id(), "ZooKeeper", "libzookeeper-java"))
+    version.ok_or_else(|| match other {
+        Some(other) => node::no_release(node, other),
+        None => missing(node.id(), "ZooKeeper", "libzookeeper-java"),
+    })
 }
 
 fn missing(node: NodeId, what: &str, package: &str) -> StoreError {

@@ -18,7 +18,7 @@ use keelhaul_stores::etcd::{self, Etcd, Reads};
 use keelhaul_stores::raft::Own;
 use keelhaul_stores::raft::lock::{Fencing, LEASE, Locking};
 use keelhaul_stores::zookeeper::{self, ZooKeeper};
-use keelhaul_stores::{Store, StoreError};
+use keelhaul_stores::{Releases, Store, StoreError};
 use tokio::time::Instant;
 
 use crate::exit::{Exit, Failure};
@@ -104,14 +104,16 @@ fn store(plan: &Plan) -> Result<Rc<dyn Store>, Failure> {
             let etcd = Etcd::new(reads).with_timeout_factor(plan.timeout_factor);
             let etcd = etcd.with_revisions(plan.workload == "rw-register");
             let often = !plan.schedule.faults.is_empty();
-            Ok(Rc::new(etcd.without_fsync(unsafe_no_fsync).with_frequent_snapshots(often)))
+            let etcd = etcd.without_fsync(unsafe_no_fsync).with_frequent_snapshots(often);
+            Ok(Rc::new(etcd.with_releases(Releases::new(plan.upgrade_to.clone()))))
         }
         "zookeeper" => {
             let reads = match plan.read.as_deref() {
                 Some("local") => zookeeper::Reads::Local,
                 _ => zookeeper::Reads::Synced,
             };
-            Ok(Rc::new(ZooKeeper::new(reads, plan.timeout_factor)))
+            let zookeeper = ZooKeeper::new(reads, plan.timeout_factor);
+            Ok(Rc::new(zookeeper.with_releases(Releases::new(plan.upgrade_to.clone()))))
         }
         other => Err(Failure::usage(format!("no store is called {other:?}"))),
     }
@@ -212,6 +214,7 @@ fn own(plan: &Plan, protocol: ProtocolKind) -> Result<Rc<dyn Store>, Failure> {
         .with_transactions(plan.groups, isolation(plan))
         .with_spare_groups(plan.spare_groups())
         .with_reads(reads)
+        .with_releases(Releases::new(plan.upgrade_to.clone()))
         .with_timeout_factor(plan.timeout_factor);
     let often = !plan.schedule.faults.is_empty();
     Ok(Rc::new(own.with_snapshot_entries(often.then_some(SNAPSHOT_ENTRIES))))
