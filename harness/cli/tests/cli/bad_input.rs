@@ -45,6 +45,13 @@ fn flags() {
     check("run --rate 0", 64, &["--rate"]);
     check("run --seed x", 64, &["--seed"]);
     check("run --mutant nobody", 64, &["--mutant", "nobody"]);
+    check("run --nemesis upgrade", 64, &["--upgrade-to"]);
+    check("run --upgrade-to /x", 64, &["upgrade", "--nemesis"]);
+    check(
+        "run --nemesis upgrade,rolling-upgrade --upgrade-to /x",
+        64,
+        &["no node goes back", "--nemesis"],
+    );
     check("run --store etcd --mutant local-read", 64, &["--mutant", "unsafe-no-fsync"]);
     check("run --read serializable", 64, &["--read", "lease"]);
     check("run --workload lock --store etcd", 64, &["--workload lock", "raft", "not etcd"]);

@@ -96,6 +96,17 @@ fn groups_of_our_own() {
     check(words, &["group-join", "group-leave"], &FAIR);
 }
 
+/// To another copy of this program: what runs is told by its path.
+#[test]
+fn other_releases() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let other = dir.path().join("keelhaul");
+    std::fs::copy(env!("CARGO_BIN_EXE_keelhaul"), &other).unwrap();
+    for kind in ["upgrade", "rolling-upgrade"] {
+        check(&format!("--store zab --upgrade-to {}", other.display()), &[kind], &FAIR);
+    }
+}
+
 #[test]
 fn members_and_clocks_of_etcd() {
     if !Path::new("/usr/bin/etcd").exists() {
