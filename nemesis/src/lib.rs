@@ -116,6 +116,10 @@ pub const KINDS: &[(&str, &str)] = &[
         "power",
         "kills the store on some nodes and takes from their disks what was not synced: contents, and names in directories",
     ),
+    (
+        "power-stall",
+        "lets no sync on some nodes end for a while, and then takes their power: what they answered before it was synced is lost",
+    ),
     ("machine-stop", "stops some machines as they are, clocks and all, and lets them go on"),
     (
         "machine-reset",
@@ -231,7 +235,7 @@ pub fn is_of_links(kind: &str) -> bool {
 /// Whether a kind of fault needs the store's data to be on a disk of ours.
 #[must_use]
 pub fn needs_disk(kind: &str) -> bool {
-    kind == "power" || kind.starts_with("disk-")
+    kind.starts_with("power") || kind.starts_with("disk-")
 }
 
 /// Whether a kind of fault is one of links between nodes that stay usable.

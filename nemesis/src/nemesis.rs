@@ -82,6 +82,10 @@ impl Nemesis {
             Spec::Power { target, torn } => {
                 power::inject(env, fault.id, *target, *torn, &order).await
             }
+            Spec::PowerStall { target, stall_ms } => {
+                let stall = Duration::from_millis(*stall_ms);
+                power::inject_stalled(env, fault.id, *target, stall, &order).await
+            }
             Spec::DiskSlow { .. }
             | Spec::DiskError { .. }
             | Spec::DiskFull { .. }
@@ -120,6 +124,7 @@ impl Nemesis {
             Spec::Kill { .. } => kill::verify(&self.env, fault.id).await,
             Spec::Pause { .. } => pause::verify(&self.env, fault.id).await,
             Spec::Power { .. } => power::verify(&self.env, fault.id).await,
+            Spec::PowerStall { .. } => power::verify_disk(&self.env, fault.id).await,
             Spec::DiskSlow { .. }
             | Spec::DiskError { .. }
             | Spec::DiskFull { .. }
@@ -141,7 +146,7 @@ impl Nemesis {
     async fn heal(&self, fault: &ScheduledFault) -> Result<(), FaultError> {
         match &fault.spec {
             Spec::Partition { .. } => partition::heal(&self.env, fault.id).await,
-            Spec::Kill { .. } => kill::heal(&self.env, fault.id).await,
+            Spec::Kill { .. } | Spec::PowerStall { .. } => kill::heal(&self.env, fault.id).await,
             Spec::Pause { .. } => pause::heal(&self.env, fault.id).await,
             Spec::Power { .. } => power::heal(&self.env, fault.id).await,
             Spec::DiskSlow { .. }
@@ -165,7 +170,9 @@ impl Nemesis {
     async fn verify_healed(&self, fault: &ScheduledFault) -> Result<(), FaultError> {
         match &fault.spec {
             Spec::Partition { .. } => partition::verify_healed(&self.env).await,
-            Spec::Kill { .. } => kill::verify_healed(&self.env, fault.id).await,
+            Spec::Kill { .. } | Spec::PowerStall { .. } => {
+                kill::verify_healed(&self.env, fault.id).await
+            }
             Spec::Pause { .. } => pause::verify_healed(&self.env, fault.id).await,
             Spec::Power { .. } => power::verify_healed(&self.env, fault.id).await,
             Spec::DiskSlow { .. }

@@ -7,7 +7,11 @@
 //! torn then is chance's own, not a seed's. Two files show it: one that was synced before the cut must be there after the boot, and what was
 //! written to the other one must not.
 
-use keelhaul_cluster::{Command, DaemonState, Node, NodeError, PowerLoss};
+use std::time::Duration;
+
+use keelhaul_cluster::{
+    Command, DaemonState, DiskEffect, DiskFault, DiskOp, Node, NodeError, PowerLoss,
+};
 use keelhaul_history::NodeId;
 use tokio::task::JoinSet;
 
@@ -21,6 +25,8 @@ const CANARY: &str = ".keelhaul-unsynced-file";
 const SYNCED: &str = ".keelhaul-synced-file";
 /// What both hold.
 const CONTENT: &[u8] = b"written before the power failed";
+/// How long before the power a process that is killed is sent the signal.
+const KILL_LEAD: Duration = Duration::from_millis(50);
 /// The system's error number for a file that does not exist.
 const ENOENT: i32 = 2;
 
@@ -39,24 +45,67 @@ pub(crate) async fn inject(
     for &id in &nodes {
         env.node(id)?.kill(env.store.daemon()).await?;
     }
-    let dir = env.store.data_dir();
     let mut losses = Vec::new();
     for &id in &nodes {
-        let node = env.node(id)?;
-        if let Some(seed) = torn {
-            let seed = seed.wrapping_add(u64::from(id.0));
-            losses.push(describe(id, &node.power_cut(dir, Some(seed)).await?));
-        }
-        // After a torn cut everything that is left is durable: this one takes the canary alone.
-        node.write_file(&canary(env), b"not synced", 0o600).await?;
-        let loss = node.power_cut(dir, None).await?;
-        if torn.is_none() {
-            losses.push(describe(id, &without_canary(loss)));
-        }
+        let loss = match torn {
+            Some(seed) => {
+                let node = env.node(id)?;
+                let seed = seed.wrapping_add(u64::from(id.0));
+                let loss = node.power_cut(env.store.data_dir(), Some(seed)).await?;
+                lose_canary(env, id).await?;
+                loss
+            }
+            None => lose_canary(env, id).await?,
+        };
+        losses.push(describe(id, &loss));
     }
     let torn = if torn.is_some() { " (torn)" } else { "" };
     let label = format!("power{torn}: {}; {}", names(&nodes), losses.join("; "));
     Ok(Injected { label, nodes })
+}
+
+/// The same when no sync has ended for a while: between an answer and the sync that it should have waited for there is so much time. The disk alone loses its power, also that
+/// of a machine.
+pub(crate) async fn inject_stalled(
+    env: &Env,
+    fault: u64,
+    target: Target,
+    stall: Duration,
+    order: &[NodeId],
+) -> Result<Injected, FaultError> {
+    let nodes = env.strike(fault, target, order).await?;
+    let dir = env.store.data_dir();
+    for &id in &nodes {
+        let never = DiskFault::always(DiskOp::Sync, DiskEffect::Stall);
+        env.node(id)?.disk_faults(dir, vec![never], fault).await?;
+    }
+    tokio::time::sleep(stall).await;
+    let mut losses = Vec::new();
+    for &id in &nodes {
+        let node = env.node(id)?;
+        let dying = tokio::spawn({
+            let (node, daemon) = (node.clone(), env.store.daemon());
+            async move { node.kill(daemon).await }
+        });
+        // It takes the signal at once, but cannot end while it waits for the disk.
+        tokio::time::sleep(KILL_LEAD).await;
+        let loss = node.power_cut(dir, None).await?;
+        // Whoever waits is told that the disk is gone.
+        node.disk_faults(dir, Vec::new(), fault).await?;
+        dying.await.map_err(|error| FaultError::NotInEffect(error.to_string()))??;
+        losses.push(describe(id, &loss));
+        lose_canary(env, id).await?;
+    }
+    let ms = stall.as_millis();
+    let label = format!("power, {ms} ms stalled: {}; {}", names(&nodes), losses.join("; "));
+    Ok(Injected { label, nodes })
+}
+
+/// Cuts a disk's power when nobody uses it, and what is not synced is the canary at least; answers what else was lost.
+async fn lose_canary(env: &Env, id: NodeId) -> Result<PowerLoss, FaultError> {
+    let node = env.node(id)?;
+    node.write_file(&canary(env), b"not synced", 0o600).await?;
+    Ok(without_canary(node.power_cut(env.store.data_dir(), None).await?))
 }
 
 /// Whether the nodes struck are machines of their own; all nodes of an environment are alike.
@@ -152,6 +201,11 @@ pub(crate) async fn verify(env: &Env, fault: u64) -> Result<(), FaultError> {
     if are_machines(env, fault)? {
         return verify_off(env, fault).await;
     }
+    verify_disk(env, fault).await
+}
+
+/// The same where the disk alone has lost its power.
+pub(crate) async fn verify_disk(env: &Env, fault: u64) -> Result<(), FaultError> {
     let odd = env.odd_one(fault, |state| matches!(state, DaemonState::Exited { .. })).await?;
     if let Some(sentence) = odd {
         return Err(FaultError::NotInEffect(sentence));

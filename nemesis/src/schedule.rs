@@ -115,6 +115,13 @@ pub enum Spec {
         #[serde(default)]
         torn: Option<u64>,
     },
+    /// Let no sync end for a while, then kill the daemon, lose what it had not synced, and restart it.
+    PowerStall {
+        /// Where.
+        target: Target,
+        /// Milliseconds before the power is lost.
+        stall_ms: u64,
+    },
     /// Let syncs take longer.
     DiskSlow {
         /// Where.
@@ -165,6 +172,9 @@ pub enum Spec {
     Links(LinkSpec),
 }
 
+/// How long no sync ends before the power is lost: some round trips, or an election.
+const STALLS_MS: std::ops::RangeInclusive<u64> = 100..=1_500;
+
 impl Spec {
     /// The name in [`KINDS`](crate::KINDS).
     #[must_use]
@@ -174,6 +184,7 @@ impl Spec {
             Self::Kill { .. } => "kill",
             Self::Pause { .. } => "pause",
             Self::Power { .. } => "power",
+            Self::PowerStall { .. } => "power-stall",
             Self::DiskSlow { .. } => "disk-slow",
             Self::DiskError { .. } => "disk-error",
             Self::DiskFull { .. } => "disk-full",
@@ -198,6 +209,7 @@ impl Spec {
             Self::Kill { target }
             | Self::Pause { target }
             | Self::Power { target, .. }
+            | Self::PowerStall { target, .. }
             | Self::DiskSlow { target, .. }
             | Self::DiskError { target, .. }
             | Self::DiskFull { target } => Some(target),
@@ -238,6 +250,9 @@ impl Spec {
             "kill" => Self::Kill { target: Target::Followers },
             "pause" => Self::Pause { target: Target::Followers },
             "power" => Self::Power { target: Target::Followers, torn: None },
+            "power-stall" => {
+                Self::PowerStall { target: Target::Followers, stall_ms: *STALLS_MS.start() }
+            }
             "disk-slow" => {
                 Self::DiskSlow { target: Target::Followers, trouble: Trouble::SLOW[1].0 }
             }
@@ -269,6 +284,10 @@ impl Spec {
             "power" => Self::Power {
                 target: weighted(&Target::WEIGHTED_POWER, rng),
                 torn: rng.random_bool(0.4).then(|| rng.random()),
+            },
+            "power-stall" => Self::PowerStall {
+                target: weighted(&Target::WEIGHTED_POWER, rng),
+                stall_ms: rng.random_range(STALLS_MS),
             },
             "disk-slow" => Self::DiskSlow {
                 target: weighted(&Target::WEIGHTED, rng),
