@@ -16,6 +16,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::children::{Children, pid_of};
+use crate::freezer::Freezer;
 use crate::procfs::{self, MARKER};
 use crate::program_clock::{self, ProgramClock, ProgramWish};
 use crate::request::{Daemon, DaemonState, Exit};
@@ -31,6 +32,8 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(2);
 pub(crate) struct Daemons {
     children: Arc<Children>,
     log_dir: PathBuf,
+    /// By which daemons are paused, where there is one; by signals elsewhere.
+    freezer: Option<Freezer>,
     /// First process of the latest start of each.
     leaders: Mutex<BTreeMap<String, i32>>,
     /// What the clocks of each were told last.
@@ -40,9 +43,9 @@ pub(crate) struct Daemons {
 }
 
 impl Daemons {
-    pub fn new(children: Arc<Children>, log_dir: PathBuf) -> Self {
+    pub fn new(children: Arc<Children>, log_dir: PathBuf, freezer: Option<Freezer>) -> Self {
         let (leaders, clocks, starting) = Default::default();
-        Self { children, log_dir, leaders, clocks, starting }
+        Self { children, log_dir, freezer, leaders, clocks, starting }
     }
 
     /// Starts a daemon. What an earlier start of the same name left running is ended first; a living one is an error.
@@ -111,7 +114,7 @@ impl Daemons {
             None => {
                 let members = procfs::members(name, leader);
                 let paused =
-                    members.contains(&leader) && members.iter().all(|&pid| procfs::is_stopped(pid));
+                    members.contains(&leader) && members.iter().all(|&pid| self.is_still(pid));
                 let pid = leader.unsigned_abs();
                 if paused { DaemonState::Paused { pid } } else { DaemonState::Running { pid } }
             }
@@ -125,6 +128,7 @@ impl Daemons {
             signal_all(&members, Signal::SIGTERM);
             // A stopped process would not notice that it is asked.
             signal_all(&members, Signal::SIGCONT);
+            self.thaw(name)?;
             self.children.wait(leader, grace);
         }
         self.kill(name)
@@ -141,6 +145,8 @@ impl Daemons {
         if !gone {
             return Err(still_there("killed", &procfs::members(name, leader)));
         }
+        // Who is killed ends also while frozen; what is left is an empty group.
+        self.thaw(name)?;
         match self.children.wait(leader, EFFECT_PATIENCE) {
             Some(exit) => Ok(exited(exit)),
             None => Err(still_there("reaped", &[leader].into())),
@@ -150,6 +156,10 @@ impl Daemons {
     /// Stops every process of a daemon where it is and waits until none can run.
     pub fn pause(&self, name: &str) -> io::Result<DaemonState> {
         let Some(leader) = self.leader(name) else { return Ok(DaemonState::NotStarted) };
+        if let Some(freezer) = &self.freezer {
+            freezer.freeze(name, || procfs::members(name, leader))?;
+            return Ok(self.status(name));
+        }
         // Two looks in a row must agree: a process that was running during the first may have forked behind its back.
         let mut before = None;
         let stopped = eventually(|| {
@@ -172,6 +182,7 @@ impl Daemons {
     /// Lets every process of a daemon go on and waits until none is stopped.
     pub fn resume(&self, name: &str) -> io::Result<DaemonState> {
         let Some(leader) = self.leader(name) else { return Ok(DaemonState::NotStarted) };
+        self.thaw(name)?;
         let going = eventually(|| {
             let members = procfs::members(name, leader);
             let stopped =
@@ -207,6 +218,20 @@ impl Daemons {
             left.is_empty()
         });
         if gone { Ok(()) } else { Err(still_there("killed", &procfs::own_descendants())) }
+    }
+
+    /// Takes away what daemons were paused by, when none is any more.
+    pub fn close_freezer(&self) -> io::Result<()> {
+        self.freezer.as_ref().map_or(Ok(()), Freezer::close)
+    }
+
+    fn thaw(&self, name: &str) -> io::Result<()> {
+        self.freezer.as_ref().map_or(Ok(()), |freezer| freezer.thaw(name))
+    }
+
+    /// Whether a process cannot run, by signal or by the freezer.
+    fn is_still(&self, pid: i32) -> bool {
+        procfs::is_stopped(pid) || self.freezer.as_ref().is_some_and(|freezer| freezer.holds(pid))
     }
 
     /// The first process of a daemon, if it lives.

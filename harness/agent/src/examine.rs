@@ -10,6 +10,7 @@ use std::path::Path;
 use nix::sys::statvfs::statvfs;
 
 use crate::finding::Finding;
+use crate::freezer::Freezer;
 use crate::probe::PROBE_PORT;
 use crate::{clock, cut, host, program_clock, shape, trial};
 
@@ -105,17 +106,15 @@ fn try_fuse() -> io::Result<()> {
     OpenOptions::new().read(true).write(true).open("/dev/fuse").map(drop)
 }
 
-/// Nothing that a fault needs: processes are stopped by signals.
+/// Nothing that a fault needs: where there is no freezer processes are stopped by signals.
 fn cgroups() -> Finding {
-    let root = Path::new("/sys/fs/cgroup");
-    let detail = if root.join("cgroup.controllers").exists() {
-        "version 2"
-    } else if root.join("freezer").exists() {
-        "version 1"
-    } else {
-        "none, and none are needed"
+    let token = format!("trial-{}", std::process::id());
+    let detail = match Freezer::open(&token) {
+        Some(freezer) => freezer.close().map(|()| "version 2: processes are paused by its freezer"),
+        None => Ok("none of ours: processes are paused by signals"),
     };
-    Finding::new("cgroups", Ok(detail.into()))
+    let remedy = "as root, remove the empty groups keelhaul-* of the cgroup2 file system";
+    Finding::new("cgroups", detail.map(Into::into).map_err(|error| (error, remedy.into())))
 }
 
 fn space() -> Finding {

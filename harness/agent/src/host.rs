@@ -7,7 +7,7 @@
 //!   too, [`clean`] does the same for whoever asks: a file ([`TOKEN`]) holds the token that marks all processes of the agent.
 //!
 //! What is undone is ours and nothing else: processes that carry the token, the packet filter tables `inet keelhaul` and `ip keelhaul-shape`, mounts of our
-//! disks that nobody serves, and what was done to the clock, which a file of its own tells (`clock`).
+//! disks that nobody serves, control groups that bear the token, and what was done to the clock, which a file of its own tells (`clock`).
 //! After a reboot there is nothing to undo, and `/run` is empty.
 
 use std::fs::{self, File, OpenOptions};
@@ -22,7 +22,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, setsid};
 
 use crate::serve::{Circumstances, LOG_DIR, ServeError, serve_with, uncut};
-use crate::{clock, procfs};
+use crate::{clock, freezer, procfs};
 
 /// Held by the guard and by the agent; who has both may serve a host.
 pub const LOCKS: [&str; 2] = ["/run/keelhaul/guard.lock", "/run/keelhaul/agent.lock"];
@@ -191,6 +191,7 @@ fn undo(token: &str) -> io::Result<usize> {
         if carriers.is_empty() {
             // Last: who had something open there is gone.
             let detached = crate::disk::detach_dead_disks();
+            freezer::remove_leftovers(token)?;
             uncut?;
             right?;
             detached?;

@@ -23,6 +23,7 @@ mod disk;
 pub mod examine;
 mod files;
 mod finding;
+mod freezer;
 mod hog;
 pub mod host;
 mod lease;

@@ -12,6 +12,7 @@ use crate::children::Children;
 use crate::daemon::Daemons;
 use crate::disk::{Disks, log};
 use crate::examine::examine;
+use crate::freezer::Freezer;
 use crate::lease::Leased;
 use crate::probe::{self, Probes};
 use crate::request::{DaemonState, Reply, Request};
@@ -197,9 +198,10 @@ struct Agent {
 impl Agent {
     fn new(circumstances: &Circumstances) -> Result<Self, ServeError> {
         let Circumstances { log_dir, own_program, mark, .. } = circumstances.clone();
+        let freezer = mark.as_ref().and_then(|(_, token)| Freezer::open(token));
         let children = Children::adopt(own_program, mark)
             .map_err(|source| ServeError::System { what: "begin to reap children", source })?;
-        let daemons = Daemons::new(Arc::clone(&children), log_dir.clone());
+        let daemons = Daemons::new(Arc::clone(&children), log_dir.clone(), freezer);
         Ok(Self {
             log_dir,
             children,
@@ -409,7 +411,7 @@ impl Agent {
     fn end(&self) -> Result<(), ServeError> {
         let _one = self.ending.lock().unwrap_or_else(PoisonError::into_inner);
         let healed = self.undo();
-        let killed = self.daemons.kill_everything();
+        let killed = self.daemons.kill_everything().and_then(|()| self.daemons.close_freezer());
         // Last, since a disk that is in use can only be taken out of sight.
         let unmounted = self.disks.unmount_all();
         healed.map_err(|source| ServeError::System { what: "heal at the end", source })?;

@@ -74,7 +74,7 @@ fn processes_and_clocks() {
 
 #[test]
 fn disks_that_fail() {
-    check("--store raft", &["disk-stall", "disk-read", "disk-torn"], &FAIR);
+    check("--store raft", &["disk-stall", "disk-read", "disk-torn", "power-stall"], &FAIR);
 }
 
 /// What our own nodes lack to survive these for certain, they lack: see `list faults`. But they come back.
