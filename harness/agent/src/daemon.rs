@@ -71,18 +71,24 @@ impl Daemons {
         if let Some(before) = self.lock().insert(name.to_owned(), pid_of(&child)) {
             self.children.forget(before);
         }
-        let told = self.told().get(name).copied().unwrap_or_default();
-        if told != ProgramWish::default() {
-            program_clock::tell(&self.children, &procfs::members(name, pid_of(&child)), told)?;
-        }
+        self.tell_again(name, pid_of(&child))?;
         Ok(child.id())
     }
 
-    /// Lets the clocks of a daemon's processes be so, and those of its later starts.
+    /// Lets a daemon's clocks be what they were told before it was started, or while it was frozen.
+    fn tell_again(&self, name: &str, leader: i32) -> io::Result<()> {
+        let told = self.told().get(name).copied();
+        told.map_or(Ok(()), |told| {
+            program_clock::tell(&self.children, &procfs::members(name, leader), told)
+        })
+    }
+
+    /// Lets the clocks of a daemon's processes be so, and those of its later starts. A frozen one can be told nothing until it goes on.
     pub fn tell_clock(&self, name: &str, wish: ProgramWish) -> io::Result<()> {
         let _nobody_starts = self.starting.lock().unwrap_or_else(PoisonError::into_inner);
         self.told().insert(name.to_owned(), wish);
         match self.living(name) {
+            Some(leader) if self.is_frozen(leader) => Ok(()),
             Some(leader) => {
                 program_clock::tell(&self.children, &procfs::members(name, leader), wish)
             }
@@ -93,6 +99,9 @@ impl Daemons {
     /// What the clocks of a daemon's first process show.
     pub fn ask_clock(&self, name: &str) -> io::Result<ProgramClock> {
         let leader = self.living(name).ok_or_else(|| io::Error::other("it does not run"))?;
+        if self.is_frozen(leader) {
+            return Err(io::Error::other("it is paused"));
+        }
         program_clock::read(&self.children, leader)
     }
 
@@ -157,8 +166,10 @@ impl Daemons {
     pub fn pause(&self, name: &str) -> io::Result<DaemonState> {
         let Some(leader) = self.leader(name) else { return Ok(DaemonState::NotStarted) };
         if let Some(freezer) = &self.freezer {
-            freezer.freeze(name, || procfs::members(name, leader))?;
-            return Ok(self.status(name));
+            let frozen = freezer.freeze(name, || procfs::members(name, leader));
+            // What is paused in part only is not left so.
+            let settled = frozen.or_else(|error| freezer.thaw(name).and(Err(error)));
+            return settled.map(|()| self.status(name));
         }
         // Two looks in a row must agree: a process that was running during the first may have forked behind its back.
         let mut before = None;
@@ -182,7 +193,11 @@ impl Daemons {
     /// Lets every process of a daemon go on and waits until none is stopped.
     pub fn resume(&self, name: &str) -> io::Result<DaemonState> {
         let Some(leader) = self.leader(name) else { return Ok(DaemonState::NotStarted) };
+        let was_frozen = self.living(name).is_some_and(|leader| self.is_frozen(leader));
         self.thaw(name)?;
+        if was_frozen {
+            self.tell_again(name, leader)?;
+        }
         let going = eventually(|| {
             let members = procfs::members(name, leader);
             let stopped =
@@ -231,7 +246,11 @@ impl Daemons {
 
     /// Whether a process cannot run, by signal or by the freezer.
     fn is_still(&self, pid: i32) -> bool {
-        procfs::is_stopped(pid) || self.freezer.as_ref().is_some_and(|freezer| freezer.holds(pid))
+        procfs::is_stopped(pid) || self.is_frozen(pid)
+    }
+
+    fn is_frozen(&self, pid: i32) -> bool {
+        self.freezer.as_ref().is_some_and(|freezer| freezer.holds(pid))
     }
 
     /// The first process of a daemon, if it lives.

@@ -53,7 +53,7 @@ pub use hog::{HOG, Hog};
 pub use probe::PROBE_PORT;
 pub use program_clock::{ProgramClock, ProgramWish};
 pub use request::{Command, CutRule, Daemon, DaemonState, Exit, Output, Reply, Request, SELF_EXE};
-pub use serve::{LOG_DIR, ServeError, serve, serve_in};
+pub use serve::{Circumstances, LOG_DIR, ServeError, serve, serve_in, serve_with};
 pub use shape::{Fate, Line, MILLION, Shaping};
 pub use train::{Train, TrainReport};
 pub use wire::PROTOCOL_VERSION;

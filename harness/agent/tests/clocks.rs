@@ -17,7 +17,7 @@ use keelhaul_agent::{
 };
 use nix::time::{ClockId, clock_gettime};
 
-const TESTS: [(&str, common::Test); 5] = [
+const TESTS: [(&str, common::Test); 6] = [
     ("all_that_tells_the_time_jumps", all_that_tells_the_time_jumps),
     ("a_pace_is_of_both_clocks_or_of_one", a_pace_is_of_both_clocks_or_of_one),
     (
@@ -26,6 +26,7 @@ const TESTS: [(&str, common::Test); 5] = [
     ),
     ("a_program_outlives_hundreds_of_words", a_program_outlives_hundreds_of_words),
     ("a_paused_program_stays_paused", a_paused_program_stays_paused),
+    ("a_frozen_program_is_told_when_it_goes_on", a_frozen_program_is_told_when_it_goes_on),
 ];
 const WITNESS: &str = "witness";
 const MS: i64 = 1_000_000;
@@ -86,7 +87,11 @@ struct Observed<'a> {
 
 impl<'a> Observed<'a> {
     fn new(dir: &'a Path) -> Self {
-        let mut observed = Self { agent: Agent::start(dir), dir };
+        Self::by(Agent::start(dir), dir)
+    }
+
+    fn by(agent: Agent, dir: &'a Path) -> Self {
+        let mut observed = Self { agent, dir };
         observed.start();
         observed
     }
@@ -254,4 +259,36 @@ fn a_paused_program_stays_paused(dir: &Path) {
     assert!(matches!(resumed, Reply::State(DaemonState::Running { .. })));
     observed.lines(3);
     observed.end();
+}
+
+/// On a host the freezer pauses, where there is one.
+fn a_frozen_program_is_told_when_it_goes_on(dir: &Path) {
+    let token = format!("clocks-{}", std::process::id());
+    let mut observed = Observed::by(Agent::start_with_token(dir, &token), dir);
+    let name = || WITNESS.to_owned();
+    let is_paused = |reply| matches!(reply, Reply::State(DaemonState::Paused { .. }));
+    assert!(is_paused(observed.agent.ask(Request::Pause { name: name() })));
+    assert!(is_paused(observed.agent.ask(Request::Status { name: name() })));
+    observed.tell(0, 7_000, true);
+    match observed.agent.ask(Request::AskClock { name: name() }) {
+        Reply::ProgramClock(clock) => assert!(is_near(ahead(clock).0, 7_000 * MS, 50 * MS)),
+        Reply::Failed { message, .. } => assert!(message.ends_with("it is paused"), "{message}"),
+        other => panic!("{other:?}"),
+    }
+    assert!(is_paused(observed.agent.ask(Request::Status { name: name() })), "nobody woke it");
+    let resumed = observed.agent.ask(Request::Resume { name: name() });
+    assert!(matches!(resumed, Reply::State(DaemonState::Running { .. })));
+    observed.lines(3);
+    assert!(is_near(ahead(observed.ask()).0, 7_000 * MS, 50 * MS));
+    // Killed while it is paused, and started anew.
+    assert!(is_paused(observed.agent.ask(Request::Pause { name: name() })));
+    assert!(matches!(observed.agent.ask(Request::Kill { name: name() }), Reply::State(_)));
+    observed.start();
+    assert!(is_paused(observed.agent.ask(Request::Pause { name: name() })));
+    observed.end();
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    let groups = mounts.lines().filter(|line| line.split(' ').nth(2) == Some("cgroup2"));
+    for mount in groups.filter_map(|line| line.split(' ').nth(1)) {
+        assert!(!Path::new(mount).join(format!("keelhaul-{token}")).exists(), "{mount}");
+    }
 }
