@@ -2,7 +2,7 @@
 
 use keelhaul_nemesis::{
     KINDS, asks, harms, is_live, is_of_links, is_simulated, needs_clocks, needs_groups,
-    needs_machines, needs_membership,
+    needs_machines, needs_membership, needs_release,
 };
 
 use crate::exit::Failure;
@@ -155,6 +155,9 @@ fn notes(kind: &str) -> Vec<String> {
     }
     if needs_groups(kind) {
         notes.push("with workloads of transactions".into());
+    }
+    if needs_release(kind) {
+        notes.push("to the release that --upgrade-to names".into());
     }
     if needs_clocks(kind) {
         notes.push("of machines, or where nodes share one, of the store's processes".into());
