@@ -87,11 +87,7 @@ struct Observed<'a> {
 
 impl<'a> Observed<'a> {
     fn new(dir: &'a Path) -> Self {
-        Self::by(Agent::start(dir), dir)
-    }
-
-    fn by(agent: Agent, dir: &'a Path) -> Self {
-        let mut observed = Self { agent, dir };
+        let mut observed = Self { agent: Agent::start(dir), dir };
         observed.start();
         observed
     }
@@ -264,7 +260,8 @@ fn a_paused_program_stays_paused(dir: &Path) {
 /// On a host the freezer pauses, where there is one.
 fn a_frozen_program_is_told_when_it_goes_on(dir: &Path) {
     let token = format!("clocks-{}", std::process::id());
-    let mut observed = Observed::by(Agent::start_with_token(dir, &token), dir);
+    fs::write(dir.join("token"), &token).unwrap();
+    let mut observed = Observed::new(dir);
     let name = || WITNESS.to_owned();
     let is_paused = |reply| matches!(reply, Reply::State(DaemonState::Paused { .. }));
     assert!(is_paused(observed.agent.ask(Request::Pause { name: name() })));

@@ -7,21 +7,15 @@ use std::process::{Child, ChildStdin, ChildStdout, Command as Process, Stdio};
 use keelhaul_agent::wire::{Answer, Call, decode, encode, frame, hello};
 use keelhaul_agent::{Circumstances, Reply, Request, serve_with};
 
+/// The file in an agent's directory that holds its token, if it is to have one.
+const TOKEN: &str = "token";
+
 /// When this process was started as an agent, or by one: its exit code, after serving.
 pub fn as_agent() -> Option<i32> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let (word, rest) = args.split_first()?;
     if word != "agent" {
         return None;
-    }
-    if let [log_dir, token] = rest
-        && log_dir.starts_with('/')
-    {
-        let mark = Some(("KH_TOKEN".into(), token.clone()));
-        let circumstances =
-            Circumstances { log_dir: log_dir.into(), mark, ..Circumstances::default() };
-        let served = serve_with(&circumstances, std::io::stdin().lock(), std::io::stdout());
-        return Some(i32::from(served.is_err()));
     }
     let [log_dir] = rest else {
         let done = keelhaul_agent::command(rest);
@@ -33,8 +27,11 @@ pub fn as_agent() -> Option<i32> {
             |()| 0,
         ));
     };
-    let served =
-        keelhaul_agent::serve_in(log_dir.as_ref(), std::io::stdin().lock(), std::io::stdout());
+    // On a host all processes of an agent bear a token.
+    let token = std::fs::read_to_string(Path::new(log_dir).join(TOKEN)).ok();
+    let mark = token.map(|token| ("KH_TOKEN".into(), token));
+    let circumstances = Circumstances { log_dir: log_dir.into(), mark, ..Circumstances::default() };
+    let served = serve_with(&circumstances, std::io::stdin().lock(), std::io::stdout());
     Some(i32::from(served.is_err()))
 }
 
@@ -49,17 +46,8 @@ pub struct Agent {
 impl Agent {
     /// Starts one, and exchanges hellos.
     pub fn start(log_dir: &Path) -> Self {
-        Self::with(log_dir, &[])
-    }
-
-    /// Starts one whose processes bear a token, as on a host.
-    pub fn start_with_token(log_dir: &Path, token: &str) -> Self {
-        Self::with(log_dir, &[token])
-    }
-
-    fn with(log_dir: &Path, words: &[&str]) -> Self {
         let mut process = Process::new(std::env::current_exe().unwrap());
-        process.args(["agent", log_dir.to_str().unwrap()]).args(words).env("KH_SECRET", "word");
+        process.args(["agent", log_dir.to_str().unwrap()]).env("KH_SECRET", "word");
         let mut child = process.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (mut input, mut output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
         input.write_all(&frame(&hello()).unwrap()).unwrap();
