@@ -174,7 +174,11 @@ impl Tracee {
             let number = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
             Ok(number(seconds) * 1_000_000_000 + number(nanos))
         };
-        let shown = clocks.iter().map(&mut shown).collect();
+        let shown: io::Result<_> = clocks.iter().map(&mut shown).collect();
+        if shown.is_err() {
+            // It has not come to the end, and must not go on from where it is: somebody else keeps it from running, such as a freezer.
+            self.halt(thread)?;
+        }
         self.write(below, &kept)?;
         ptrace::setregs(Pid::from_raw(thread), before)?;
         shown
@@ -194,18 +198,31 @@ impl Tracee {
             if ptrace::getregs(pid)?.rip == end {
                 return Ok(());
             }
+            if Instant::now() > deadline {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
         }
+    }
+
+    /// Stops a thread that was let run.
+    fn halt(&mut self, thread: i32) -> io::Result<bool> {
+        ptrace::interrupt(Pid::from_raw(thread))?;
+        self.wait(thread, Instant::now() + PATIENCE)
     }
 }
 
 impl Drop for Tracee {
     fn drop(&mut self) {
-        for (&thread, signals) in &self.threads {
-            let mut signals = signals.iter().copied();
-            // One that was killed meanwhile needs no letting go.
-            let _ = ptrace::detach(Pid::from_raw(thread), signals.next());
+        for (thread, signals) in self.threads.clone() {
+            let pid = Pid::from_raw(thread);
+            let mut signals = signals.into_iter();
+            let first = signals.next();
+            // Only one that stands still can be let go, and one that was killed meanwhile need not be.
+            if ptrace::detach(pid, first).is_err() && self.halt(thread).is_ok() {
+                let _ = ptrace::detach(pid, first);
+            }
             for signal in signals {
-                let _ = kill(Pid::from_raw(thread), signal);
+                let _ = kill(pid, signal);
             }
         }
     }
