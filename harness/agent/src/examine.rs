@@ -102,7 +102,8 @@ fn user() -> Finding {
     Finding::new("user", result)
 }
 
-fn try_fuse() -> io::Result<()> {
+/// Whether this process may serve a file system.
+pub fn try_fuse() -> io::Result<()> {
     OpenOptions::new().read(true).write(true).open("/dev/fuse").map(drop)
 }
 

@@ -135,9 +135,10 @@ pub struct RunArgs {
     /// How hosts are reached: the system's `ssh` with its configuration, or `libssh2` where it is built in
     #[arg(long, default_value = "ssh", value_name = "WAY", value_parser = transports())]
     pub transport: Transport,
-    /// Faults to inject, separated by commas, or `none`; see `list faults`
-    #[arg(long, default_value = "partition,kill,pause")]
-    pub nemesis: String,
+    /// Faults to inject, separated by commas, or `none`; see `list faults`. By default partition,kill,pause, and on hosts and local nodes
+    /// also power: what was not synced is lost (locally where FUSE is to be had, and not with --disk plain)
+    #[arg(long, value_name = "FAULTS")]
+    pub nemesis: Option<String>,
     /// Mean time between the beginnings of two faults of one kind, in seconds; by default 5, and longer where there are more than
     /// three kinds, so that together they leave real nodes time to come back
     #[arg(long, value_name = "SECONDS")]

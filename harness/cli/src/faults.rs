@@ -41,6 +41,20 @@ pub fn parse(text: &str, place: Place<'_>) -> Result<Vec<String>, Failure> {
     check(&faults, place).map(|()| faults)
 }
 
+/// What strikes when nobody says. Every store here claims to be durable, and so loses its power, where that takes no boot and there is a disk for it.
+pub fn usual(env: &str, disk: Option<&str>) -> &'static str {
+    let has_disk = match env {
+        "local" => keelhaul_cluster::try_fuse().is_ok(),
+        "ssh" => true,
+        _ => false,
+    };
+    if has_disk && disk != Some("plain") {
+        "partition,kill,pause,power"
+    } else {
+        "partition,kill,pause"
+    }
+}
+
 /// Refuses kinds that cannot be, one sentence each.
 pub fn check(faults: &[String], place: Place<'_>) -> Result<(), Failure> {
     let Place { store, read, env, nodes, groups } = place;

@@ -144,7 +144,11 @@ impl Plan {
             nodes,
             groups: isolation.is_some().then_some(groups),
         };
-        let kinds = if args.schedule.is_some() { "none" } else { &args.nemesis };
+        let usual = faults::usual(env, args.disk.as_deref());
+        let kinds = match &args.schedule {
+            Some(_) => "none",
+            None => args.nemesis.as_deref().unwrap_or(usual),
+        };
         let kinds = faults::parse(kinds, place)?;
         let nemesis_interval_ms = match &args.nemesis_interval {
             Some(text) => millis(units::duration("--nemesis-interval", text)?),

@@ -16,7 +16,7 @@ mod stream;
 pub mod vm;
 
 pub use cluster::{CloseError, Cluster, Reachability};
-pub use keelhaul_agent::examine::what;
+pub use keelhaul_agent::examine::{try_fuse, what};
 pub use keelhaul_agent::{
     CAPTURE, Capture, ClockReading, ClockWish, Command, CutRule, Daemon, DaemonState, Damaged,
     DiskDamage, DiskEffect, DiskFault, DiskOp, DiskReport, Exit, Finding, HOG, Hog, LOG_DIR,
