@@ -86,7 +86,7 @@ pub(crate) async fn releases(
 pub(crate) fn no_release(node: &Node, at: &str) -> StoreError {
     StoreError::NotInstalled {
         what: format!("another release, {at}, on {}", node.id()),
-        remedy: "put it there, or name another path with --upgrade-to".into(),
+        remedy: "put it there, or name another path with --upgrade-to (a local node has a /tmp and a /run of its own)".into(),
     }
 }
 

@@ -178,7 +178,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "PORTS")]
     pub capture: Option<String>,
     /// Another release of the store, for the faults `upgrade` and `rolling-upgrade`: where its program is on every node, or of zookeeper
-    /// its class path
+    /// its class path; not under /tmp or /run, which local nodes have for themselves
     #[arg(long, value_name = "PATH")]
     pub upgrade_to: Option<String>,
     /// Seed a mistake into our own nodes; see `list mutants`

@@ -99,7 +99,8 @@ fn groups_of_our_own() {
 /// To another copy of this program: what runs is told by its path.
 #[test]
 fn other_releases() {
-    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    // Nodes have a /tmp of their own, which may be where all of this is.
+    let dir = tempfile::tempdir_in("/var/tmp").unwrap();
     let other = dir.path().join("keelhaul");
     std::fs::copy(env!("CARGO_BIN_EXE_keelhaul"), &other).unwrap();
     for kind in ["upgrade", "rolling-upgrade"] {
