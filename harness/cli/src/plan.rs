@@ -144,12 +144,7 @@ impl Plan {
             nodes,
             groups: isolation.is_some().then_some(groups),
         };
-        let usual = faults::usual(env, args.disk.as_deref());
-        let kinds = match &args.schedule {
-            Some(_) => "none",
-            None => args.nemesis.as_deref().unwrap_or(usual),
-        };
-        let kinds = faults::parse(kinds, place)?;
+        let kinds = faults::parse(drawn(args, env), place)?;
         let nemesis_interval_ms = match &args.nemesis_interval {
             Some(text) => millis(units::duration("--nemesis-interval", text)?),
             None => interval_ms(env, kinds.len()),
@@ -438,6 +433,15 @@ fn read(args: &RunArgs, store: &str) -> Result<Option<String>, Failure> {
     }
     let read = if store == "etcd" && read == "local" { "serializable" } else { read };
     registry::choose("--read", choices, read).map(|read| Some(read.to_owned()))
+}
+
+/// The kinds of faults that a schedule is drawn of, as the user would say them.
+fn drawn<'a>(args: &'a RunArgs, env: &str) -> &'a str {
+    match (&args.schedule, &args.nemesis) {
+        (Some(_), _) => "none",
+        (None, Some(kinds)) => kinds,
+        (None, None) => faults::usual(env, args.disk.as_deref()),
+    }
 }
 
 /// See [`Plan::spare_groups`].
