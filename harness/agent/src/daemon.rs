@@ -24,6 +24,8 @@ use crate::request::{Daemon, DaemonState, Exit};
 /// How long a signal may take to show. SIGKILL and SIGSTOP wait only for system calls that cannot be interrupted, such as
 /// an fsync on a slow disk.
 const EFFECT_PATIENCE: Duration = Duration::from_secs(10);
+/// So many looks, a tenth of a second or more, whoever is becoming another program has become it.
+const BEGINNING_LOOKS: u32 = 50;
 /// Pause between two looks at `/proc`.
 const LOOK_INTERVAL: Duration = Duration::from_millis(2);
 
@@ -146,10 +148,13 @@ impl Daemons {
     /// Kills every process of a daemon and waits until none is left.
     pub fn kill(&self, name: &str) -> io::Result<DaemonState> {
         let Some(leader) = self.leader(name) else { return Ok(DaemonState::NotStarted) };
+        let mut empty_looks = 0;
         let gone = eventually(|| {
             let members = procfs::members(name, leader);
             signal_all(&members, Signal::SIGKILL);
-            members.is_empty()
+            empty_looks = if members.is_empty() { empty_looks + 1 } else { 0 };
+            // Who is just becoming another program may be one of them; who stays without an environment is not.
+            empty_looks > 0 && (empty_looks > BEGINNING_LOOKS || !procfs::someone_begins())
         });
         if !gone {
             return Err(still_there("killed", &procfs::members(name, leader)));

@@ -86,6 +86,13 @@ pub(crate) fn members(name: &str, leader: i32) -> BTreeSet<i32> {
     roots.into_iter().chain(below).filter(|pid| ours.contains(pid)).collect()
 }
 
+/// Whether a process that this one began, directly or not, is just becoming another program: until it is one, its environment is empty, and nothing
+/// says whose it is.
+pub(crate) fn someone_begins() -> bool {
+    let is_empty = |pid| fs::read(format!("/proc/{pid}/environ")).is_ok_and(|all| all.is_empty());
+    own_descendants().into_iter().any(is_empty)
+}
+
 fn own_pid() -> i32 {
     nix::unistd::getpid().as_raw()
 }
