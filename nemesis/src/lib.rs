@@ -70,7 +70,7 @@ pub const KINDS: &[(&str, &str)] = &[
     ),
     ("flap", "cuts and restores the network between nodes again and again"),
     ("kill", "ends the store's process on some nodes with SIGKILL, and starts it again"),
-    ("pause", "stops every process of the store on some nodes with SIGSTOP, and lets them go on"),
+    ("pause", "stops every process of the store on some nodes, and lets them go on"),
     ("restart", "asks the store on some nodes to end, and starts it again at once"),
     ("rolling-restart", "restarts the store on all nodes, one after the other"),
     (

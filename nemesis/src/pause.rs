@@ -1,4 +1,4 @@
-//! Stops every process of the store with SIGSTOP, and lets them go on.
+//! Stops every process of the store, by the freezer or by SIGSTOP, as the agent can, and lets them go on.
 
 use keelhaul_cluster::DaemonState;
 use keelhaul_history::NodeId;

@@ -9,26 +9,20 @@ use std::io;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::children::{Children, pid_of};
 use crate::freezer::Freezer;
+use crate::patience::{PATIENCE, eventually};
 use crate::procfs::{self, MARKER};
 use crate::program_clock::{self, ProgramClock, ProgramWish};
 use crate::request::{Daemon, DaemonState, Exit};
 
-/// How long a signal may take to show. SIGKILL and SIGSTOP wait only for system calls that cannot be interrupted, such as
-/// an fsync on a slow disk.
-const EFFECT_PATIENCE: Duration = Duration::from_secs(10);
 /// So many looks, a tenth of a second or more, whoever is becoming another program has become it.
 const BEGINNING_LOOKS: u32 = 50;
-/// Pause between two looks at `/proc`.
-const LOOK_INTERVAL: Duration = Duration::from_millis(2);
-
 /// All daemons that this agent ever started.
 #[derive(Debug)]
 pub(crate) struct Daemons {
@@ -73,12 +67,12 @@ impl Daemons {
         if let Some(before) = self.lock().insert(name.to_owned(), pid_of(&child)) {
             self.children.forget(before);
         }
-        self.tell_again(name, pid_of(&child))?;
+        self.let_obey(name, pid_of(&child))?;
         Ok(child.id())
     }
 
-    /// Lets a daemon's clocks be what they were told before it was started, or while it was frozen.
-    fn tell_again(&self, name: &str, leader: i32) -> io::Result<()> {
+    /// Lets a daemon's clocks be what they were told last, if they ever were.
+    fn let_obey(&self, name: &str, leader: i32) -> io::Result<()> {
         let told = self.told().get(name).copied();
         told.map_or(Ok(()), |told| {
             program_clock::tell(&self.children, &procfs::members(name, leader), told)
@@ -91,9 +85,7 @@ impl Daemons {
         self.told().insert(name.to_owned(), wish);
         match self.living(name) {
             Some(leader) if self.is_frozen(leader) => Ok(()),
-            Some(leader) => {
-                program_clock::tell(&self.children, &procfs::members(name, leader), wish)
-            }
+            Some(leader) => self.let_obey(name, leader),
             None => Ok(()),
         }
     }
@@ -154,14 +146,14 @@ impl Daemons {
             signal_all(&members, Signal::SIGKILL);
             empty_looks = if members.is_empty() { empty_looks + 1 } else { 0 };
             // Who is just becoming another program may be one of them; who stays without an environment is not.
-            empty_looks > 0 && (empty_looks > BEGINNING_LOOKS || !procfs::someone_begins())
-        });
+            Ok(empty_looks > 0 && (empty_looks > BEGINNING_LOOKS || !procfs::someone_begins()))
+        })?;
         if !gone {
             return Err(still_there("killed", &procfs::members(name, leader)));
         }
         // Who is killed ends also while frozen; what is left is an empty group.
         self.thaw(name)?;
-        match self.children.wait(leader, EFFECT_PATIENCE) {
+        match self.children.wait(leader, PATIENCE) {
             Some(exit) => Ok(exited(exit)),
             None => Err(still_there("reaped", &[leader].into())),
         }
@@ -186,8 +178,8 @@ impl Daemons {
             }
             let settled = still && before.as_ref() == Some(&members);
             before = still.then_some(members);
-            settled
-        });
+            Ok(settled)
+        })?;
         if stopped {
             Ok(self.status(name))
         } else {
@@ -201,7 +193,7 @@ impl Daemons {
         let was_frozen = self.living(name).is_some_and(|leader| self.is_frozen(leader));
         self.thaw(name)?;
         if was_frozen {
-            self.tell_again(name, leader)?;
+            self.let_obey(name, leader)?;
         }
         let going = eventually(|| {
             let members = procfs::members(name, leader);
@@ -209,8 +201,8 @@ impl Daemons {
                 members.iter().copied().filter(|&pid| procfs::is_stopped(pid) && exists(pid));
             let stopped = stopped.collect();
             signal_all(&stopped, Signal::SIGCONT);
-            stopped.is_empty()
-        });
+            Ok(stopped.is_empty())
+        })?;
         if going {
             Ok(self.status(name))
         } else {
@@ -235,8 +227,8 @@ impl Daemons {
         let gone = eventually(|| {
             let left = procfs::own_descendants();
             signal_all(&left, Signal::SIGKILL);
-            left.is_empty()
-        });
+            Ok(left.is_empty())
+        })?;
         if gone { Ok(()) } else { Err(still_there("killed", &procfs::own_descendants())) }
     }
 
@@ -289,22 +281,10 @@ fn exists(pid: i32) -> bool {
     kill(Pid::from_raw(pid), None).is_ok()
 }
 
-/// Looks again and again until it holds or patience is over.
-fn eventually(mut holds: impl FnMut() -> bool) -> bool {
-    let deadline = Instant::now() + EFFECT_PATIENCE;
-    while !holds() {
-        if Instant::now() > deadline {
-            return false;
-        }
-        thread::sleep(LOOK_INTERVAL);
-    }
-    true
-}
-
 fn still_there(what: &str, pids: &Pids) -> io::Error {
     io::Error::new(
         io::ErrorKind::TimedOut,
-        format!("processes {pids:?} are not {what} after {EFFECT_PATIENCE:?}"),
+        format!("processes {pids:?} are not {what} after {PATIENCE:?}"),
     )
 }
 

@@ -11,12 +11,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
 
-/// How long a freeze or a thaw may take: a process that waits for a slow disk takes part when that has answered.
-const PATIENCE: Duration = Duration::from_secs(10);
-const LOOK_INTERVAL: Duration = Duration::from_millis(2);
+use crate::patience::{PATIENCE, eventually};
+
 const PROCS: &str = "cgroup.procs";
 const FREEZE: &str = "cgroup.freeze";
 const KILL: &str = "cgroup.kill";
@@ -86,6 +83,8 @@ impl Freezer {
             // One that is about to end holds its group until it has.
             Ok(fs::remove_dir(&group).is_ok())
         })?;
+        // Who has ended in the group has not been put back.
+        self.homes().retain(|pid, _| Path::new(&format!("/proc/{pid}")).exists());
         if gone { Ok(()) } else { Err(late(&group, "empty")) }
     }
 
@@ -175,18 +174,6 @@ fn is_frozen(group: &Path) -> io::Result<bool> {
     Ok(fs::read_to_string(group.join(EVENTS))?.lines().any(|line| line == "frozen 1"))
 }
 
-/// Looks again and again until it holds or patience is over.
-fn eventually(mut holds: impl FnMut() -> io::Result<bool>) -> io::Result<bool> {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds()? {
-        if Instant::now() > deadline {
-            return Ok(false);
-        }
-        thread::sleep(LOOK_INTERVAL);
-    }
-    Ok(true)
-}
-
 fn late(group: &Path, what: &str) -> io::Error {
     let message = format!("{} is not {what} after {PATIENCE:?}", group.display());
     io::Error::new(io::ErrorKind::TimedOut, message)
@@ -195,6 +182,8 @@ fn late(group: &Path, what: &str) -> io::Error {
 #[cfg(test)]
 mod tests {
     use std::process::{Child, Command, Stdio};
+    use std::thread;
+    use std::time::Duration;
 
     use super::*;
 

@@ -29,6 +29,7 @@ pub mod host;
 mod lease;
 mod memory;
 pub mod netlink;
+mod patience;
 mod probe;
 mod procfs;
 pub mod program_clock;

@@ -120,6 +120,7 @@ steps = [
     { kind = "partition", shape = "one", direction = "both", hold_ms = 2500 },
     { kind = "kill", target = "one", hold_ms = 2500 },
     { kind = "pause", target = "one", hold_ms = 2500 },
+    { kind = "power", target = "one", hold_ms = 2500 },
 ]
 "#;
 
@@ -127,7 +128,7 @@ fn a_run_on_hosts(dir: &Path) {
     fs::write(dir.join("steps.toml"), SCHEDULE).unwrap();
     let (said, output) = keelhaul(
         dir,
-        "run --nodes-file hosts.toml --time-limit 11 --schedule steps.toml --rate 100 --seed 7 --runs there",
+        "run --nodes-file hosts.toml --time-limit 14 --schedule steps.toml --rate 100 --seed 7 --runs there",
     );
     assert_eq!(output.status.code(), Some(0), "{said}");
     assert!(said.contains("verdict=valid"), "{said}");
