@@ -140,13 +140,16 @@ impl Daemons {
     /// Kills every process of a daemon and waits until none is left.
     pub fn kill(&self, name: &str) -> io::Result<DaemonState> {
         let Some(leader) = self.leader(name) else { return Ok(DaemonState::NotStarted) };
-        let mut empty_looks = 0;
+        let (mut empty_looks, mut sure_looks) = (0, 0);
         let gone = eventually(|| {
             let members = procfs::members(name, leader);
             signal_all(&members, Signal::SIGKILL);
-            empty_looks = if members.is_empty() { empty_looks + 1 } else { 0 };
-            // Who is just becoming another program may be one of them; who stays without an environment is not.
-            Ok(empty_looks > 0 && (empty_looks > BEGINNING_LOOKS || !procfs::someone_begins()))
+            // Who is just becoming another program may be one of them, and may have become it before that is looked for: so two looks in a row
+            // must agree. Who stays without an environment is none.
+            let none = members.is_empty();
+            empty_looks = if none { empty_looks + 1 } else { 0 };
+            sure_looks = if none && !procfs::someone_begins() { sure_looks + 1 } else { 0 };
+            Ok(sure_looks >= 2 || empty_looks > BEGINNING_LOOKS)
         })?;
         if !gone {
             return Err(still_there("killed", &procfs::members(name, leader)));
